@@ -1,0 +1,44 @@
+"""Bad input, told in one line: the parameter, the value, what is allowed."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Iterable
+
+
+class InputError(ValueError):
+    """A parameter, file or folder that cannot be used; the message is one line meant for the user."""
+
+
+def nearest(name: str, allowed: Iterable[str]) -> str:
+    """ " (did you mean 'x'?)" for the closest of the allowed names, or an empty string."""
+    close = difflib.get_close_matches(str(name), list(allowed), n=1, cutoff=0.5)
+    return f" (did you mean {close[0]!r}?)" if close else ""
+
+
+def one_of(parameter: str, value: object, allowed: Iterable[object]) -> None:
+    """Raise InputError unless the value is one of those allowed."""
+    allowed = list(allowed)
+    if value not in allowed:
+        names = ", ".join(str(a) for a in allowed)
+        hint = nearest(str(value), [str(a) for a in allowed])
+        raise InputError(f"{parameter} = {value!r}: must be one of {names}{hint}")
+
+
+def in_range(
+    parameter: str,
+    value: object,
+    low: float,
+    high: float = math.inf,
+    *,
+    open_low: bool = False,
+    whole: bool = False,
+) -> None:
+    """Raise InputError unless the value is a finite number in [low, high] (or ]low, high]), whole if asked."""
+    kind = "a whole number" if whole else "a number"
+    bounds = f"above {low:g}" if open_low else f"at least {low:g}"
+    bounds += f" and at most {high:g}" if math.isfinite(high) else ""
+    number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or value > high or value < low or (open_low and value == low):  # type: ignore[arg-type, operator]
+        raise InputError(f"{parameter} = {value!r}: must be {kind} {bounds}")

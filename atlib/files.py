@@ -1,0 +1,104 @@
+"""Folders, hashes, and files that are either whole or not there."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from .errors import InputError
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+
+
+def data_dir() -> Path:
+    """Where data sets are kept: ATLIB_DATA, or ~/.cache/atlib."""
+    return Path(os.environ.get("ATLIB_DATA") or Path.home() / ".cache" / "atlib").expanduser()
+
+
+def runs_dir() -> Path:
+    """Where training and evaluation write: ATLIB_RUNS, or the repository's runs/."""
+    return Path(os.environ.get("ATLIB_RUNS") or REPOSITORY / "runs").expanduser()
+
+
+def results_dir() -> Path:
+    """The published rows that the book prints: ATLIB_RESULTS (tests), or the repository's results/."""
+    return Path(os.environ.get("ATLIB_RESULTS") or REPOSITORY / "results").expanduser()
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Give a temporary path in the same folder; at the end it takes the place of `path`, after an error it goes."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        with open(temporary, "rb") as written:  # on the disk before it gets its name: a power cut leaves the old file
+            os.fsync(written.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write readable JSON atomically."""
+    with atomic(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+
+
+def read_json(path: Path) -> dict:
+    """Read a JSON object; InputError if the file is missing or damaged."""
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(
+            f"{path}: not a readable JSON file ({type(error).__name__}); delete it or restore it"
+        ) from None
+
+
+def file_hash(path: Path, kind: str = "sha256") -> str:
+    """Hexadecimal hash of a file's bytes."""
+    with open(path, "rb") as stream:
+        return hashlib.file_digest(stream, kind).hexdigest()
+
+
+def tensor_digest(tensors: dict[str, Tensor], note: str = "") -> str:
+    """sha256 over names, types, shapes and bytes: equal digests mean bit-identical tensors."""
+    digest = hashlib.sha256(note.encode())
+    for name in sorted(tensors):
+        value = tensors[name].detach().cpu().contiguous()
+        digest.update(f"{name}:{value.dtype}:{tuple(value.shape)};".encode())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def save_tensors(path: Path, tensors: dict[str, Tensor], meta: dict) -> None:
+    """Write a safetensors file atomically, with `meta` (JSON) and a digest of everything inside."""
+    tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
+    note = json.dumps(meta, sort_keys=True)
+    with atomic(path) as temporary:
+        save_file(tensors, temporary, {"meta": note, "digest": tensor_digest(tensors, note)})
+
+
+def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict]:
+    """Read what `save_tensors` wrote: (tensors, meta). InputError if it is missing, truncated or altered."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        with safe_open(path, "pt") as stream:
+            header = stream.metadata() or {}
+            tensors = {name: stream.get_tensor(name) for name in stream.keys()}  # noqa: SIM118 (not a dict)
+        note, digest = header["meta"], header["digest"]
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise InputError(f"{path}: damaged, or not a file of atlib ({type(error).__name__})") from None
+    if tensor_digest(tensors, note) != digest:
+        raise InputError(f"{path}: damaged: its content does not match the digest inside")
+    return tensors, json.loads(note)

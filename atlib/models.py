@@ -1,0 +1,159 @@
+"""ResNet-18 for small and large pictures, with the normalisation inside, and its files.
+
+He et al. 2016 (basic blocks 2-2-2-2). `stem` chooses the entrance: "3x3" as usual for 32-pixel pictures (stride 1),
+"3x3-stride2" four times cheaper, "7x7" torchvision's layout for 224 pixels. Parameter names are torchvision's.
+"""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from .errors import InputError, in_range, one_of
+from .files import file_hash, load_tensors, save_tensors
+
+STEMS = {"3x3": (3, 1), "3x3-stride2": (3, 2), "7x7": (7, 2)}
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+class Block(nn.Module):
+    """Two 3×3 convolutions and a shortcut."""
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, 1, 1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+        self.downsample: nn.Sequential | None = None
+        if stride != 1 or inputs != outputs:
+            self.downsample = nn.Sequential(nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs))
+
+    def forward(self, x: Tensor) -> Tensor:
+        shortcut = x if self.downsample is None else self.downsample(x)
+        x = torch.relu(self.bn1(self.conv1(x)))
+        return torch.relu(self.bn2(self.conv2(x)) + shortcut)
+
+
+class ResNet18(nn.Module):
+    """Images in [0, 1], N×3×H×W, to logits, N×classes."""
+
+    def __init__(self, classes: int, width: int, stem: str, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        kernel, stride = STEMS[stem]
+        self.mean: Tensor
+        self.std: Tensor
+        self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
+        self.conv1 = nn.Conv2d(3, width, kernel, stride, kernel // 2, bias=False)
+        self.bn1 = nn.BatchNorm2d(width)
+        self.pool = nn.MaxPool2d(3, 2, 1) if stem == "7x7" else nn.Identity()
+        for stage in range(4):
+            outputs = width * 2**stage
+            inputs = width if stage == 0 else outputs // 2
+            blocks = nn.Sequential(Block(inputs, outputs, 1 if stage == 0 else 2), Block(outputs, outputs, 1))
+            self.add_module(f"layer{stage + 1}", blocks)
+        self.fc = nn.Linear(8 * width, classes)
+
+    def forward(self, images: Tensor) -> Tensor:
+        x = self.pool(torch.relu(self.bn1(self.conv1((images - self.mean) / self.std))))
+        for stage in range(1, 5):
+            x = self.get_submodule(f"layer{stage}")(x)
+        return self.fc(x.mean((2, 3)))
+
+
+def resnet18(
+    classes: int = 10,
+    *,
+    width: int = 64,
+    stem: str = "3x3",
+    mean: tuple[float, ...] = IMAGENET_MEAN,
+    std: tuple[float, ...] = IMAGENET_STD,
+    seed: int = 0,
+) -> ResNet18:
+    """A freshly initialised network, the same for the same seed; torch's own generator is left as found.
+
+    width: channels of the first stage (64 = the paper's); mean, std: what the network subtracts and divides by.
+    InputError names an argument out of range.
+    """
+    in_range("classes", classes, 2, whole=True)
+    in_range("width", width, 1, 1024, whole=True)
+    one_of("stem", stem, STEMS)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = ResNet18(classes, width, stem, tuple(mean), tuple(std))
+        for module in model.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def fold(model: nn.Module) -> nn.Module:
+    """A copy in evaluation mode with each batch norm folded into the convolution before it: the same function, faster.
+
+    Folds `convN`/`bnN` neighbours and Sequential(conv, batch norm) pairs; other modules stay as they are.
+    """
+    folded = copy.deepcopy(model).eval().requires_grad_(False)
+    for parent in folded.modules():
+        children = dict(parent.named_children())
+        following = dict(zip(children, list(children)[1:], strict=False))
+        for name, child in children.items():
+            partner = name.replace("conv", "bn") if name.startswith("conv") else following.get(name, "")
+            norm = children.get(partner)
+            if isinstance(child, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
+                setattr(parent, name, fuse_conv_bn_eval(child, norm).to(memory_format=torch.channels_last))  # type: ignore[call-overload]
+                setattr(parent, partner, nn.Identity())
+    return folded.requires_grad_(False)
+
+
+def save(path: Path, model: nn.Module, config: dict) -> None:
+    """Write weights in half precision (batch-norm statistics in single) with the configuration inside.
+
+    `config["architecture"]` holds the arguments of `resnet18` that `load` needs to build the network again.
+    """
+    trained = {name for name, _ in model.named_parameters()}
+    state = {k: v.half() if k in trained else v for k, v in model.state_dict().items()}
+    save_tensors(path, state, config)
+
+
+def load(path: str | Path) -> tuple[ResNet18, dict]:
+    """(network in evaluation mode, configuration) from one of our own files; InputError if it is damaged."""
+    tensors, config = load_tensors(Path(path))
+    if "architecture" not in config:
+        raise InputError(f"{path}: holds no network (no architecture in its configuration)")
+    model = resnet18(**config["architecture"])
+    model.load_state_dict({k: v.float() if v.dtype == torch.float16 else v for k, v in tensors.items()})
+    return model.eval(), config
+
+
+def load_imagenet(model: ResNet18, source: str) -> str:
+    """Fill a width-64 "7x7" network, except its last layer, with ImageNet weights; returns where they came from.
+
+    source: a name of torchvision's (`IMAGENET1K_V1`, downloaded by torchvision) or the path of a `.pt` file in
+    torchvision's layout, read with `weights_only=True`; its sha256 is part of the answer.
+    """
+    if Path(source).is_file():
+        try:
+            state = torch.load(source, map_location="cpu", weights_only=True)
+        except Exception as error:  # torch raises a dozen types for a damaged or foreign file
+            raise InputError(f"{source}: not a weights-only PyTorch file ({type(error).__name__})") from None
+        origin = f"{Path(source).name} sha256:{file_hash(Path(source))}"
+    else:
+        from ._torchvision import torchvision
+
+        names = [w.name for w in torchvision.models.ResNet18_Weights]
+        if source not in names:
+            raise InputError(f"weights = {source!r}: neither a file nor one of torchvision's {', '.join(names)}")
+        weights = torchvision.models.ResNet18_Weights[source]
+        state, origin = weights.get_state_dict(check_hash=True), f"torchvision {weights}"
+    wanted = {k: v for k, v in model.state_dict().items() if k not in ("mean", "std") and not k.startswith("fc.")}
+    wrong = [k for k, v in wanted.items() if k not in state or state[k].shape != v.shape]
+    wrong = [k for k in wrong if not k.endswith("num_batches_tracked")]
+    if wrong:
+        raise InputError(f"weights = {source!r}: {wrong[0]} is missing or has another shape (needs width 64, stem 7x7)")
+    model.load_state_dict({k: state[k].float() for k in wanted if k in state}, strict=False)
+    return origin
