@@ -68,7 +68,7 @@ def input_gradient(
 
 
 def project(images: Tensor, centre: Tensor, eps: float, norm: str) -> Tensor:
-    """The nearest point of the eps-ball around `centre`, then of [0, 1]: still in the ball, as `centre` is in [0, 1]."""
+    """The nearest point of the eps-ball around `centre`, then of [0, 1]: still in the ball, as `centre` is in it."""
     if norm == "linf":
         return torch.minimum(torch.maximum(images, centre - eps), centre + eps).clamp(0, 1)
     change = images - centre
@@ -93,7 +93,9 @@ def start(images: Tensor, eps: float, norm: str, random_start: bool, generator: 
         noise = torch.rand(images.shape, generator=generator, device=device).to(images) * 2 * eps - eps
     else:
         noise = torch.randn(images.shape, generator=generator, device=device).to(images)
-        radius = torch.rand(len(images), generator=generator, device=device).to(images) ** (1 / images[0].numel())
+        radius = torch.rand(len(images), generator=generator, device=device).to(images) ** (
+            1 / images.shape[1:].numel()
+        )
         noise = noise * (eps * radius / noise.flatten(1).norm(dim=1)).view(-1, 1, 1, 1)
     return (images + noise).clamp(0, 1)
 
@@ -107,7 +109,7 @@ def check(images: Tensor, eps: float, norm: str, steps: int, step_size: float | 
         in_range("step_size", step_size, 0)
     if images.dim() != 4 or not images.is_floating_point():
         raise InputError(f"images = {images.dtype} {tuple(images.shape)}: must be float, N×C×H×W, in [0, 1]")
-    if len(images) and (images.min() < 0 or images.max() > 1):
+    if len(images) and not (images.min() >= 0 and images.max() <= 1):  # not: NaN compares as false
         raise InputError(f"images = [{images.min():.3g}, {images.max():.3g}]: must lie in [0, 1]")
 
 
@@ -131,8 +133,9 @@ def pgd(
     backward passes. InputError for a parameter out of range or images outside [0, 1].
     """
     check(images, eps, norm, steps, step_size)
+    images = images.detach()
     if eps == 0:
-        return images.detach().clone()
+        return images.clone()
     size = default_step(eps, steps) if step_size is None else step_size
     with frozen(model):
         x = start(images, eps, norm, random_start, generator)
@@ -175,6 +178,7 @@ def robustness(
     steps + 1 forward passes (one more with a random start, for the clean images).
     """
     check(images, eps, norm, steps, step_size)
+    images = images.detach()
     size = default_step(eps, steps) if step_size is None else step_size
     with frozen(model):
         x = start(images, eps, norm, random_start, generator)

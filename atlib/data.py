@@ -37,7 +37,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from .errors import InputError, in_range, one_of
-from .files import atomic, data_dir, file_hash
+from .files import atomic, data_dir, file_hash, tensor_digest
 
 AUGMENTATIONS = ("pad-crop-flip", "flip", "crop-flip", "none")
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -245,7 +245,7 @@ def generated(spec: Spec, parameters: dict) -> Dataset:
         classes,
         spec.side,
         spec.augmentation,
-        "generated",
+        f"generated sha256 {tensor_digest({'train': train[0], 'test': test[0], 'conflict': conflict[0]})}",
         spec.deviations,
         Split(train[0][kept], train[1][kept]),
         Split(train[0][held], train[1][held]),
@@ -725,8 +725,8 @@ def augment(images: Tensor, kind: str, side: int, generator: torch.Generator) ->
 
     kind: "pad-crop-flip" (CIFAR-10: 4 black pixels around, random crop), "crop-flip" (Caltech: random crop),
     "flip" (Tiny ImageNet: resized if smaller than `side`), "none" (`prepare`). A flip is left to right with
-    probability 1/2. Each picture has its own draws from `generator`, one on the CPU for equal batches on
-    every device. The result is in channels-last memory format.
+    probability 1/2. Each picture has its own draws from `generator`; one on the CPU draws the same crops and flips
+    for every device. The result is in channels-last memory format.
     """
     one_of("augmentation", kind, AUGMENTATIONS)
     if kind == "none":

@@ -10,6 +10,10 @@ from collections.abc import Iterable
 class InputError(ValueError):
     """A parameter, file or folder that cannot be used; the message is one line meant for the user."""
 
+    def _render_traceback_(self) -> list[str]:
+        """What a notebook shows: the one line, not the way to it."""
+        return [f"{type(self).__name__}: {self}"]
+
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
     """ " (did you mean 'x'?)" for the closest of the allowed names, or an empty string."""

@@ -104,7 +104,7 @@ def draw(
     textures: Tensor,
     *,
     amplitude: float = 0.12,
-    contrast: float = 0.2,
+    contrast: float = 0.25,
     noise: float = 0.04,
     generator: torch.Generator,
 ) -> Cues:
@@ -157,7 +157,7 @@ def pairs(kind: str, count: int, generator: torch.Generator) -> tuple[Tensor, Te
 def generate(
     *,
     amplitude: float = 0.12,
-    contrast: float = 0.2,
+    contrast: float = 0.25,
     noise: float = 0.04,
     train_count: int = 5000,
     test_count: int = 1000,

@@ -238,12 +238,14 @@ def learning_rate(config: Config, progress: float) -> float:
 
 
 def is_adversarial(step: int, share: float) -> bool:
-    """Whether the batch of this step is adversarial: whole batches, evenly spread (.5: every second one)."""
+    """Whether the batch of this step is adversarial: whole batches, evenly spread (.5: every other)."""
     return math.floor((step + 1) * share) > math.floor(step * share)
 
 
-def perturb(config: Config, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator) -> Tensor:
-    """The run's own attack on a batch; batch norm folded, since an attack runs in evaluation mode (a quarter faster)."""
+def perturb(
+    config: Config, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator | None = None
+) -> Tensor:
+    """The run's own attack on a batch, with batch norm folded: it runs in evaluation mode, and a quarter faster."""
     model = models.fold(model)
     if config.attack == "spatial":
         assert config.steps
@@ -416,10 +418,14 @@ class _Run:
             left = attacks.robustness(self.model, images, labels, eps=eps / 255, steps=10, drop_fooled=True).always
         mean = {kind: sum(v) / len(v) if v else None for kind, v in losses.items()}
         line = {
-            "epoch": round(self.step / self.steps_per_epoch, 3), "loss_clean": mean[False], "loss_adversarial": mean[True],
-            "accuracy": clean, "pgd_accuracy": float(left.float().mean()), "pgd_eps": eps,
+            "epoch": round(self.step / self.steps_per_epoch, 3),
+            "loss_clean": mean[False],
+            "loss_adversarial": mean[True],
+            "accuracy": clean,
+            "pgd_accuracy": float(left.float().mean()),
+            "pgd_eps": eps,
             "images_per_second": round(images_per_second, 1),
-        }  # fmt: skip
+        }
         self.log.append(line)
         return describe(line, self.config, (self.total - self.step) * self.seconds / max(1, self.step))
 

@@ -1,0 +1,312 @@
+"""What a trained network can do: one registry of measurements, one table a run.
+
+A measurement has a name and levels; for each level it gives rows (metric, value, count, total) and small arrays of
+what the network said of every test image. `evaluate` computes those that a run lacks, in single precision, and writes
+rows.csv, predictions.npz and evaluation.json into the run's folder. What compares runs is computed when the rows are
+read (`atlib.results`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+from tqdm.auto import tqdm
+
+from . import attacks, data, models, provenance, results, training
+from .errors import InputError, one_of
+from .files import atomic, read_json, write_json
+
+BATCH = 250  # images a pass; chunks of this size fit a processor's cache at width 16
+# Table 1's attack (the official code's gen_result.py): PGD-40, 8/255, step 2/255, zero start.
+TABLE_1 = {"eps": 8 / 255, "norm": "linf", "steps": 40, "step_size": 2 / 255}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A network to measure and the pictures to measure it on.
+
+    model: float images in [0, 1] to logits; test: uint8 images and labels; config: of the run, None for a network
+    from elsewhere; seed: of every random draw.
+    """
+
+    model: nn.Module
+    test: data.Split
+    side: int
+    device: torch.device
+    conflict: data.Conflict | None = None
+    config: training.Config | None = None
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Row:
+    """A metric's value as a fraction, and the count and total that it comes from (count None for a mean)."""
+
+    metric: str
+    value: float
+    count: int | None
+    total: int
+
+
+class Findings(NamedTuple):
+    """What a measurement found at one level: rows, and arrays with one entry a test image."""
+
+    rows: list[Row]
+    arrays: dict[str, np.ndarray]
+
+
+class Measurement(NamedTuple):
+    """levels: those that apply to a subject (none: not measured on it); measure: the findings at one."""
+
+    levels: Callable[[Subject], tuple[str, ...]]
+    measure: Callable[[Subject, str], Findings]
+
+
+MEASUREMENTS: dict[str, Measurement] = {}
+
+
+def register(name: str, levels: Callable[[Subject], tuple[str, ...]]) -> Callable:
+    """Decorator: make a function (subject, level) → Findings a measurement of every run."""
+
+    def remember(measure: Callable[[Subject, str], Findings]) -> Callable[[Subject, str], Findings]:
+        MEASUREMENTS[name] = Measurement(levels, measure)
+        return measure
+
+    return remember
+
+
+def distortion(name: str, levels: tuple[str, ...]) -> Callable:
+    """Decorator: make a function (images float in [0, 1], level, seed) → images a distortion of every run's test set.
+
+    The seed differs from batch to batch, and is the same for every network.
+    """
+
+    def remember(distort: Callable[[Tensor, str, int], Tensor]) -> Callable[[Tensor, str, int], Tensor]:
+        def measure(subject: Subject, level: str) -> Findings:
+            return said(subject, lambda images, batch: distort(images, level, subject.seed + batch))
+
+        MEASUREMENTS[name] = Measurement(lambda subject: levels, measure)
+        return distort
+
+    return remember
+
+
+def ratio(metric: str, right: np.ndarray) -> Row:
+    """A row for the share of images for which `right` (bool) is true."""
+    return Row(metric, float(right.mean()), int(right.sum()), len(right))
+
+
+def batches(subject: Subject, images: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    """Float images as tests see them, and labels, on the subject's device."""
+    for some, target in zip(images.split(BATCH), labels.split(BATCH), strict=True):
+        yield data.prepare(some.to(subject.device), subject.side), target.to(subject.device)
+
+
+@torch.no_grad()
+def predict(
+    subject: Subject, images: Tensor, labels: Tensor, change: Callable[[Tensor, int], Tensor] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """(predicted class, probability of the label) of every image, after `change` (images, batch number) if given."""
+    classes, probabilities = [], []
+    for number, (some, target) in enumerate(batches(subject, images, labels)):
+        logits = subject.model(some if change is None else change(some, number)).float()
+        classes.append(logits.argmax(1).cpu())
+        probabilities.append(logits.softmax(1).gather(1, target[:, None])[:, 0].cpu())
+    # 256 classes fit a byte
+    predicted = torch.cat(classes).numpy()
+    return predicted.astype(np.uint8 if predicted.max() < 256 else np.uint16), torch.cat(probabilities).numpy()
+
+
+def said(subject: Subject, change: Callable[[Tensor, int], Tensor] | None = None) -> Findings:
+    """Accuracy and mean probability of the true class on the changed test set, with what was said of every image."""
+    predicted, p_true = predict(subject, *subject.test, change)
+    right = predicted == subject.test.labels.numpy()
+    rows = [ratio("accuracy", right), Row("p_true", float(p_true.mean()), None, len(p_true))]
+    return Findings(rows, {"class": predicted, "p_true": p_true.astype(np.float16)})
+
+
+@register("clean", lambda subject: ("",))
+def clean(subject: Subject, level: str) -> Findings:
+    """The test set as it is."""
+    return said(subject)
+
+
+def under_pgd(subject: Subject, arguments: dict) -> Findings:
+    """Accuracy under a PGD attack, at its last iterate and at all of them, in one pass."""
+    last, always = [], []
+    generator = torch.Generator().manual_seed(subject.seed)
+    for images, labels in batches(subject, *subject.test):
+        outcome = attacks.robustness(subject.model, images, labels, **arguments, generator=generator)
+        assert outcome.last is not None  # nothing was dropped
+        last.append(outcome.last.cpu())
+        always.append(outcome.always.cpu())
+    arrays = {"last": torch.cat(last).numpy(), "any": torch.cat(always).numpy()}
+    return Findings([ratio(f"accuracy_{name}", right) for name, right in arrays.items()], arrays)
+
+
+@register("pgd-linf", lambda subject: ("8",))
+def table_1(subject: Subject, level: str) -> Findings:
+    """The robustness column of the paper's Table 1."""
+    return under_pgd(subject, TABLE_1)
+
+
+@register("trained-attack", lambda s: ("",) if s.config and s.config.attack != "none" else ())
+def trained_attack(subject: Subject, level: str) -> Findings:
+    """Accuracy under the attack that the network was trained with."""
+    config = subject.config
+    assert config is not None
+    if config.attack != "spatial":
+        return under_pgd(subject, training.pgd_arguments(config, subject.side))
+    right = []
+    for images, labels in batches(subject, *subject.test):
+        moved = training.perturb(config, subject.model, images, labels)
+        with torch.no_grad():
+            right.append((subject.model(moved).argmax(1) == labels).cpu())
+    arrays = {"last": torch.cat(right).numpy()}
+    return Findings([ratio("accuracy_last", arrays["last"])], arrays)
+
+
+@register("conflict", lambda subject: ("",) if subject.conflict else ())
+def conflict(subject: Subject, level: str) -> Findings:
+    """Shape bias: shape answers among those that name either cue (Geirhos et al. 2019), with its coverage."""
+    assert subject.conflict is not None
+    images, labels, textures = subject.conflict
+    predicted, _ = predict(subject, images, labels)
+    shape, texture = predicted == labels.numpy(), predicted == textures.numpy()
+    either = shape | texture
+    rows = [ratio("coverage", either), ratio("shape_accuracy", shape), ratio("texture_accuracy", texture)]
+    if either.any():  # with no answer that names a cue there is no bias, and no row
+        rows.append(ratio("shape_bias", shape[either]))
+    arrays = {"class": predicted, "labels": labels.numpy(), "textures": textures.numpy()}
+    return Findings(rows, arrays)
+
+
+@contextlib.contextmanager
+def exact() -> Iterator[None]:
+    """Single precision as it is written: no TF32, no autocast."""
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    before = matmul.allow_tf32, cudnn.allow_tf32
+    matmul.allow_tf32, cudnn.allow_tf32 = False, False
+    try:
+        with torch.autocast("cuda", enabled=False), torch.autocast("cpu", enabled=False):
+            yield
+    finally:
+        matmul.allow_tf32, cudnn.allow_tf32 = before
+
+
+def subject_of(run: Path) -> Subject:
+    """The subject that a finished run's folder describes: its rounded weights, batch norm folded, its data set."""
+    config = training.resolve(**read_json(run / "training.json")["config"])
+    model, _ = models.load(run / "weights.safetensors")
+    dataset = data.load(config.dataset, side=config.side, **training.dataset_arguments(config))
+    device = training.device_of_choice()
+    folded = models.fold(model).to(device)
+    return Subject(folded, dataset.test, int(config.side or 0), device, dataset.conflict, config)
+
+
+def wanted(subject: Subject, only: tuple[str, ...] = ()) -> list[tuple[str, str]]:
+    """The (distortion, level) pairs that apply to a subject, all or those of the named measurements."""
+    for name in only:
+        one_of("measure", name, MEASUREMENTS)
+    chosen = {name: m for name, m in MEASUREMENTS.items() if not only or name in only}
+    return [(name, level) for name, measurement in chosen.items() for level in measurement.levels(subject)]
+
+
+def evaluate(run: str | Path, *, only: tuple[str, ...] = (), again: bool = False, progress: bool = True) -> Path:
+    """Compute what a finished run lacks; returns its folder.
+
+    run: a folder or DATASET/RUN. only: names of measurements (none: all). again: compute also what is there. Each
+    measurement is written as it ends, so that a stopped evaluation goes on with the next one. InputError for a run
+    that is not there or not finished, an unknown measurement, or damaged files.
+    """
+    folder = training.find_run(str(run))
+    with training.exclusive(folder):
+        subject = subject_of(folder)
+        table = Table(folder, subject)
+        missing = [pair for pair in wanted(subject, only) if again or pair not in table]
+        for name, level in (bar := tqdm(missing, disable=not progress, desc=folder.name, unit="measurement")):
+            bar.set_postfix_str(f"{name} {level}".strip())
+            began = time.perf_counter()
+            with exact():
+                found = MEASUREMENTS[name].measure(subject, level)
+            table.put(name, level, found, time.perf_counter() - began)
+    return folder
+
+
+class Table:
+    """A run's rows, arrays and their origins, as files in its folder."""
+
+    def __init__(self, folder: Path, subject: Subject) -> None:
+        self.folder, self.subject = folder, subject
+        record = read_json(folder / "training.json")
+        assert subject.config is not None
+        config = subject.config
+        self.columns = {
+            "run": record["run"],
+            "dataset": config.dataset,
+            "model": config.model,
+            "width": config.width,
+            "share": config.share or 0.0,
+            "recipe": config.recipe,
+            "seed": config.seed,
+        }
+        self.rows = pd.DataFrame(columns=results.COLUMNS)
+        self.arrays: dict[str, np.ndarray] = {"labels": subject.test.labels.numpy().astype(np.uint16)}
+        self.origins: dict = {"weights_digest": record["weights_digest"], "measurements": {}}
+        if (folder / "evaluation.json").is_file():
+            self.restore(record["weights_digest"])
+
+    def restore(self, digest: str) -> None:
+        """Take over what an earlier evaluation of the same weights wrote."""
+        origins = read_json(self.folder / "evaluation.json")
+        if origins.get("weights_digest") != digest:
+            return  # of other weights: measured anew
+        self.rows = results.read_rows(self.folder / "rows.csv")
+        try:
+            with np.load(self.folder / "predictions.npz", allow_pickle=False) as stored:
+                self.arrays |= {name: stored[name] for name in stored.files}
+        except Exception as error:  # zipfile, zlib and numpy each raise their own
+            path = self.folder / "predictions.npz"
+            raise InputError(
+                f"{path}: damaged ({type(error).__name__}); delete evaluation.json to measure anew"
+            ) from None
+        self.origins = origins
+
+    def __contains__(self, pair: tuple[str, str]) -> bool:
+        return "@".join(pair) in self.origins["measurements"]
+
+    def put(self, name: str, level: str, found: Findings, seconds: float) -> None:
+        """Replace what is there of this measurement and level, and write all three files."""
+        mine = (self.rows["distortion"] == name) & (self.rows["level"] == level)
+        new = pd.DataFrame([self.columns | {"distortion": name, "level": level} | asdict(row) for row in found.rows])
+        kept = self.rows[~mine]
+        self.rows = pd.concat([kept, new], ignore_index=True)[list(results.COLUMNS)] if len(kept) else new
+        key = f"{name}@{level}"
+        self.arrays = {k: v for k, v in self.arrays.items() if not k.startswith(f"{key}/")}
+        self.arrays |= {f"{key}/{k}": v for k, v in found.arrays.items()}
+        self.origins["measurements"][key] = {
+            "seconds": round(seconds, 2),
+            **provenance.record(self.subject.device),
+        }
+        self.write()
+
+    def write(self) -> None:
+        """The rows last but one and their origins last: a stop in between leaves the measurement to be done again."""
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **self.arrays)  # type: ignore[arg-type]
+        with atomic(self.folder / "predictions.npz") as temporary:
+            temporary.write_bytes(buffer.getvalue())
+        order = ["distortion", "level", "metric"]
+        with atomic(self.folder / "rows.csv") as temporary:
+            self.rows[list(results.COLUMNS)].sort_values(order, kind="stable").to_csv(temporary, index=False)
+        write_json(self.folder / "evaluation.json", self.origins)

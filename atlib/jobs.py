@@ -1,0 +1,91 @@
+"""Parameters of the job notebooks: what papermill injected, checked before any work.
+
+papermill puts its parameters into a cell of their own, begun by "# Parameters", warns of names that the notebook does
+not know, and runs it all the same: with the default where the user meant something else. Here that is an error.
+"""
+
+from __future__ import annotations
+
+import ast
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields, replace
+
+from . import evaluation, training
+from .errors import InputError, nearest, one_of
+
+TRAIN = tuple(field.name for field in fields(training.Config) if field.name != "quick")
+EVALUATE = ("run", "measure", "again")
+# What only some attacks have; naming it beside another attack is a mistake that would otherwise pass in silence.
+BELONGS = {
+    "norm": ("pgd", "fgsm"),
+    "eps": ("pgd", "fgsm"),
+    "steps": ("pgd", "spatial"),
+    "step_size": ("pgd",),
+    "random_start": ("pgd",),
+    "tau": ("spatial",),
+    "max_flow": ("spatial",),
+    "share": ("pgd", "fgsm", "spatial"),
+    "match": ("none",),
+}
+
+
+def quick() -> bool:
+    """Whether ATLIB_QUICK asks for a job of seconds, to test the notebook and not the network."""
+    return os.environ.get("ATLIB_QUICK", "0") not in ("", "0")
+
+
+def injected(history: Sequence[str]) -> tuple[str, ...]:
+    """The names that papermill's own cell assigns, from the notebook's input history (IPython's `In`)."""
+    cells = [cell for cell in history if cell.lstrip().startswith("# Parameters")]
+    tree = ast.parse(cells[-1]) if cells else ast.Module(body=[], type_ignores=[])
+    targets = [target for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
+    return tuple(target.id for target in targets if isinstance(target, ast.Name))
+
+
+def check_names(given: Iterable[str], values: Mapping[str, object], known: Sequence[str]) -> None:
+    """InputError for a name that the notebook does not know."""
+    for name in given:
+        if name not in known:
+            hint = nearest(name, known)
+            raise InputError(f"{name} = {values[name]!r}: no such parameter{hint}; must be one of {', '.join(known)}")
+
+
+def train_config(values: Mapping[str, object], history: Sequence[str] = ()) -> training.Config:
+    """The run that train.ipynb's parameters mean. values: the notebook's globals; history: its `In`.
+
+    InputError for an unknown or contradictory name or a value out of range. With ATLIB_QUICK=1: a few steps of a tiny
+    network, a run of another name.
+    """
+    given = injected(history)
+    check_names(given, values, TRAIN)
+    attack = values["attack"]
+    one_of("attack", attack, training.ATTACKS)
+    for name in given:
+        if name in BELONGS and attack not in BELONGS[name] and values[name] not in (None, ""):
+            allowed = " or ".join(BELONGS[name])
+            raise InputError(f"{name} = {values[name]!r}: only with attack {allowed}, not with {attack!r}")
+    config = training.resolve(**{name: values[name] for name in TRAIN})
+    return replace(config, quick=True, width=4, epochs=1.0, precision="fp32") if quick() else config
+
+
+def evaluate_arguments(values: Mapping[str, object], history: Sequence[str] = ()) -> dict:
+    """The arguments of `evaluation.evaluate` that evaluate.ipynb's parameters mean; InputError as above.
+
+    With ATLIB_QUICK=1 and no run named, a run of `train_config`'s quick kind, trained if need be.
+    """
+    check_names(injected(history), values, EVALUATE)
+    run, measure, again = (values[name] for name in EVALUATE)
+    if not isinstance(measure, str):
+        raise InputError(f"measure = {measure!r}: must be names separated by commas, or empty for all")
+    only = tuple(name.strip() for name in measure.split(",") if name.strip())
+    for name in only:
+        one_of("measure", name, evaluation.MEASUREMENTS)
+    if again not in (True, False):
+        raise InputError(f"again = {again!r}: must be True or False")
+    if not run and quick():
+        defaults = {field.name: field.default for field in fields(training.Config)}
+        run = training.train(train_config(defaults), progress=False)
+    if not run:
+        raise InputError("run = '': must name a finished run, as a folder or as DATASET/RUN, e.g. -p run runs/shapes/…")
+    return {"run": training.find_run(str(run)), "only": only, "again": again}
