@@ -38,7 +38,7 @@ QUICK_PGD = 256  # hold-out images for the PGD accuracy printed after each epoch
 DEFAULTS: dict[str, dict[str, object]] = {
     "shapes": {
         "share": 1.0,
-        "epochs": 10,
+        "epochs": 8,
         "batch": 64,
         "lr": 0.1,
         "stem": "3x3-stride2",
