@@ -100,10 +100,10 @@ def start(images: Tensor, eps: float, norm: str, random_start: bool, generator: 
     return (images + noise).clamp(0, 1)
 
 
-def check(images: Tensor, eps: float, norm: str, steps: int, step_size: float | None) -> None:
-    """Raise InputError for images outside [0, 1] or a parameter out of range."""
+def check(images: Tensor, reach: float, norm: str, steps: int, step_size: float | None, name: str = "eps") -> None:
+    """Raise InputError for images outside [0, 1] or a parameter out of range; name: what the caller calls `reach`."""
     one_of("norm", norm, NORMS)
-    in_range("eps", eps, 0)
+    in_range(name, reach, 0)
     in_range("steps", steps, 1, whole=True)
     if step_size is not None:
         in_range("step_size", step_size, 0)
@@ -255,7 +255,7 @@ def spatial(
     fooled the network, or the last one. steps + 1 forward passes. The paper's own code used L-BFGS with a line search
     shared by the batch; sign steps fool as many images for a fraction of the passes.
     """
-    check(images, max_flow, "linf", steps, step_size)
+    check(images, max_flow, "linf", steps, step_size, name="max_flow")
     in_range("tau", tau, 0)
     if max_flow == 0:
         return images.detach().clone()

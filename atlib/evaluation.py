@@ -260,7 +260,7 @@ class Table:
             "recipe": config.recipe,
             "seed": config.seed,
         }
-        self.rows = pd.DataFrame(columns=results.COLUMNS)
+        self.rows = results.frame_of([])
         self.arrays: dict[str, np.ndarray] = {"labels": subject.test.labels.numpy().astype(np.uint16)}
         self.origins: dict = {"weights_digest": record["weights_digest"], "measurements": {}}
         if (folder / "evaluation.json").is_file():
@@ -288,9 +288,9 @@ class Table:
     def put(self, name: str, level: str, found: Findings, seconds: float) -> None:
         """Replace what is there of this measurement and level, and write all three files."""
         mine = (self.rows["distortion"] == name) & (self.rows["level"] == level)
-        new = pd.DataFrame([self.columns | {"distortion": name, "level": level} | asdict(row) for row in found.rows])
-        kept = self.rows[~mine]
-        self.rows = pd.concat([kept, new], ignore_index=True)[list(results.COLUMNS)] if len(kept) else new
+        place = self.columns | {"distortion": name, "level": level}
+        new = results.frame_of([place | asdict(row) for row in found.rows])
+        self.rows = pd.concat([self.rows[~mine], new], ignore_index=True)
         key = f"{name}@{level}"
         self.arrays = {k: v for k, v in self.arrays.items() if not k.startswith(f"{key}/")}
         self.arrays |= {f"{key}/{k}": v for k, v in found.arrays.items()}
@@ -308,5 +308,5 @@ class Table:
             temporary.write_bytes(buffer.getvalue())
         order = ["distortion", "level", "metric"]
         with atomic(self.folder / "rows.csv") as temporary:
-            self.rows[list(results.COLUMNS)].sort_values(order, kind="stable").to_csv(temporary, index=False)
+            self.rows.sort_values(order, kind="stable").to_csv(temporary, index=False)
         write_json(self.folder / "evaluation.json", self.origins)

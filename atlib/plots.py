@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
+import pandas as pd
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from . import evaluation, saliency, training
+from . import attacks, evaluation, saliency, shapes, training
 from .results import t_interval
 
 # One colour a family of networks on every page (Okabe and Ito's palette: safe for colour-blind readers).
@@ -85,6 +88,88 @@ def glance(run: Path, count: int = 8) -> Figure:
     return figure
 
 
-def interval(values: np.ndarray) -> tuple[float, float]:
-    """95 % t-interval of the mean over seeds; nan for a single one."""
-    return t_interval(values) if len(values) > 1 else (float("nan"), float("nan"))
+def show_cues(cues: shapes.Cues, title: str) -> Figure:
+    """Pictures of `shapes` in rows of ten, with what they show, as a figure."""
+    rows = len(cues.images) // 10
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(rows, 10, figsize=(9, 1.1 * rows + 0.4), layout="constrained", squeeze=False)
+        for axis, image, shape, texture in zip(axes.flat, cues.images, cues.shapes, cues.textures, strict=False):
+            axis.imshow(image.permute(1, 2, 0))
+            axis.set_title(f"{shapes.SILHOUETTES[shape]}\n{shapes.TEXTURES[texture]}", fontsize=7)
+            axis.set(xticks=[], yticks=[])
+            axis.grid(False)
+        figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def budget(config: dict) -> float:
+    """A run's budget on one scale for both norms: the largest root-mean-square change of a value, in 1/255."""
+    if config["attack"] in ("none", "spatial"):
+        return 0.0
+    eps = attacks.budget(config["norm"], config["eps"], config["side"])
+    return 255 * eps / (1 if config["norm"] == "linf" else float(np.sqrt(3 * config["side"] ** 2)))
+
+
+def seeds(axis: Axes, x: float, values: Sequence[float], colour: str, label: str | None = None) -> None:
+    """One point a seed, and the mean with its 95 % t-interval where there are two or more."""
+    offsets = np.linspace(-0.09, 0.09, len(values)) if len(values) > 1 else [0.0]
+    axis.plot(x + np.asarray(offsets), values, "o", color=colour, alpha=0.55, markersize=4.5, label=label, zorder=3)
+    if len(values) > 1:
+        low, high = t_interval(values)
+        axis.plot([x, x], [max(low, 0), min(high, 1)], color=colour, linewidth=1.2, zorder=2)
+        axis.plot([x - 0.14, x + 0.14], [np.mean(values)] * 2, color=colour, linewidth=2, zorder=4)
+
+
+def bias_by_budget(table: pd.DataFrame) -> Figure:
+    """Shape bias and coverage of each network against its training budget; every seed a point.
+
+    table: one line a run with the columns model, budget, shape_bias, coverage. Families are joined through their
+    means, starting at the normal network; the spatially trained one has no budget and stands apart.
+    """
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(1, 2, figsize=(9.5, 4), layout="constrained", sharey=True)
+        for axis, metric in zip(axes, ("shape_bias", "coverage"), strict=True):
+            start = table.loc[table["model"] == "normal", metric].mean()
+            for name, colour in FAMILIES.items():
+                mine = table[table["model"].map(family) == name]
+                if mine.empty:
+                    continue
+                places = mine["budget"].where(mine["model"] != "spatial", 10.0)
+                for number, (x, group) in enumerate(mine.assign(x=places).groupby("x")):
+                    seeds(axis, float(str(x)), list(group[metric]), colour, name if number == 0 else None)
+                if name not in ("normal", "underfit", "spatial"):
+                    line = mine.groupby("budget")[metric].mean()
+                    axis.plot([0, *line.index], [start, *line], color=colour, linewidth=1, alpha=0.6, zorder=1)
+            axis.set(
+                xlabel="largest RMS change in training, in 1/255", ylim=(-0.03, 1.03), title=metric.replace("_", " ")
+            )
+            axis.set_xticks([0, 2, 4, 6, 8, 10], ["0", "2", "4", "6", "8", "spatial"])
+        axes[0].set_ylabel("share of cue-conflict pictures")
+        axes[0].legend(fontsize=9, loc="lower right")
+    return figure
+
+
+def bias_map(table: pd.DataFrame) -> Figure:
+    """Shape bias (above) and coverage (below) against budget, one panel for each texture amplitude; one line a seed.
+
+    table: one line a run with the columns amplitude, budget, seed, shape_bias, coverage.
+    """
+    amplitudes = sorted(table["amplitude"].unique())
+    with plt.rc_context(STYLE):
+        figure, axes = plt.subplots(
+            2, len(amplitudes), figsize=(2 * len(amplitudes) + 0.6, 4.4), layout="constrained",
+            sharex=True, sharey=True, squeeze=False,
+        )  # fmt: skip
+        for column, amplitude in enumerate(amplitudes):
+            some = table[table["amplitude"] == amplitude]
+            for row, metric in enumerate(("shape_bias", "coverage")):
+                axis = axes[row, column]
+                for _, one in some.sort_values("budget").groupby("seed"):
+                    colour = FAMILIES["pgd-linf"]
+                    axis.plot(one["budget"], one[metric], "o-", color=colour, alpha=0.5, markersize=4, linewidth=1)
+                axis.set(xticks=[0, 2, 4, 8], ylim=(-0.03, 1.03))
+            axes[0, column].set_title(f"amplitude {amplitude:g}", fontsize=10)
+            axes[1, column].set_xlabel("PGD l_inf, 1/255")
+        axes[0, 0].set_ylabel("shape bias")
+        axes[1, 0].set_ylabel("coverage")
+    return figure

