@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from .errors import InputError, in_range, one_of
+from .errors import InputError, in_range, nearest, one_of
 from .files import file_hash, load_tensors, save_tensors
 
 STEMS = {"3x3": (3, 1), "3x3-stride2": (3, 2), "7x7": (7, 2)}
@@ -97,7 +97,7 @@ def fold(model: nn.Module) -> nn.Module:
 
     Folds `convN`/`bnN` neighbours and Sequential(conv, batch norm) pairs; other modules stay as they are.
     """
-    folded = copy.deepcopy(model).eval().requires_grad_(False)
+    folded = copy.deepcopy(model).eval()  # fusing asks for evaluation mode
     for parent in folded.modules():
         children = dict(parent.named_children())
         following = dict(zip(children, list(children)[1:], strict=False))
@@ -107,7 +107,7 @@ def fold(model: nn.Module) -> nn.Module:
             if isinstance(child, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(parent, name, fuse_conv_bn_eval(child, norm).to(memory_format=torch.channels_last))  # type: ignore[call-overload]
                 setattr(parent, partner, nn.Identity())
-    return folded.requires_grad_(False)
+    return folded.eval().requires_grad_(False)
 
 
 def save(path: Path, model: nn.Module, config: dict) -> None:
@@ -130,12 +130,25 @@ def load(path: str | Path) -> tuple[ResNet18, dict]:
     return model.eval(), config
 
 
+def check_imagenet(source: object) -> None:
+    """Raise InputError unless `load_imagenet` could read from there: a file, or one of torchvision's names."""
+    if isinstance(source, str) and Path(source).is_file():
+        return
+    from ._torchvision import torchvision
+
+    names = [w.name for w in torchvision.models.ResNet18_Weights]
+    if source not in names:
+        hint = nearest(str(source), names)
+        raise InputError(f"weights = {source!r}: neither a file nor one of torchvision's {', '.join(names)}{hint}")
+
+
 def load_imagenet(model: ResNet18, source: str) -> str:
     """Fill a width-64 "7x7" network, except its last layer, with ImageNet weights; returns where they came from.
 
     source: a name of torchvision's (`IMAGENET1K_V1`, downloaded by torchvision) or the path of a `.pt` file in
     torchvision's layout, read with `weights_only=True`; its sha256 is part of the answer.
     """
+    check_imagenet(source)
     if Path(source).is_file():
         try:
             state = torch.load(source, map_location="cpu", weights_only=True)
@@ -145,11 +158,10 @@ def load_imagenet(model: ResNet18, source: str) -> str:
     else:
         from ._torchvision import torchvision
 
-        names = [w.name for w in torchvision.models.ResNet18_Weights]
-        if source not in names:
-            raise InputError(f"weights = {source!r}: neither a file nor one of torchvision's {', '.join(names)}")
         weights = torchvision.models.ResNet18_Weights[source]
         state, origin = weights.get_state_dict(check_hash=True), f"torchvision {weights}"
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise InputError(f"weights = {source!r}: must hold a dictionary of tensors by torchvision's names")
     wanted = {k: v for k, v in model.state_dict().items() if k not in ("mean", "std") and not k.startswith("fc.")}
     wrong = [k for k, v in wanted.items() if k not in state or state[k].shape != v.shape]
     wrong = [k for k in wrong if not k.endswith("num_batches_tracked")]

@@ -120,12 +120,21 @@ def seeds(axis: Axes, x: float, values: Sequence[float], colour: str, label: str
         axis.plot([x - 0.14, x + 0.14], [np.mean(values)] * 2, color=colour, linewidth=2, zorder=4)
 
 
+def pending() -> Figure:
+    """An empty figure that says so: no published row has what it would draw."""
+    figure = plt.figure(figsize=(6, 1))
+    figure.text(0.5, 0.5, "pending", ha="center", va="center", fontsize=14)
+    return figure
+
+
 def bias_by_budget(table: pd.DataFrame) -> Figure:
     """Shape bias and coverage of each network against its training budget; every seed a point.
 
     table: one line a run with the columns model, budget, shape_bias, coverage. Families are joined through their
     means, starting at the normal network; the spatially trained one has no budget and stands apart.
     """
+    if table.empty:
+        return pending()
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(1, 2, figsize=(9.5, 4), layout="constrained", sharey=True)
         for axis, metric in zip(axes, ("shape_bias", "coverage"), strict=True):
@@ -154,6 +163,8 @@ def bias_map(table: pd.DataFrame) -> Figure:
 
     table: one line a run with the columns amplitude, budget, seed, shape_bias, coverage.
     """
+    if table.empty:
+        return pending()
     amplitudes = sorted(table["amplitude"].unique())
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(

@@ -145,9 +145,12 @@ def resolve(**given: object) -> Config:
     in_range("width", config.width, 1, 1024, whole=True)
     in_range("batch", config.batch, 2, 65_536, whole=True)
     in_range("seed", config.seed, 0, 2**31 - 1, whole=True)
-    if config.weights and (config.width != 64 or config.stem != "7x7"):
-        raise InputError(f"weights = {config.weights!r}: ImageNet weights need width 64 and stem 7x7")
-    return replace(config, epochs=float(config.epochs or 0), lr=float(config.lr or 0), quick=bool(config.quick))
+    if config.weights:
+        models.check_imagenet(config.weights)
+        if config.width != 64 or config.stem != "7x7":
+            raise InputError(f"weights = {config.weights!r}: ImageNet weights need width 64 and stem 7x7")
+    numbers = {name: float(getattr(config, name)) for name in ("epochs", "lr", "weight_decay")}
+    return replace(config, **numbers, quick=bool(config.quick))  # type: ignore[arg-type]
 
 
 def _resolve_cues(config: Config, kind: str) -> Config:
@@ -176,7 +179,7 @@ def _resolve_attack(config: Config) -> Config:
         in_range("tau", flow["tau"], 0)
         in_range("max_flow", flow["max_flow"], 0, open_low=True)
         in_range("steps", config.steps, 1, 1000, whole=True)
-        return replace(config, **(absent | flow))  # type: ignore[arg-type]
+        return replace(config, **(absent | {name: float(value) for name, value in flow.items()}))  # type: ignore[arg-type]
     one_of("norm", config.norm, attacks.NORMS)
     if config.attack == "fgsm" and config.norm != "linf":
         raise InputError(f"norm = {config.norm!r}: fgsm steps along the sign and is linf only")
@@ -189,7 +192,7 @@ def _resolve_attack(config: Config) -> Config:
         in_range("step_size", config.step_size, 0, 255, open_low=True)
         config = replace(config, step_size=float(config.step_size))
     one_of("random_start", config.random_start, (True, False))
-    return config
+    return replace(config, random_start=bool(config.random_start))
 
 
 def _resolve_match(match: object) -> str | None:
@@ -199,18 +202,21 @@ def _resolve_match(match: object) -> str | None:
     try:
         target = float(match)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        return find_run(str(match)).relative_to(runs_dir()).as_posix()
+        folder, runs = find_run(str(match), "match"), runs_dir().resolve()
+        if runs not in folder.parents:
+            raise InputError(f"match = {match!r}: must be a run under {runs_dir()}, or an accuracy") from None
+        return folder.relative_to(runs).as_posix()
     in_range("match", target, 0, 1, open_low=True)
     return f"{target:g}"
 
 
-def find_run(name: str) -> Path:
-    """The folder of a finished run, given as a path or as DATASET/RUN; InputError if there is none."""
+def find_run(name: str, parameter: str = "run") -> Path:
+    """The folder of a finished run, given as a path or as DATASET/RUN; if there is none, InputError names `parameter`."""
     for folder in (Path(name), runs_dir() / name):
         if (folder / "training.json").is_file():
             return folder.resolve()
     known = [p.parent.relative_to(runs_dir()).as_posix() for p in runs_dir().glob("*/*/training.json")]
-    raise InputError(f"run = {name!r}: no finished run there or under {runs_dir()}{nearest(name, known)}")
+    raise InputError(f"{parameter} = {name!r}: no finished run there or under {runs_dir()}{nearest(name, known)}")
 
 
 def device_of_choice() -> torch.device:
@@ -515,10 +521,7 @@ def _loop(run: _Run, progress: bool) -> None:
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
                 run.save()
                 saved = time.monotonic()
-    except KeyboardInterrupt:
-        run.save()
-        raise
-    finally:
+    finally:  # no checkpoint here: Ctrl-C may have come in the middle of a step, which would then be half taken twice
         bar.close()
 
 

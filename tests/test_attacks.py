@@ -136,7 +136,7 @@ Trained = tuple[nn.Module, Tensor, Tensor]
 def trained() -> Trained:
     """A network that gets most of `shapes` right, in double precision, with test images and labels."""
     torch.manual_seed(0)
-    (images, labels), (test, truth), _, _ = shapes.generate(train_count=1000, test_count=160, conflict_count=90)
+    (images, labels), (test, truth), _, _ = shapes.generate(train_count=1000, test_count=100, conflict_count=90)
     model = Plain()
     optimiser = torch.optim.SGD(model.parameters(), lr=0.2, momentum=0.9, weight_decay=5e-4)
     for _ in range(5):

@@ -1,0 +1,192 @@
+"""Files: whole or not there, and damage is noticed wherever it is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from atlib import files
+from atlib.errors import InputError
+
+TYPES = [torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.uint8, torch.bool]
+
+
+def some_tensors() -> dict[str, Tensor]:
+    return {
+        "weights": torch.arange(6, dtype=torch.float32).view(2, 3) / 7,
+        "steps": torch.tensor(3),
+        "empty": torch.zeros(0, 4),
+        "flags": torch.tensor([True, False, True]),
+    }
+
+
+# --- atomic -----------------------------------------------------------------------------------------------------------
+
+
+def test_atomic_replaces_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "er" / "file.txt"
+    for text in ("old", "new"):
+        with files.atomic(path) as temporary:
+            assert temporary.parent == path.parent  # os.replace is atomic within a file system only
+            temporary.write_text(text)
+            assert not path.exists() if text == "old" else path.read_text() == "old"
+        assert path.read_text() == text
+    assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("failure", [RuntimeError, KeyboardInterrupt])
+def test_atomic_keeps_the_old_file_after_an_exception(tmp_path: Path, failure: type[BaseException]) -> None:
+    path = tmp_path / "file.txt"
+    path.write_text("old")
+    with pytest.raises(failure), files.atomic(path) as temporary:  # noqa: PT012
+        temporary.write_text("half of the n")
+        raise failure
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_saving_that_fails_keeps_the_old_tensors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "t.safetensors"
+    files.save_tensors(path, some_tensors(), {"step": 1})
+
+    def full(tensors: object, to: Path, meta: object) -> None:
+        to.write_bytes(b"half")
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr(files, "save_file", full)
+    with pytest.raises(OSError, match="No space"):
+        files.save_tensors(path, some_tensors(), {"step": 2})
+    assert files.load_tensors(path)[1] == {"step": 1}
+    assert list(tmp_path.iterdir()) == [path]
+
+
+# --- tensors ----------------------------------------------------------------------------------------------------------
+
+
+@given(
+    st.dictionaries(
+        st.text("abc.é", min_size=1), st.tuples(st.sampled_from(TYPES), st.lists(st.integers(0, 4), max_size=3))
+    ),
+    st.dictionaries(st.text(), st.one_of(st.none(), st.integers(), st.text(), st.booleans())),
+)
+@settings(max_examples=40)
+def test_tensors_come_back_bit_for_bit(
+    tmp_path_factory: pytest.TempPathFactory, layout: dict[str, tuple[torch.dtype, list[int]]], meta: dict
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "round.safetensors"
+    tensors = {name: (torch.randn(shape) * 9).to(dtype) for name, (dtype, shape) in layout.items()}
+    files.save_tensors(path, tensors, meta)
+    found, header = files.load_tensors(path)
+    assert header == meta and set(found) == set(tensors)
+    for name, value in found.items():
+        assert value.dtype == tensors[name].dtype and torch.equal(value, tensors[name])
+
+
+def test_views_and_other_memory_formats_are_saved_as_they_look(tmp_path: Path) -> None:
+    image = torch.rand(2, 3, 4, 5).contiguous(memory_format=torch.channels_last)
+    tensors = {"image": image, "part": image[:, 1], "turned": image.mT, "learned": image.requires_grad_(True) * 2}
+    files.save_tensors(tmp_path / "t.safetensors", tensors, {})
+    found, _ = files.load_tensors(tmp_path / "t.safetensors")
+    assert all(torch.equal(found[name], value) for name, value in tensors.items())
+
+
+def test_every_flipped_byte_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "t.safetensors"
+    files.save_tensors(path, some_tensors(), {"seed": 1, "name": "x"})
+    content = path.read_bytes()
+    header = 8 + int.from_bytes(content[:8], "little")
+    assert len(content) - header == 24 + 8 + 3  # the payload: 6 floats, one int64, 3 bools
+    said = set()
+    for place in range(len(content)):
+        for flip in (0x01, 0x80, 0xFF) if place >= header else (0x01, 0x20):
+            path.write_bytes(content[:place] + bytes([content[place] ^ flip]) + content[place + 1 :])
+            with pytest.raises(InputError, match="damaged") as caught:
+                files.load_tensors(path)
+            assert str(path) in str(caught.value) and "\n" not in str(caught.value)
+            said.add("digest" in str(caught.value))
+    assert said == {True, False}  # some damage only the digest sees
+
+
+def test_every_truncation_is_noticed(tmp_path: Path) -> None:
+    path = tmp_path / "t.safetensors"
+    files.save_tensors(path, some_tensors(), {"seed": 1})
+    content = path.read_bytes()
+    for length in range(len(content)):
+        path.write_bytes(content[:length])
+        with pytest.raises(InputError, match="damaged"):
+            files.load_tensors(path)
+    path.write_bytes(content + b"more")
+    with pytest.raises(InputError, match="damaged"):
+        files.load_tensors(path)
+
+
+def test_other_peoples_files(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no such file"):
+        files.load_tensors(tmp_path / "absent")
+    files.save_file({"a": torch.zeros(2)}, tmp_path / "foreign.safetensors")
+    with pytest.raises(InputError, match="not a file of atlib"):
+        files.load_tensors(tmp_path / "foreign.safetensors")
+
+
+def test_digest_tells_names_types_shapes_values_and_note_apart() -> None:
+    base = {"a": torch.zeros(4), "b": torch.ones(2)}
+    different = [
+        {"a": torch.zeros(4), "c": torch.ones(2)},
+        {"a": torch.zeros(2, 2), "b": torch.ones(2)},
+        {"a": torch.zeros(4, dtype=torch.int32), "b": torch.ones(2)},
+        {"a": -torch.zeros(4), "b": torch.ones(2)},  # equal, not identical
+        {"a": torch.zeros(4)},
+        {"a": torch.ones(4), "b": torch.zeros(2)},
+    ]
+    digests = [files.tensor_digest(tensors) for tensors in [base, *different]] + [files.tensor_digest(base, "note")]
+    assert len(set(digests)) == len(digests)
+    assert files.tensor_digest(dict(reversed(base.items()))) == digests[0]  # order does not count
+
+
+# --- JSON and hashes --------------------------------------------------------------------------------------------------
+
+
+def test_json_round_trip_and_damage(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    files.write_json(path, {"b": [1, None], "a": "ü"})
+    assert files.read_json(path) == {"a": "ü", "b": [1, None]}
+    with pytest.raises(TypeError):
+        files.write_json(path, {"c": torch.zeros(1)})
+    assert json.loads(path.read_text())["a"] == "ü"  # the old one is still there
+    for text in ("", '{"a": ', "nonsense"):
+        path.write_text(text)
+        with pytest.raises(InputError, match="not a readable JSON file") as caught:
+            files.read_json(path)
+        assert "\n" not in str(caught.value)
+    with pytest.raises(InputError, match=r"absent.json: not a readable JSON file"):
+        files.read_json(tmp_path / "absent.json")
+
+
+@pytest.mark.parametrize("kind", ["sha256", "md5"])
+def test_file_hash(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "x").write_bytes(b"atlib" * 1000)
+    assert files.file_hash(tmp_path / "x", kind) == hashlib.new(kind, b"atlib" * 1000).hexdigest()
+
+
+@pytest.mark.parametrize(
+    ("function", "variable"),
+    [(files.data_dir, "ATLIB_DATA"), (files.runs_dir, "ATLIB_RUNS"), (files.results_dir, "ATLIB_RESULTS")],
+)
+def test_folders_follow_the_environment(
+    function: object, variable: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv(variable, str(tmp_path))
+    assert function() == tmp_path  # type: ignore[operator]
+    monkeypatch.setenv(variable, "~/mine")
+    assert function() == Path.home() / "mine"  # type: ignore[operator]
+    monkeypatch.setenv(variable, "")
+    assert function() in (  # type: ignore[operator]
+        Path.home() / ".cache" / "atlib", files.REPOSITORY / "runs", files.REPOSITORY / "results",
+    )  # fmt: skip

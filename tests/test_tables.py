@@ -1,0 +1,169 @@
+"""Tables, sentences and figures say what the rows say, and "pending" where there are none."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from matplotlib import pyplot as plt
+
+from atlib import plots, results, tables, training
+from atlib.files import write_json
+
+
+def publish(folder, model: dict, seed: int, values: dict[tuple[str, str], float], total: int = 1000) -> str:
+    """Write the rows and record of a run that never was."""
+    config = training.resolve(**model, seed=seed)
+    rows = []
+    for (distortion, metric), value in values.items():
+        level = "8" if distortion == "pgd-linf" else ""
+        rows.append(
+            {
+                "run": config.run,
+                "dataset": config.dataset,
+                "model": config.model,
+                "width": config.width,
+                "share": config.share or 0.0,
+                "recipe": config.recipe,
+                "seed": seed,
+                "distortion": distortion,
+                "level": level,
+                "metric": metric,
+                "value": round(value * total) / total,
+                "count": round(value * total),
+                "total": total,
+            }
+        )
+    path = folder / f"{config.run}.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    results.frame_of(rows).to_csv(path, index=False)
+    hardware = {"processor": "slide rule", "threads": 1, "device": "cpu"}
+    record = {"run": config.run, "model": config.model, "hardware": hardware, "precision": "fp32", "seconds": 120.0}
+    write_json(path.with_suffix(".json"), {"config": vars(config), "training": record, "evaluation": {}})
+    return config.run
+
+
+def cues(accuracy: float, robust: float, bias: float) -> dict[tuple[str, str], float]:
+    return {
+        ("clean", "accuracy"): accuracy,
+        ("pgd-linf", "accuracy_last"): robust,
+        ("conflict", "shape_bias"): bias,
+        ("conflict", "coverage"): 0.9,
+    }
+
+
+@pytest.fixture
+def published(tmp_path):
+    for seed in (1, 2, 3):
+        publish(tmp_path, {"attack": "none"}, seed, cues(1.0, 0.05, 0.5 + 0.01 * seed))
+        publish(tmp_path, {"eps": 8}, seed, cues(0.99, 0.95, 0.8 + 0.01 * seed))
+    publish(tmp_path, {"attack": "none", "cue": "shape"}, 1, cues(0.99, 0.0, 1.0))
+    publish(tmp_path, {"attack": "none", "cue": "texture"}, 1, cues(0.985, 0.0, 0.0))
+    publish(tmp_path, {"attack": "none", "cue": "shape", "amplitude": 0.05}, 1, cues(0.99, 0.0, 1.0))
+    publish(tmp_path, {"attack": "none", "cue": "texture", "amplitude": 0.05}, 1, cues(0.7, 0.0, 0.0))
+    return results.load(tmp_path), tables.records(tmp_path)
+
+
+def test_cue_table_has_one_line_a_run(published):
+    table = tables.cue_table(*published)
+    assert len(table) == 10
+    line = table[(table["model"] == "pgd-linf-8") & (table["seed"] == 2)].iloc[0]
+    assert (line["accuracy"], line["robust"], line["shape_bias"], line["budget"]) == (0.99, 0.95, 0.82, 8.0)
+
+
+def test_networks_gives_mean_and_interval_or_pending(published):
+    table = tables.cue_table(*published)
+    main = table[table["recipe"] == tables.setting("shapes").recipe]
+    found = tables.networks(main).set_index("network")
+    low, high = results.t_interval([0.81, 0.82, 0.83])
+    assert found.loc["pgd-linf-8", "shape bias"] == f"0.82 [{low:.2f}, {high:.2f}]"
+    assert found.loc["spatial", "shape bias"] == "pending"
+    assert list(found.index) == list(tables.MODELS)
+
+
+def test_amplitude_is_the_smallest_that_satisfies_the_rule(published):
+    cues_found = tables.single_cues(tables.cue_table(*published))
+    assert list(cues_found["equal"]) == [False, True]
+    assert "**0.12**" in tables.amplitude_sentence(cues_found)
+    assert "pending" in tables.amplitude_sentence(cues_found[:1])
+
+
+def test_bias_sentence_takes_its_numbers_from_the_rows(published):
+    table = tables.cue_table(*published)
+    main = table[table["recipe"] == tables.setting("shapes").recipe]
+    sentence = tables.bias_sentence(main)
+    assert "**0.52**" in sentence
+    assert "**0.82**" in sentence
+    assert "+0.30 [+0.30, +0.30] over 3 seeds" in sentence
+    assert "one seed" in tables.bias_sentence(main[main["seed"] == 1])
+    assert "pending" in tables.bias_sentence(main[main["model"] == "normal"])
+
+
+def test_map_leaves_out_single_cues_and_later_seeds(published):
+    frame, about = published
+    found = tables.map_table(tables.cue_table(frame, about))
+    assert list(found["amplitude"]) == ["0.12"]
+    assert found["2/255"].tolist() == ["pending"]
+    assert found["8/255"].iloc[0].startswith("0.82")
+
+
+def test_table_1_puts_the_setting_into_the_same_line(tmp_path):
+    publish(tmp_path, {"dataset": "cifar10", "attack": "none"}, 1, {("clean", "accuracy"): 0.9})
+    publish(tmp_path, {"dataset": "cifar10", "norm": "l2", "eps": 12}, 1, {("clean", "accuracy"): 0.8})
+    table = tables.table_1(results.load(tmp_path), tables.records(tmp_path), "cifar10").set_index("network")
+    normal, l2 = table.loc["normal"], table.loc["pgd-l2-12"]
+    low, high = results.wilson(900, 1000)
+    assert normal["clean: ours"] == f"90.00 [{100 * low:.1f}, {100 * high:.1f}]"
+    assert normal["clean: difference"] == f"{100 * (0.9 - 0.9452):+.1f}"
+    assert (normal["width"], normal["epochs"], normal["seeds"]) == ("16", "12", "one seed")
+    assert "slide rule" in normal["trained on"]
+    assert normal["robust: ours"] == "pending"
+    assert l2["clean: difference"] == "–"  # the paper's unit is unknown there
+    assert table.loc["fgsm-8", "clean: ours"] == "pending"
+
+
+def test_paper_has_all_cells_of_table_1():
+    paper = tables.paper()
+    assert len(paper) == 66
+    assert paper["value"].between(0, 1).all()
+    assert not paper.duplicated(["dataset", "model", "metric"]).any()
+
+
+def test_budget_puts_both_norms_on_one_scale():
+    linf = tables.budget(vars(training.resolve(eps=8)))
+    l2 = tables.budget(vars(training.resolve(norm="l2", eps=12)))
+    assert linf == pytest.approx(8)
+    assert l2 == pytest.approx(255 * 12 * 32 / 224 / (3 * 32 * 32) ** 0.5)
+    assert tables.budget(vars(training.resolve(attack="none"))) == 0
+
+
+def test_figures_draw_every_seed(published):
+    table = tables.cue_table(*published)
+    main = table[table["recipe"] == tables.setting("shapes").recipe]
+    figure = plots.bias_by_budget(main)
+    points = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
+    drawn = sorted(float(y) for line in points for y in np.asarray(line.get_ydata()).ravel())
+    assert drawn == sorted(main["shape_bias"])
+    plots.bias_map(tables.map_rows(table))
+    plots.bias_by_budget(main[:0])
+    plots.bias_map(main[:0])
+    plt.close("all")
+
+
+def test_html_escapes_and_captions(published):
+    table = tables.networks(tables.cue_table(*published))
+    text = tables.html(table.assign(network="<b>"), "A caption")
+    assert "<caption>A caption</caption>" in text
+    assert "&lt;b&gt;" in text
+    assert "tabindex" in text  # a wide table can be scrolled with the keyboard
+
+
+@pytest.mark.parametrize(("model", "family"), [("pgd-l2-12", "pgd-l2"), ("pgd-linf-8", "pgd-linf"), ("fgsm-4", "fgsm")])
+def test_family(model, family):
+    assert plots.family(model) == family
+
+
+def test_setting_matches_what_train_does_by_default():
+    """The claims judge the runs that train.ipynb makes by default."""
+    assert tables.setting("shapes").recipe == training.resolve().recipe
+    assert tables.setting("shapes").width == training.resolve().width
+    assert tables.setting("cifar10").recipe == training.resolve(dataset="cifar10").recipe
