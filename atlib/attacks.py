@@ -93,9 +93,8 @@ def start(images: Tensor, eps: float, norm: str, random_start: bool, generator: 
         noise = torch.rand(images.shape, generator=generator, device=device).to(images) * 2 * eps - eps
     else:
         noise = torch.randn(images.shape, generator=generator, device=device).to(images)
-        radius = torch.rand(len(images), generator=generator, device=device).to(images) ** (
-            1 / images.shape[1:].numel()
-        )
+        share = torch.rand(len(images), generator=generator, device=device).to(images)  # of the ball's volume
+        radius = share ** (1 / images.shape[1:].numel())
         noise = noise * (eps * radius / noise.flatten(1).norm(dim=1)).view(-1, 1, 1, 1)
     return (images + noise).clamp(0, 1)
 

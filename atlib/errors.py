@@ -40,9 +40,10 @@ def in_range(
     whole: bool = False,
 ) -> None:
     """Raise InputError unless the value is a finite number in [low, high] (or ]low, high]), whole if asked."""
-    kind = "a whole number" if whole else "a number"
-    bounds = f"above {low:g}" if open_low else f"at least {low:g}"
-    bounds += f" and at most {high:g}" if math.isfinite(high) else ""
+    lowest, highest = (str(bound) if isinstance(bound, int) else f"{bound:g}" for bound in (low, high))
+    bounds = f"above {lowest}" if open_low else f"at least {lowest}"
+    bounds += f" and at most {highest}" if math.isfinite(high) else ""
+    allowed = lowest if low == high else f"{'a whole number' if whole else 'a number'} {bounds}"
     number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
     if not number or not math.isfinite(value) or value > high or value < low or (open_low and value == low):  # type: ignore[arg-type, operator]
-        raise InputError(f"{parameter} = {value!r}: must be {kind} {bounds}")
+        raise InputError(f"{parameter} = {value!r}: must be {allowed}")

@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 
 from . import attacks, data, models, provenance, results, training
 from .errors import InputError, one_of
-from .files import atomic, read_json, write_json
+from .files import atomic, load_tensors, read_json, tensor_digest, write_json
 
 BATCH = 250  # images a pass; chunks of this size fit a processor's cache at width 16
 # Table 1's attack (the official code's gen_result.py): PGD-40, 8/255, step 2/255, zero start.
@@ -206,8 +206,11 @@ def exact() -> Iterator[None]:
 
 def subject_of(run: Path) -> Subject:
     """The subject that a finished run's folder describes: its rounded weights, batch norm folded, its data set."""
-    config = training.resolve(**read_json(run / "training.json")["config"])
-    model, _ = models.load(run / "weights.safetensors")
+    record, path = read_json(run / "training.json"), run / "weights.safetensors"
+    config = training.Config(**record["config"])  # as it was resolved: a run that it names may be gone
+    model, _ = models.load(path)
+    if tensor_digest(load_tensors(path)[0]) != record["weights_digest"]:
+        raise InputError(f"{path}: not the weights that training.json speaks of; restore both, or train again")
     dataset = data.load(config.dataset, side=config.side, **training.dataset_arguments(config))
     device = training.device_of_choice()
     folded = models.fold(model).to(device)
@@ -216,8 +219,6 @@ def subject_of(run: Path) -> Subject:
 
 def wanted(subject: Subject, only: tuple[str, ...] = ()) -> list[tuple[str, str]]:
     """The (distortion, level) pairs that apply to a subject, all or those of the named measurements."""
-    for name in only:
-        one_of("measure", name, MEASUREMENTS)
     chosen = {name: m for name, m in MEASUREMENTS.items() if not only or name in only}
     return [(name, level) for name, measurement in chosen.items() for level in measurement.levels(subject)]
 
@@ -227,13 +228,18 @@ def evaluate(run: str | Path, *, only: tuple[str, ...] = (), again: bool = False
 
     run: a folder or DATASET/RUN. only: names of measurements (none: all). again: compute also what is there. Each
     measurement is written as it ends, so that a stopped evaluation goes on with the next one. InputError for a run
-    that is not there or not finished, an unknown measurement, or damaged files.
+    that is not there or not finished, a measurement that is unknown or does not apply, or damaged files.
     """
+    for name in only:
+        one_of("measure", name, MEASUREMENTS)
     folder = training.find_run(str(run))
     with training.exclusive(folder):
         subject = subject_of(folder)
+        pairs = wanted(subject, only)
+        if not pairs:
+            raise InputError(f"measure = {', '.join(only)!r}: does not apply to {folder.name}")
         table = Table(folder, subject)
-        missing = [pair for pair in wanted(subject, only) if again or pair not in table]
+        missing = [pair for pair in pairs if again or pair not in table]
         for name, level in (bar := tqdm(missing, disable=not progress, desc=folder.name, unit="measurement")):
             bar.set_postfix_str(f"{name} {level}".strip())
             began = time.perf_counter()
@@ -271,15 +277,11 @@ class Table:
         origins = read_json(self.folder / "evaluation.json")
         if origins.get("weights_digest") != digest:
             return  # of other weights: measured anew
-        self.rows = results.read_rows(self.folder / "rows.csv")
         try:
-            with np.load(self.folder / "predictions.npz", allow_pickle=False) as stored:
-                self.arrays |= {name: stored[name] for name in stored.files}
-        except Exception as error:  # zipfile, zlib and numpy each raise their own
-            path = self.folder / "predictions.npz"
-            raise InputError(
-                f"{path}: damaged ({type(error).__name__}); delete evaluation.json to measure anew"
-            ) from None
+            self.rows = results.read_rows(self.folder / "rows.csv")
+            self.arrays |= results.read_predictions(self.folder / "predictions.npz")
+        except InputError as error:
+            raise InputError(f"{error}; to measure anew, delete evaluation.json beside it") from None
         self.origins = origins
 
     def __contains__(self, pair: tuple[str, str]) -> bool:

@@ -97,7 +97,7 @@ def fold(model: nn.Module) -> nn.Module:
 
     Folds `convN`/`bnN` neighbours and Sequential(conv, batch norm) pairs; other modules stay as they are.
     """
-    folded = copy.deepcopy(model).eval()  # fusing asks for evaluation mode
+    folded = copy.deepcopy(model).eval().requires_grad_(False)
     for parent in folded.modules():
         children = dict(parent.named_children())
         following = dict(zip(children, list(children)[1:], strict=False))
@@ -107,7 +107,7 @@ def fold(model: nn.Module) -> nn.Module:
             if isinstance(child, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(parent, name, fuse_conv_bn_eval(child, norm).to(memory_format=torch.channels_last))  # type: ignore[call-overload]
                 setattr(parent, partner, nn.Identity())
-    return folded.eval().requires_grad_(False)
+    return folded.eval().requires_grad_(False)  # the new modules too
 
 
 def save(path: Path, model: nn.Module, config: dict) -> None:

@@ -13,7 +13,7 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from . import attacks, evaluation, saliency, shapes, training
+from . import attacks, data, evaluation, saliency, shapes, training
 from .results import t_interval
 
 # One colour a family of networks on every page (Okabe and Ito's palette: safe for colour-blind readers).
@@ -57,7 +57,7 @@ def glance(run: Path, count: int = 8) -> Figure:
     chosen = subject.conflict or subject.test
     # the conflict is in the order of silhouettes: a stride of 11 shows each with another texture
     index = torch.arange(count) * 11 % len(chosen.labels)
-    images = chosen.images[index].to(subject.device).float() / 255
+    images = data.prepare(chosen.images[index].to(subject.device), subject.side)
     labels = chosen.labels[index].to(subject.device)
     maps = saliency.picture(saliency.grad(subject.model, images, labels))
     draws = torch.Generator().manual_seed(0)

@@ -21,7 +21,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import pandas as pd
@@ -61,10 +60,9 @@ def _text(cell: str) -> str:
 
 
 def _whole(cell: str) -> int:
-    digits = cell.removesuffix(".0")  # as pandas writes whole numbers of a column with gaps
-    if not digits.isascii() or not digits.isdigit():
+    if not cell.isascii() or not cell.isdigit():
         raise ValueError("must be a whole number from 0 on")
-    return int(digits)
+    return int(cell)
 
 
 def _number(cell: str) -> float:
@@ -199,7 +197,7 @@ def read_predictions(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with np.load(path, allow_pickle=False) as stored:
             found = {key: stored[key] for key in stored.files}
-    except (OSError, ValueError, EOFError, BadZipFile, KeyError) as error:
+    except Exception as error:  # zipfile, zlib and numpy each raise their own
         raise InputError(f"{path}: not a readable file of predictions ({type(error).__name__})") from None
     if "labels" not in found:
         raise InputError(f"{path}: has no labels")
@@ -383,7 +381,8 @@ def comparison(frame: pd.DataFrame, predictions: Archive | None = None, referenc
         line |= {"accuracy": row["value"], "conditional": part.value, "conditional_total": part.total}
         line |= {"total": pair.total, "common": pair.model.value, "common_reference": pair.reference.value}
         table.append(line | {"difference": pair.difference, "p": pair.p if pair.total else math.nan})
-    return pd.DataFrame(table)
+    beside = ["accuracy", "conditional", "conditional_total", "total", "common", "common_reference", "difference", "p"]
+    return pd.DataFrame(table, columns=[*COLUMNS[:7], "distortion", "level", *beside])
 
 
 # --- Claims: reading them ------------------------------------------------------------------------------------

@@ -289,3 +289,40 @@ def verdict_counts(frame: pd.DataFrame) -> pd.DataFrame:
     counts = pd.crosstab(found["dataset"], found["verdict"]).reindex(columns=list(results.VERDICTS), fill_value=0)
     order = ["overall", *[name for name in counts.index if name != "overall"]]
     return counts.loc[order].rename_axis("on", axis=0).reset_index().rename_axis(None, axis=1)
+
+
+def bench(folder: Path | None = None) -> pd.DataFrame:
+    """What `make bench` wrote; empty if it has not been run."""
+    path = (folder or results_dir()) / "bench.csv"
+    return pd.read_csv(path, keep_default_na=False) if path.is_file() else pd.DataFrame()
+
+
+def bench_table(folder: Path | None = None) -> pd.DataFrame:
+    """The benchmark's rows as the page shows them."""
+    rows = bench(folder)
+    if rows.empty:
+        return pd.DataFrame({"what": [PENDING]})
+    shown = {
+        "what": "what",
+        "against": "against",
+        "ours_s": "ours, s",
+        "theirs_s": "theirs, s",
+        "ratio": "ratio",
+        "reach": "reach",
+        "met": "met",
+        "detail": "detail",
+    }
+    return rows[list(shown)].rename(columns=shown)
+
+
+def bench_sentence(folder: Path | None = None) -> str:
+    """On what, how often and with what the benchmark was run, in words."""
+    rows = bench(folder)
+    if rows.empty:
+        return f"The benchmark is **{PENDING}**."
+    first = rows.iloc[0]
+    return (
+        f"Medians of {first['rounds']} rounds in CPU seconds of one thread on {first['processor']}, where bf16 is "
+        f"{first['bf16']}; torch {first['torch']}, torchattacks {first['torchattacks']}, foolbox {first['foolbox']}, "
+        f"commit `{first['commit'][:12]}`."
+    )

@@ -211,7 +211,7 @@ def _resolve_match(match: object) -> str | None:
 
 
 def find_run(name: str, parameter: str = "run") -> Path:
-    """The folder of a finished run, given as a path or as DATASET/RUN; if there is none, InputError names `parameter`."""
+    """The folder of a finished run, given as a path or as DATASET/RUN; an InputError names `parameter` if it is not."""
     for folder in (Path(name), runs_dir() / name):
         if (folder / "training.json").is_file():
             return folder.resolve()

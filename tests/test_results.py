@@ -39,7 +39,7 @@ def rows_for(seed: int, value: float, model: str = "normal", run: str | None = N
 
 
 def test_rows_come_back_with_their_types(tmp_path: Path) -> None:
-    cells = ("clean,,accuracy,0.5,5,10", "pgd-linf,8,accuracy_last,0.1,1.0,10.0", "clean,,p_true,0.25,,10")
+    cells = ("clean,,accuracy,0.5,5,10", "pgd-linf,8,accuracy_last,0.1,1,10", "clean,,p_true,0.25,,10")
     path = write_csv(tmp_path / "r.csv", *(LINE + c for c in (*cells, "conflict,,shape_bias,,0,0")))
     frame = results.read_rows(path)
     assert tuple(frame.columns) == results.COLUMNS
@@ -64,6 +64,7 @@ MALFORMED = {
     "count without total": (LINE + "clean,,accuracy,1,11,", "line 2, count = 11: must be at most the total"),
     "negative count": (LINE + "clean,,accuracy,0.5,-5,10", "line 2, count = '-5': must be a whole number"),
     "half a seed": (LINE.replace(",1,", ",1.5,") + "clean,,accuracy,.5,5,10", "line 2, seed = '1.5': must be a whole"),
+    "count with a fraction": (LINE + "clean,,accuracy,0.5,5.0,10", "line 2, count = '5.0': must be a whole number"),
     "no metric": (LINE + "clean,,,0.5,5,10", "line 2, metric = '': must not be empty"),
     "a cell too few": (LINE + "clean,,accuracy,0.5,5", "line 2: 12 cells instead of 13"),
     "a row twice": (f"{GOOD}\n{GOOD}", "line 3, clean@/accuracy: is there twice"),
@@ -284,6 +285,7 @@ def test_comparison_puts_each_run_beside_the_normal_one_of_its_seed() -> None:
     stored = {row["run"]: made_up(i) for i, row in enumerate(rows[:5])}
     table = results.comparison(results.frame_of(rows), stored.__getitem__).set_index("run")
     assert len(table) == 5  # clean accuracy is no distortion
+    assert results.comparison(results.frame_of([])).columns.tolist()[1:] == table.columns.tolist()
     for seed in (1, 2):
         mine, normal = (f"cifar10/{model}-w16-s{seed}-00000000" for model in ("pgd-linf-8", "normal"))
         pair, line = results.paired(stored[mine], stored[normal], "saturation@8"), table.loc[mine]

@@ -167,3 +167,16 @@ def test_setting_matches_what_train_does_by_default():
     assert tables.setting("shapes").recipe == training.resolve().recipe
     assert tables.setting("shapes").width == training.resolve().width
     assert tables.setting("cifar10").recipe == training.resolve(dataset="cifar10").recipe
+
+
+def test_bench_table_is_pending_without_a_run(tmp_path):
+    assert tables.bench_table(tmp_path)["what"].tolist() == ["pending"]
+    assert "pending" in tables.bench_sentence(tmp_path)
+
+
+def test_bench_sentence_names_the_processor(tmp_path):
+    columns = "what,against,ours_s,theirs_s,ratio,reach,met,detail,rounds,processor,threads,bf16,commit,python,torch"
+    line = "PGD,foolbox,1,2,0.5,0.58,yes,,3,slide rule,1,fast,abcdef,3.11,2.13"
+    (tmp_path / "bench.csv").write_text(f"{columns},torchattacks,foolbox\n{line},3.5.1,3.3.4\n")
+    assert tables.bench_table(tmp_path)["ratio"].tolist() == [0.5]
+    assert "slide rule, where bf16 is fast" in tables.bench_sentence(tmp_path)

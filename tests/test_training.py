@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-import math
 import os
 import signal
 import subprocess
@@ -148,7 +148,7 @@ def test_hash_covers_the_whole_configuration_and_stays_as_it_is() -> None:
         "lr": 0.1, "schedule": "one-cycle", "weight_decay": 0.0005, "precision": "auto", "seed": 3,
     }  # fmt: skip
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
-    assert resolve(seed=3, epochs=10).run == f"shapes/pgd-linf-8-w16-s3-{digest}" == "shapes/pgd-linf-8-w16-s3-c4c8a3d2"
+    assert resolve(seed=3, epochs=10).run == f"shapes/pgd-linf-8-w16-s3-{digest}" == "shapes/pgd-linf-8-w16-s3-1abd5e9b"
 
 
 def test_a_parameter_that_a_later_version_adds_renames_no_run() -> None:
@@ -301,7 +301,7 @@ def test_learning_rate_reaches_the_optimiser(monkeypatch: pytest.MonkeyPatch) ->
 def test_every_picture_is_trained_on_but_none_of_the_hold_out(monkeypatch: pytest.MonkeyPatch) -> None:
     config = tiny(attack="none", epochs=2, batch=45)
     seen: list[list[int]] = []
-    dataset = data.load("shapes", **training.dataset_arguments(config))  # type: ignore[arg-type]
+    dataset = data.load("shapes", **training.dataset_arguments(config))
     numbers = {image.numpy().tobytes(): i for i, image in enumerate(dataset.train.images)}
     held = {image.numpy().tobytes() for image in dataset.holdout.images}
     assert (len(numbers), len(held), len(held & set(numbers))) == (450, 50, 0)
@@ -376,13 +376,13 @@ def test_what_a_finished_run_leaves(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     found = record(config)
     assert (found["run"], found["model"], found["recipe"]) == (config.run, "pgd-linf-8", config.recipe)
     assert found["weights_digest"] == tensor_digest(tensors)
-    assert found["commit"] == "abc" and found["precision"] == "fp32" and found["data"] == "generated"
+    assert found["commit"] == "abc" and found["precision"] == "fp32" and found["data"].startswith("generated")
     assert found["seconds"] > 0 and found["versions"]["torch"] == torch.__version__
     assert found["hardware"]["threads"] == torch.get_num_threads()
     assert found["holdout_accuracy"] == found["log"][-1]["accuracy"]
 
     trained_model, _ = models.load(folder / "weights.safetensors")  # rounded to half precision
-    holdout = data.load("shapes", **training.dataset_arguments(config)).holdout  # type: ignore[arg-type]
+    holdout = data.load("shapes", **training.dataset_arguments(config)).holdout
     right = [int(trained_model(image[None].float() / 255).argmax()) == label for image, label in zip(*holdout)]  # noqa: B905
     assert sum(right) / 50 == pytest.approx(found["holdout_accuracy"], abs=0.021)
 
@@ -477,7 +477,7 @@ def told(run):
 training._Run.advance = told
 training.train(training.Config(**json.loads(sys.argv[1])), progress=False)
 """
-LONG = {"batch": 16, "epochs": 1, "random_start": True}  # 28 steps
+LONG = {"batch": 45, "epochs": 1, "random_start": True}  # 10 steps
 
 
 @pytest.fixture(scope="module")
@@ -499,7 +499,7 @@ def test_killed_run_goes_on_to_the_same_weights(
     )  # fmt: skip
     try:
         assert child.stdout
-        assert any(line == "step 12\n" for line in child.stdout), child.communicate()[1]
+        assert any(line == "step 4\n" for line in child.stdout), child.communicate()[1]
         with pytest.raises(InputError, match=f"already in use by process {child.pid}$") as error:
             training.train(config, progress=False)
         assert str(config.folder) in one_line(error) and not counted
@@ -507,13 +507,16 @@ def test_killed_run_goes_on_to_the_same_weights(
         rest, stderr = child.communicate(timeout=60)
     finally:
         child.kill()
-    assert child.returncode == -getattr(signal, name), stderr
+    if name == "SIGINT":
+        assert child.returncode != 0 and stderr.endswith("KeyboardInterrupt\n")
+    else:
+        assert child.returncode == -getattr(signal, name), stderr
     assert not (config.folder / "training.json").exists()
 
-    begun = max([12, *(int(line.split()[1]) for line in rest.splitlines() if line.startswith("step"))])
+    begun = max([4, *(int(line.split()[1]) for line in rest.splitlines() if line.startswith("step"))])
     assert finish(config) == undisturbed
-    assert counted[0] in (begun, begun + 1) and counted[-1] == 27  # a checkpoint a step: one step is lost at most
-    assert f"{config.run}: going on at step {counted[0]} of 28" in capsys.readouterr().out
+    assert counted[0] in (begun, begun + 1) and counted[-1] == 9  # a checkpoint a step: one step is lost at most
+    assert f"{config.run}: going on at step {counted[0]} of 10" in capsys.readouterr().out
 
 
 def interrupt(monkeypatch: pytest.MonkeyPatch, owner: object, name: str, call: int, after: bool = False) -> None:
@@ -542,45 +545,43 @@ def ctrl_c() -> Iterator[None]:
 
 
 PLACES: dict[str, tuple[object, str, int, bool]] = {
-    "in the forward pass": (models.Block, "forward", 60, False),
-    "between gradient and step": (training, "learning_rate", 5, False),
-    "after the step": (torch.optim.SGD, "step", 5, True),
+    "in the forward pass": (models.Block, "forward", 36, False),
+    "between gradient and step": (training, "learning_rate", 3, False),
+    "after the step": (torch.optim.SGD, "step", 3, True),
     "before a look": (training._Run, "look", 2, False),
     "in a look": (training, "accuracy", 2, True),
-    "in the last look": (training, "accuracy", 4, False),
-    "in the last report": (training, "accuracy", 5, True),
-    "after the last report": (training._Run, "report", 1, True),
-    "writing a checkpoint": (training, "save_tensors", 4, False),
-    "writing the weights": (models, "save", 5, False),
+    "in the last look": (training, "accuracy", 5, False),
+    "in the report": (training, "accuracy", 6, True),
+    "after the report": (training._Run, "report", 1, True),
+    "writing a checkpoint": (training, "save_tensors", 3, False),
+    "writing the weights": (models, "save", 6, False),
     "writing the record": (training, "write_json", 2, False),
 }
 
 
 @pytest.fixture(scope="module")
 def normal(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, dict]:
-    """Digest and record of a normal run that nobody stops: 14 steps, four looks, one report."""
+    """Digest and record of a normal run that nobody stops: five steps, five looks, one report."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ATLIB_RUNS", str(tmp_path_factory.mktemp("normal")))
-        config = tiny(attack="none", batch=32, epochs=1)
+        config = tiny(attack="none", batch=90, epochs=1)
         return finish(config), record(config)
 
 
-@pytest.mark.parametrize("checkpoints", ["often", "never"])
 @pytest.mark.parametrize("place", PLACES)
 def test_ctrl_c_anywhere(
-    place: str, checkpoints: str, normal: tuple[str, dict], monkeypatch: pytest.MonkeyPatch, ctrl_c: None
+    place: str, normal: tuple[str, dict], monkeypatch: pytest.MonkeyPatch, ctrl_c: None, counted: list[int]
 ) -> None:
-    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0 if checkpoints == "often" else 1e9)
-    config = tiny(attack="none", batch=32, epochs=1)
+    monkeypatch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
+    config = tiny(attack="none", batch=90, epochs=1)
     with pytest.MonkeyPatch.context() as patch:
         interrupt(patch, *PLACES[place])
-        if (place, checkpoints) == ("writing a checkpoint", "never"):
-            return
         with pytest.raises(KeyboardInterrupt):
             training.train(config, progress=False)
     assert not (config.folder / "training.json").exists()
     digest, undisturbed = normal
     assert finish(config) == digest
+    assert len(counted) <= 6  # a checkpoint a step: one step is lost at most
     found = record(config)
     assert found["weights_digest"] == undisturbed["weights_digest"] and found["looks"] == undisturbed["looks"]
     assert [line["accuracy"] for line in found["log"]] == [line["accuracy"] for line in undisturbed["log"]]
@@ -805,7 +806,7 @@ def test_underfit_trains_the_normal_network_first_if_need_be(counted: list[int])
     looks = record(normal)["looks"]
     steps = [1, 2, 3, 4, 5, 6, 7]  # 7 // 4 = 1: at least four looks an epoch
     assert [look["epoch"] for look in looks] == pytest.approx([step / 7 for step in steps])
-    holdout = data.load("shapes", **training.dataset_arguments(config)).holdout  # type: ignore[arg-type]
+    holdout = data.load("shapes", **training.dataset_arguments(config)).holdout
     for look in looks:
         model, _ = models.load(normal.folder / look["weights"])  # rounded to half precision
         again = training.accuracy(model, holdout, 32, torch.device("cpu"))

@@ -1,0 +1,389 @@
+"""The job notebooks: their parameters, what is wrong with them in one line, and papermill itself."""
+
+from __future__ import annotations
+
+import math
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from pathlib import Path
+
+import jupytext
+import nbformat
+import pytest
+
+from atlib import evaluation, jobs, results, training
+from atlib.errors import InputError
+from atlib.files import REPOSITORY, runs_dir, write_json
+
+FINISHED = "shapes/pgd-linf-8-w16-s1-01234567"
+
+
+def parameters(name: str) -> str:
+    """The code of a job's parameters cell."""
+    page = jupytext.read(REPOSITORY / "book" / f"{name}.md", fmt="md:myst")
+    (cell,) = [cell for cell in page.cells if "parameters" in cell.metadata.get("tags", [])]
+    return cell.source
+
+
+def notebook(name: str, given: dict[str, object]) -> tuple[dict[str, object], list[str]]:
+    """The globals and the input history of a job after papermill has put `given` in."""
+    values: dict[str, object] = {}
+    cell = "# Parameters\n" + "".join(f"{key} = {value!r}\n" for key, value in given.items())
+    history = ["", parameters(name), cell] if given else ["", parameters(name)]
+    for code in history:
+        exec(code, {"nan": math.nan, "inf": math.inf}, values)
+    return values, history
+
+
+def train_config(**given: object) -> training.Config:
+    return jobs.train_config(*notebook("train", given))
+
+
+def evaluate_arguments(**given: object) -> dict:
+    return jobs.evaluate_arguments(*notebook("evaluate", given))
+
+
+# --- parameters -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "known"), [("train", jobs.TRAIN), ("evaluate", jobs.EVALUATE)])
+def test_notebook_has_exactly_the_known_parameters(name: str, known: tuple[str, ...]) -> None:
+    values, _ = notebook(name, {})
+    assert tuple(key for key in values if not key.startswith("__")) == known
+
+
+def test_every_choice_of_a_run_is_a_parameter() -> None:
+    assert set(jobs.TRAIN) == {field.name for field in fields(training.Config)} - {"quick"}
+
+
+def test_defaults_of_the_notebook_are_those_of_the_library() -> None:
+    assert train_config() == training.resolve()
+    values, _ = notebook("train", {})
+    assert {name: values[name] for name in jobs.TRAIN} == {f.name: f.default for f in fields(training.Config)[:-1]}
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate"])
+def test_every_parameter_has_a_type_and_a_comment(name: str) -> None:
+    for line in parameters(name).splitlines():
+        before, hash_sign, comment = line.partition("  # ")
+        assert ": " in before.split(" = ")[0] and hash_sign and comment.strip(), line
+
+
+def test_injected_names_are_those_of_papermill_s_cell() -> None:
+    cell = '# Parameters\neps = 4\ndataset = "a = b"\n'
+    history = ["", parameters("train"), cell, "x = 1"]
+    assert jobs.injected(history) == ("eps", "dataset")
+    assert jobs.injected([*history, "# Parameters\nnorm = 'l2'"]) == ("norm",)  # executed again in one kernel
+    assert jobs.injected(history[:2]) == jobs.injected([]) == ()
+
+
+def test_parameters_reach_the_run() -> None:
+    given = {"attack": "spatial", "tau": 0.1, "seed": 3, "share": 0.5, "epochs": 2, "cue": "shape"}
+    assert train_config(**given) == training.resolve(**given)
+    assert train_config(norm="l2", eps=12) == training.resolve(norm="l2", eps=12)
+    assert train_config(attack="none", norm=None, match="") == training.resolve(attack="none")  # absent, said aloud
+
+
+def test_quick_mode_is_a_tiny_run_of_another_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    usual = train_config(seed=3)
+    for value in ("", "0"):
+        monkeypatch.setenv("ATLIB_QUICK", value)
+        assert not jobs.quick() and train_config(seed=3) == usual
+    monkeypatch.setenv("ATLIB_QUICK", "1")
+    config = train_config(seed=3)
+    assert jobs.quick() and config.quick and config.width == 4 and config.epochs == 1 and config.seed == 3
+    assert config.run != training.resolve(seed=3, width=4, epochs=1, precision="fp32").run
+
+
+# --- what is wrong with them ------------------------------------------------------------------------------------------
+
+NONE = {"attack": "none"}
+SPATIAL = {"attack": "spatial"}
+IMAGENET = {"width": 64, "stem": "7x7"}
+# parameter: [(its value, the others given, what the line says after "parameter = value: ")]
+Cases = Sequence[tuple[object, Mapping[str, object], str]]
+BAD_TRAIN: dict[str, Cases] = {
+    "dataset": [
+        ("cifar11", {}, "must be one of shapes, cifar10, "),
+        ("cifar11", {}, "(did you mean 'cifar10'?)"),
+        (5, {}, "must be one of shapes, cifar10, "),
+        (None, {}, "must be one of shapes, cifar10, "),
+        ("folder:/nowhere", {}, "must be folder:PATH with the PATH of a folder"),
+    ],
+    "side": [
+        (64, {}, "must be 32"),
+        ("big", {"dataset": "tiny-imagenet"}, "must be a whole number at least 64 and at most 512"),
+        (32, {"dataset": "tiny-imagenet"}, "must be a whole number at least 64 and at most 512"),
+        (128.5, {"dataset": "caltech256"}, "must be a whole number at least 16 and at most 512"),
+    ],
+    "amplitude": [
+        (-0.1, {}, "must be a number at least 0 and at most 0.5"),
+        ("high", {}, "must be a number at least 0 and at most 0.5"),
+        (0.1, {"dataset": "cifar10"}, "only the data set shapes has one"),
+    ],
+    "cue": [
+        ("textur", {}, "must be one of both, shape, texture (did you mean 'texture'?)"),
+        ("both", {"dataset": "cifar10"}, "only the data set shapes has one"),
+    ],
+    "attack": [
+        ("pdg", {}, "must be one of none, fgsm, pgd, spatial (did you mean 'pgd'?)"),
+        (None, {}, "must be one of none, fgsm, pgd, spatial"),
+        (8, {}, "must be one of none, fgsm, pgd, spatial"),
+    ],
+    "norm": [
+        ("linff", {}, "must be one of linf, l2 (did you mean 'linf'?)"),
+        (2, {}, "must be one of linf, l2"),
+        ("l2", {"attack": "fgsm"}, "fgsm steps along the sign and is linf only"),
+        ("l2", NONE, "only with attack pgd or fgsm, not with 'none'"),
+    ],
+    "eps": [
+        *[(value, {}, "must be a number above 0 and at most 255") for value in (-1, 0, "2/255", 256, None, True)],
+        (math.nan, {}, "must be a number above 0 and at most 255"),
+        (math.inf, {}, "must be a number above 0 and at most 255"),
+        (0, {"attack": "fgsm"}, "must be a number above 0 and at most 255"),
+        (8, NONE, "only with attack pgd or fgsm, not with 'none'"),
+        (8, SPATIAL, "only with attack pgd or fgsm, not with 'spatial'"),
+    ],
+    "steps": [
+        *[(value, {}, "must be a whole number at least 1 and at most 1000") for value in (0, 2.5, "7", None, 1001)],
+        (0, SPATIAL, "must be a whole number at least 1 and at most 1000"),
+        (7, {"attack": "fgsm"}, "only with attack pgd or spatial, not with 'fgsm'"),
+    ],
+    "step_size": [
+        *[(value, {}, "must be a number above 0 and at most 255") for value in (0, -1, "2/255")],
+        (1, {"attack": "fgsm"}, "only with attack pgd, not with 'fgsm'"),
+    ],
+    "random_start": [
+        ("true", {}, "must be one of True, False (did you mean 'True'?)"),
+        (2, {}, "must be one of True, False"),
+        (None, {}, "must be one of True, False"),
+        (True, {"attack": "fgsm"}, "only with attack pgd, not with 'fgsm'"),
+    ],
+    "tau": [
+        (-0.1, SPATIAL, "must be a number at least 0"),
+        (0.1, {}, "only with attack spatial, not with 'pgd'"),
+    ],
+    "max_flow": [
+        (0, SPATIAL, "must be a number above 0"),
+        ("far", SPATIAL, "must be a number above 0"),
+        (2, {}, "only with attack spatial, not with 'pgd'"),
+    ],
+    "share": [
+        *[(value, {}, "must be a number above 0 and at most 1") for value in (0, 1.5, "half")],
+        (0.5, NONE, "only with attack pgd or fgsm or spatial, not with 'none'"),
+    ],
+    "match": [
+        *[(value, NONE, "must be a number above 0 and at most 1") for value in (0.0, 1.5, math.nan, math.inf)],
+        (FINISHED[:-1], NONE, f"no finished run there or under RUNS (did you mean '{FINISHED}'?)"),
+        (0.8, {}, "only with attack none, not with 'pgd'"),
+    ],
+    "width": [(value, {}, "must be a whole number at least 1 and at most 1024") for value in (0, 16.0, "wide", None)],
+    "stem": [("3x3-stride", {}, "must be one of 3x3, 3x3-stride2, 7x7 (did you mean '3x3-stride2'?)")],
+    "weights": [
+        ("IMAGENET1K_V1", {}, "ImageNet weights need width 64 and stem 7x7"),
+        ("IMAGENET1K_V1", {"width": 64, "stem": "3x3"}, "ImageNet weights need width 64 and stem 7x7"),
+        ("IMAGENET1K_V3", IMAGENET, "neither a file nor one of torchvision's IMAGENET1K_V1 (did you mean"),
+        ("nowhere.pt", IMAGENET, "neither a file nor one of torchvision's IMAGENET1K_V1"),
+        (1, IMAGENET, "neither a file nor one of torchvision's IMAGENET1K_V1"),
+    ],
+    "epochs": [(value, {}, "must be a number above 0 and at most 10000") for value in (0, -1, "ten", 10_001)],
+    "batch": [(value, {}, "must be a whole number at least 2 and at most 65536") for value in (1, 64.0, "all")],
+    "lr": [(value, {}, "must be a number above 0 and at most 10") for value in (0, -0.1, "1e-1", 11)],
+    "schedule": [("one-cicle", {}, "must be one of one-cycle, steps (did you mean 'one-cycle'?)")],
+    "weight_decay": [(value, {}, "must be a number at least 0 and at most 1") for value in (-1, 2, None, "no")],
+    "precision": [("fp16", {}, "must be one of auto, fp32, bf16 (did you mean 'bf16'?)")],
+    "seed": [(value, {}, "must be a whole number at least 0 and at most 2147483647") for value in (-1, 1.5, 2**31)],
+}  # fmt: skip
+BAD_EVALUATE: dict[str, Cases] = {
+    "run": [
+        ("", {}, "must name a finished run, as a folder or as DATASET/RUN, e.g. -p run runs/shapes/"),
+        (None, {}, "must name a finished run"),
+        (FINISHED[:-1], {}, f"no finished run there or under RUNS (did you mean '{FINISHED}'?)"),
+        ("5", {}, "no finished run there or under RUNS"),
+        ("/nowhere", {}, "no finished run there or under RUNS"),
+    ],
+    "measure": [
+        ("pgd_linf", {}, "must be one of clean, pgd-linf, "),
+        ("pgd_linf", {}, "(did you mean 'pgd-linf'?)"),
+        (None, {}, "must be names separated by commas, or empty for all"),
+        (["clean"], {}, "must be names separated by commas, or empty for all"),
+    ],
+    "again": [(value, {}, "must be True or False") for value in ("yes", 2, None)],
+}
+
+
+def test_the_tables_cover_every_parameter() -> None:
+    assert set(BAD_TRAIN) == set(jobs.TRAIN) and set(BAD_EVALUATE) == set(jobs.EVALUATE)
+
+
+def bad(table: Mapping[str, Cases]) -> list:
+    return [
+        pytest.param(name, *case, id=f"{name}-{case[0]}-{number}")
+        for name, cases in table.items()
+        for number, case in enumerate(cases)
+    ]
+
+
+@pytest.fixture
+def finished() -> None:
+    """A run that is there."""
+    write_json(runs_dir() / FINISHED / "training.json", {"run": FINISHED})
+
+
+def check(error: InputError, name: str, value: object, expected: str) -> None:
+    """The message is one line that names the parameter, the value and what is allowed; nothing was written."""
+    message = str(error)
+    assert message.startswith(f"{name} = {value!r}: ") and "\n" not in message
+    assert expected.replace("RUNS", str(runs_dir())) in message
+    files = [path for path in runs_dir().rglob("*") if path.is_file()]
+    assert [path.relative_to(runs_dir()).as_posix() for path in files] == [f"{FINISHED}/training.json"]
+
+
+@pytest.mark.parametrize(("name", "value", "others", "expected"), bad(BAD_TRAIN))
+def test_bad_parameter_of_train(name: str, value: object, others: dict, expected: str, finished: None) -> None:
+    with pytest.raises(InputError) as error:
+        train_config(**others, **{name: value})
+    check(error.value, name, value, expected)
+
+
+@pytest.mark.parametrize(("name", "value", "others", "expected"), bad(BAD_EVALUATE))
+def test_bad_parameter_of_evaluate(name: str, value: object, others: dict, expected: str, finished: None) -> None:
+    run = {} if name == "run" else {"run": FINISHED}
+    with pytest.raises(InputError) as error:
+        evaluate_arguments(**run, **others, **{name: value})
+    check(error.value, name, "" if name == "run" and not value else value, expected)
+
+
+@pytest.mark.parametrize(
+    ("job", "name", "meant"),
+    [
+        (train_config, "epz", "eps"),
+        (train_config, "datset", "dataset"),
+        (train_config, "learning_rate", None),
+        (train_config, "quick", None),
+        (evaluate_arguments, "rnu", "run"),
+        (evaluate_arguments, "measures", "measure"),
+    ],
+)
+def test_unknown_parameter(job: object, name: str, meant: str | None, finished: None) -> None:
+    known = jobs.TRAIN if job is train_config else jobs.EVALUATE
+    with pytest.raises(InputError) as error:
+        job(**{name: 8})  # type: ignore[operator]
+    check(error.value, name, 8, "no such parameter")
+    assert str(error.value).endswith(f"; must be one of {', '.join(known)}")
+    assert meant is None or f"(did you mean {meant!r}?)" in str(error.value)
+
+
+def test_unknown_name_is_told_before_a_bad_value() -> None:
+    with pytest.raises(InputError, match=r"^epz = 8: "):
+        train_config(epz=8, dataset="cifar11")
+
+
+@pytest.mark.parametrize("value", [0.5, "0.5", FINISHED])
+def test_match_is_an_accuracy_or_a_run(value: object, finished: None) -> None:
+    config = train_config(attack="none", match=value)
+    assert config.match == str(value) and config.model == "underfit"
+
+
+def test_match_outside_the_folder_of_runs_is_refused(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    write_json(elsewhere / "training.json", {})
+    with pytest.raises(InputError, match=f"^match = '{elsewhere}': must be a run under {runs_dir()}, or an accuracy$"):
+        train_config(attack="none", match=str(elsewhere))
+
+
+def test_arguments_of_evaluate(finished: None) -> None:
+    folder = (runs_dir() / FINISHED).resolve()
+    for run in (FINISHED, str(folder), str(folder) + "/"):
+        assert evaluate_arguments(run=run) == {"run": folder, "only": (), "again": False}
+    found = evaluate_arguments(run=FINISHED, measure=" clean, pgd-linf ,", again=True)
+    assert found == {"run": folder, "only": ("clean", "pgd-linf"), "again": True}
+
+
+# --- papermill --------------------------------------------------------------------------------------------------------
+
+
+def papermill(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run papermill as a user does, with no terminal."""
+    program = Path(sys.executable).with_name("papermill")
+    return subprocess.run(
+        [str(program), *words], capture_output=True, text=True, stdin=subprocess.DEVNULL, cwd=REPOSITORY,
+        env=os.environ | environment, timeout=300,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("epz", "8", "epz = 8: no such parameter (did you mean 'eps'?); must be one of dataset, "),
+        ("eps", "2/255", "eps = '2/255': must be a number above 0 and at most 255"),
+        ("dataset", "cifar11", "dataset = 'cifar11': must be one of shapes, cifar10, "),
+    ],
+)
+def test_papermill_ends_with_the_one_line(name: str, value: str, expected: str, tmp_path: Path) -> None:
+    done = papermill("notebooks/train.ipynb", str(tmp_path / "out.ipynb"), "-p", name, value)
+    assert done.returncode == 1
+    last = [line for line in done.stderr.splitlines() if line.strip()][-1]
+    assert last.startswith(f"InputError: {expected}")
+    assert not runs_dir().exists()
+
+
+@pytest.mark.parametrize(("name", "known"), [("train", jobs.TRAIN), ("evaluate", jobs.EVALUATE)])
+def test_help_lists_each_parameter_with_its_comment(name: str, known: tuple[str, ...]) -> None:
+    done = papermill("--help-notebook", f"notebooks/{name}.ipynb")
+    assert done.returncode == 0, done.stderr
+    words = " ".join(done.stdout.split())
+    for line in parameters(name).splitlines():
+        parameter, kind = line.split(" = ")[0].split(": ")
+        default, comment = line.split(" = ", 1)[1].split("  # ")
+        assert f"{parameter}: {kind} (default {default}) {comment}" in words
+    assert "Unknown" not in words and words.count("(default ") == len(known)
+
+
+def executed(text: str) -> nbformat.NotebookNode:
+    """A notebook that papermill has run to its end."""
+    done = nbformat.reads(text, as_version=4)
+    nbformat.validate(done)
+    counts = [cell.execution_count for cell in done.cells if cell.cell_type == "code"]
+    assert counts == list(range(1, len(counts) + 1))
+    assert not any(output.output_type == "error" for cell in done.cells for output in cell.get("outputs", []))
+    return done
+
+
+def printed(notebook: nbformat.NotebookNode) -> str:
+    return "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
+
+
+def test_a_network_from_one_command(tmp_path: Path) -> None:
+    """Train to standard output; again with an output path, where it is not repeated; then measure it."""
+    first = papermill("notebooks/train.ipynb", "-p", "eps", "8", ATLIB_QUICK="1")
+    assert first.returncode == 0, first.stderr
+    notebook = executed(first.stdout)
+    (folder,) = runs_dir().glob("shapes/*")
+    assert folder.name.startswith("pgd-linf-8-w4-s1-") and f"shapes/{folder.name}" in printed(notebook)
+    pictures = [output for cell in notebook.cells for output in cell.get("outputs", []) if "image/png" in str(output)]
+    tables = [output for cell in notebook.cells for output in cell.get("outputs", []) if "shape_bias" in str(output)]
+    assert len(pictures) == 1 and len(tables) == 1
+    rows = results.read_rows(folder / "rows.csv")
+    assert set(rows["distortion"]) == {"clean", "pgd-linf", "conflict"}
+
+    second = papermill("notebooks/train.ipynb", str(tmp_path / "out.ipynb"), "-p", "eps", "8.0", ATLIB_QUICK="1")
+    assert second.returncode == 0, second.stderr
+    assert "already trained, nothing to do" in printed(executed((tmp_path / "out.ipynb").read_text()))
+    assert [*runs_dir().glob("shapes/*")] == [folder]
+
+    third = papermill("notebooks/evaluate.ipynb", str(tmp_path / "measured.ipynb"), "-p", "run", str(folder))
+    assert third.returncode == 0, third.stderr
+    executed((tmp_path / "measured.ipynb").read_text())
+    rows = results.read_rows(folder / "rows.csv")
+    assert set(rows["distortion"]) == set(evaluation.MEASUREMENTS)
+
+
+def test_evaluate_finds_a_run_of_its_own_in_quick_mode(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATLIB_QUICK", "1")
+    arguments = evaluate_arguments()
+    assert arguments["run"] == train_config().folder and (arguments["run"] / "training.json").is_file()
+    assert evaluate_arguments()["run"] == arguments["run"]
