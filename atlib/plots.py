@@ -67,9 +67,9 @@ def glance(run: Path, count: int = 8) -> Figure:
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(3, count, figsize=(1.3 * count, 4.4), layout="constrained")
         for column in range(count):
-            axes[0, column].imshow(images[column].permute(1, 2, 0).cpu())
-            axes[1, column].imshow(maps[column].cpu(), cmap="gray", vmin=0, vmax=1)
-            axes[2, column].imshow(smooth[column].cpu(), cmap="gray", vmin=0, vmax=1)
+            axes[0, column].imshow(images[column].permute(1, 2, 0).cpu().numpy())
+            axes[1, column].imshow(maps[column].cpu().numpy(), cmap="gray", vmin=0, vmax=1)
+            axes[2, column].imshow(smooth[column].cpu().numpy(), cmap="gray", vmin=0, vmax=1)
             answer = int(answers[column])
             if subject.conflict:
                 textures = subject.conflict.textures[index]
@@ -94,7 +94,7 @@ def show_cues(cues: shapes.Cues, title: str) -> Figure:
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(rows, 10, figsize=(9, 1.1 * rows + 0.4), layout="constrained", squeeze=False)
         for axis, image, shape, texture in zip(axes.flat, cues.images, cues.shapes, cues.textures, strict=False):
-            axis.imshow(image.permute(1, 2, 0))
+            axis.imshow(image.permute(1, 2, 0).numpy())
             axis.set_title(f"{shapes.SILHOUETTES[shape]}\n{shapes.TEXTURES[texture]}", fontsize=7)
             axis.set(xticks=[], yticks=[])
             axis.grid(False)

@@ -16,6 +16,7 @@ import functools
 import math
 import re
 import shutil
+import statistics
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
@@ -258,13 +259,15 @@ def wilson(count: int, total: int, confidence: float = 0.95) -> tuple[float, flo
 
 
 def t_interval(values: Iterable[float], confidence: float = 0.95) -> tuple[float, float]:
-    """Student's t-interval of the mean of one value a seed; (NaN, NaN) for fewer than two."""
+    """Student's t-interval of the mean of one value a seed; (NaN, NaN) for fewer than two or a missing one."""
     in_range("confidence", confidence, 0, 1 - 1e-9, open_low=True)
-    x = np.asarray(list(values), float)
-    if len(x) < 2:
+    x = [float(value) for value in values]
+    if len(x) < 2 or not all(map(math.isfinite, x)):
         return math.nan, math.nan
-    half = float(stats.t.ppf((1 + confidence) / 2, len(x) - 1) * x.std(ddof=1) / math.sqrt(len(x)))
-    return float(x.mean()) - half, float(x.mean()) + half
+    # statistics is exact, so that neither the order of the seeds nor a change of sign can tip a verdict
+    mean, error = statistics.fmean(x), statistics.stdev(x) / math.sqrt(len(x))
+    half = float(stats.t.ppf((1 + confidence) / 2, len(x) - 1)) * error
+    return mean - half, mean + half
 
 
 def across_seeds(frame: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:

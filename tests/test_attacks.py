@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from atlib import attacks, models, shapes
 from atlib.errors import InputError
+from benchmarks.measure import Passes
 
 Attack = Callable[..., Tensor]
 # Every attack, with a budget that moves images; the tests of what all attacks promise go through this table.
@@ -454,28 +454,6 @@ def test_no_parameter_gradient_is_left(attack: Attack) -> None:
         assert parameter.grad is gradient and torch.equal(gradient, value)  # type: ignore[arg-type]
 
 
-class Passes(TorchDispatchMode):
-    """Counts convolutions run forwards, and gradients of their inputs and of their weights."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.forwards = self.inputs = self.weights = 0
-        self.types: set[torch.dtype] = set()
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is torch.ops.aten.convolution.default:
-            self.forwards += 1
-            self.types.add(args[0].dtype)
-        elif func is torch.ops.aten.convolution_backward.default:
-            wanted = args[-1] if isinstance(args[-1], (list, tuple)) else (kwargs or {})["output_mask"]
-            self.inputs += wanted[0]
-            self.weights += wanted[1]
-        return func(*args, **(kwargs or {}))
-
-    def a_network(self, convolutions: int) -> tuple[float, float, float]:
-        return self.forwards / convolutions, self.inputs / convolutions, self.weights / convolutions
-
-
 CONVOLUTIONS = 20  # of a ResNet-18: the stem, 16 in blocks, 3 in shortcuts
 
 
@@ -484,13 +462,13 @@ def test_pgd_10_takes_10_forwards_10_input_gradients_and_no_weight_gradient() ->
     model, images, labels = models.resnet18(width=4).train(), pictures(0, 32, 32), torch.arange(32) % 10
     with Passes() as passes:
         attacks.pgd(model, images, labels, eps=8 / 255, steps=10)
-    assert passes.a_network(CONVOLUTIONS) == (10, 10, 0)
+    assert passes.of_a_network(CONVOLUTIONS) == "10/10/0"
     with Passes() as passes:
         attacks.robustness(model, images, labels, eps=8 / 255, steps=10)
-    assert passes.a_network(CONVOLUTIONS) == (11, 10, 0)
+    assert passes.of_a_network(CONVOLUTIONS) == "11/10/0"
     with Passes() as passes:
         attacks.spatial(model, images, labels, steps=10)
-    assert passes.a_network(CONVOLUTIONS) == (11, 10, 0)
+    assert passes.of_a_network(CONVOLUTIONS) == "11/10/0"
 
 
 def test_the_count_sees_the_weight_gradients_of_a_naive_loop() -> None:
@@ -498,7 +476,7 @@ def test_the_count_sees_the_weight_gradients_of_a_naive_loop() -> None:
     with Passes() as passes:
         for _ in range(3):
             F.cross_entropy(model(images.requires_grad_(True)), labels).backward()
-    assert passes.a_network(CONVOLUTIONS) == (3, 3, 3)
+    assert passes.of_a_network(CONVOLUTIONS) == "3/3/3"
 
 
 # --- precision and memory format --------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import jupytext
 import nbformat
 import pytest
 
-from atlib import evaluation, jobs, results, training
+from atlib import jobs, results, training
 from atlib.errors import InputError
 from atlib.files import REPOSITORY, runs_dir, write_json
 
@@ -358,7 +358,7 @@ def printed(notebook: nbformat.NotebookNode) -> str:
 
 
 def test_a_network_from_one_command(tmp_path: Path) -> None:
-    """Train to standard output; again with an output path, where it is not repeated; then measure it."""
+    """Train to standard output; again with an output path, where it is not repeated."""
     first = papermill("notebooks/train.ipynb", "-p", "eps", "8", ATLIB_QUICK="1")
     assert first.returncode == 0, first.stderr
     notebook = executed(first.stdout)
@@ -374,12 +374,6 @@ def test_a_network_from_one_command(tmp_path: Path) -> None:
     assert second.returncode == 0, second.stderr
     assert "already trained, nothing to do" in printed(executed((tmp_path / "out.ipynb").read_text()))
     assert [*runs_dir().glob("shapes/*")] == [folder]
-
-    third = papermill("notebooks/evaluate.ipynb", str(tmp_path / "measured.ipynb"), "-p", "run", str(folder))
-    assert third.returncode == 0, third.stderr
-    executed((tmp_path / "measured.ipynb").read_text())
-    rows = results.read_rows(folder / "rows.csv")
-    assert set(rows["distortion"]) == set(evaluation.MEASUREMENTS)
 
 
 def test_evaluate_finds_a_run_of_its_own_in_quick_mode(monkeypatch: pytest.MonkeyPatch) -> None:

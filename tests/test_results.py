@@ -185,6 +185,7 @@ def test_t_interval_is_scipys_and_moves_with_the_values(values: list[float], shi
 def test_t_interval_of_one_seed_is_none() -> None:
     assert all(map(math.isnan, results.t_interval([0.5]))) and all(map(math.isnan, results.t_interval([])))
     assert results.t_interval([0.5, 0.5, 0.5]) == (0.5, 0.5)
+    assert all(map(math.isnan, results.t_interval([0.5, math.nan, 0.4])))
 
 
 # --- across seeds -------------------------------------------------------------------------------------------------

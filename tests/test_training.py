@@ -57,6 +57,12 @@ def one_line(error: pytest.ExceptionInfo[InputError]) -> str:
     return message
 
 
+@pytest.fixture(autouse=True)
+def commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """git is not asked: it takes longer than a tiny run."""
+    monkeypatch.setenv("ATLIB_COMMIT", "abc")
+
+
 @pytest.fixture
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The steps that are taken in this test."""
@@ -358,8 +364,7 @@ def test_random_start_draws_from_the_step_s_generator() -> None:
     assert torch.equal(draws[0], draws[1]) and not torch.equal(draws[0], draws[2])
 
 
-def test_what_a_finished_run_leaves(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setenv("ATLIB_COMMIT", "abc")
+def test_what_a_finished_run_leaves(capsys: pytest.CaptureFixture[str]) -> None:
     config = tiny()
     folder = training.train(config, progress=False)
     assert {path.name for path in folder.iterdir()} == {"config.json", "lock", "training.json", "weights.safetensors"}

@@ -1,0 +1,217 @@
+"""Saliency maps against their definitions, and the figure at the end of the job that trains."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from matplotlib.axes import Axes
+from torch import Tensor, nn
+
+from atlib import data, evaluation, models, plots, saliency, training
+from atlib.errors import InputError
+
+mpl.use("agg")
+
+
+@pytest.fixture
+def network() -> nn.Module:
+    """A small network with batch norm whose running statistics are its own."""
+    model = models.resnet18(classes=5, width=4, stem="3x3-stride2", seed=3)
+    for _ in range(20):
+        model(torch.rand(16, 3, 16, 16))
+    return model
+
+
+@pytest.fixture
+def images() -> Tensor:
+    return torch.rand(3, 3, 16, 16) * torch.tensor([1.0, 0.5, 0.1]).view(3, 1, 1, 1) + 0.2
+
+
+LABELS = torch.tensor([4, 0, 2])
+
+
+def one_by_one(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """The gradient of log p of the class, picture by picture, as equation 2 says it."""
+    maps = []
+    for image, label in zip(images, labels, strict=True):
+        x = image.clone().requires_grad_()
+        p = torch.softmax(model(x[None])[0], 0)[label]
+        maps.append(torch.autograd.grad(torch.log(p), x)[0])
+    return torch.stack(maps)
+
+
+def test_grad_is_the_gradient_of_the_log_probability(network: nn.Module, images: Tensor) -> None:
+    found = saliency.grad(network, images, LABELS)
+    expected = one_by_one(network.eval(), images, LABELS)
+    assert found.shape == images.shape and not found.requires_grad
+    assert (expected.amax((1, 2, 3)) > 1e-3).all() and (expected.amin((1, 2, 3)) < -1e-3).all()  # signed
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-6)
+
+
+def test_grad_against_finite_differences() -> None:
+    model = nn.Sequential(nn.Flatten(), nn.Linear(12, 7), nn.Tanh(), nn.Linear(7, 3)).double()
+    image, label = torch.rand(1, 3, 2, 2, dtype=torch.double), torch.tensor([1])
+    # log-probabilities are computed in single precision: the step is large enough for it
+    numeric = torch.zeros_like(image)
+    for place in np.ndindex(*image.shape):
+        change = torch.zeros_like(image)
+        change[place] = 1e-3
+        up, down = (model(image + sign * change).log_softmax(1)[0, 1] for sign in (1, -1))
+        numeric[place] = (up - down).detach() / 2e-3
+    torch.testing.assert_close(saliency.grad(model, image, label), numeric, rtol=1e-3, atol=1e-5)
+
+
+def test_maps_leave_the_network_as_it_was(network: nn.Module, images: Tensor) -> None:
+    network.train()
+    network.get_submodule("layer1").eval()
+    network.get_parameter("fc.weight").requires_grad_(False)
+    state = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    saliency.grad(network, images, LABELS)
+    saliency.smoothgrad(network, images, LABELS, samples=2)
+    assert network.training and not network.get_submodule("layer1").training
+    assert [name for name, p in network.named_parameters() if not p.requires_grad] == ["fc.weight"]
+    assert all(p.grad is None for p in network.parameters())
+    assert all(torch.equal(tensor, state[name]) for name, tensor in network.state_dict().items())
+
+
+def test_smoothgrad_against_a_plain_loop(network: nn.Module, images: Tensor) -> None:
+    found = saliency.smoothgrad(
+        network, images, LABELS, samples=7, sigma=0.2, generator=torch.Generator().manual_seed(5)
+    )
+    network.eval()
+    draws, maps = torch.Generator().manual_seed(5), []
+    for image, label in zip(images, LABELS, strict=True):
+        spread = 0.2 * float(image.max() - image.min())
+        noise = torch.randn(7, 3, 16, 16, generator=draws)
+        copies = [image + spread * one for one in noise]
+        maps.append(sum(one_by_one(network, copy[None], label[None])[0] for copy in copies) / 7)
+    torch.testing.assert_close(found, torch.stack(maps), rtol=1e-3, atol=1e-6)  # type: ignore[arg-type]
+
+
+def test_smoothgrad_without_noise_is_grad(network: nn.Module, images: Tensor) -> None:
+    found = saliency.smoothgrad(network, images, LABELS, samples=3, sigma=0)
+    torch.testing.assert_close(found, saliency.grad(network, images, LABELS), rtol=1e-3, atol=1e-6)
+
+
+def test_smoothgrad_is_seeded(network: nn.Module, images: Tensor) -> None:
+    def seeded(seed: int) -> Tensor:
+        return saliency.smoothgrad(network, images, LABELS, samples=3, generator=torch.Generator().manual_seed(seed))
+
+    first, again, other = seeded(1), seeded(1), seeded(2)
+    assert torch.equal(first, again) and not torch.allclose(first, other, rtol=1e-2)
+
+
+@pytest.mark.parametrize("chunk", [1, 3, 5, 64])
+def test_smoothgrad_does_not_depend_on_the_chunk(chunk: int, network: nn.Module, images: Tensor) -> None:
+    def chunked(size: int) -> Tensor:
+        draws = torch.Generator().manual_seed(1)
+        return saliency.smoothgrad(network, images, LABELS, samples=5, chunk=size, generator=draws)
+
+    torch.testing.assert_close(chunked(chunk), chunked(2), rtol=1e-3, atol=1e-6)
+
+
+def test_chunk_is_the_number_of_gradients_a_pass(network: nn.Module, images: Tensor) -> None:
+    sizes: list[int] = []
+    network.register_forward_pre_hook(lambda module, inputs: sizes.append(len(inputs[0])))
+    saliency.smoothgrad(network, images[:2], LABELS[:2], samples=5, chunk=2)
+    assert sizes == [2, 2, 1, 2, 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"samples": 0}, "samples = 0: must be a whole number at least 1"),
+        ({"samples": 2.5}, "samples = 2.5: must be a whole number at least 1"),
+        ({"sigma": -0.1}, "sigma = -0.1: must be a number at least 0"),
+        ({"chunk": 0}, "chunk = 0: must be a whole number at least 1"),
+    ],
+)
+def test_bad_parameters_are_one_line(given: dict, message: str, network: nn.Module, images: Tensor) -> None:
+    with pytest.raises(InputError) as error:
+        saliency.smoothgrad(network, images, LABELS, **given)
+    assert str(error.value) == message
+
+
+# --- pictures of maps -------------------------------------------------------------------------------------------------
+
+MAPS = arrays.arrays(np.float32, (2, 3, 5, 6), elements=st.floats(-100, 100, width=32))
+
+
+@given(MAPS)
+def test_pictures_lie_between_0_and_1(maps: np.ndarray) -> None:
+    found = saliency.picture(torch.from_numpy(maps))
+    assert found.shape == (2, 5, 6) and found.min() >= 0 and found.max() <= 1
+    assert torch.equal(found, saliency.picture(-torch.from_numpy(maps)))
+
+
+@pytest.mark.parametrize("percentile", [0.5, 0.9, 0.99, 1.0])
+def test_picture_clips_at_the_percentile(percentile: float) -> None:
+    maps = torch.randn(2, 3, 20, 20)
+    found = saliency.picture(maps, percentile).numpy()
+    for one, drawn in zip(maps.numpy(), found, strict=True):
+        strength = np.abs(one).sum(0)
+        top = np.quantile(strength, percentile)
+        np.testing.assert_allclose(drawn, np.minimum(strength / top, 1), rtol=1e-5)
+        assert (drawn == 1).mean() == pytest.approx(1 - percentile, abs=0.01) and drawn.max() == pytest.approx(1)
+
+
+def test_each_picture_is_scaled_by_itself() -> None:
+    maps = torch.randn(2, 3, 8, 8)
+    scaled = maps * torch.tensor([1e-3, 50.0]).view(2, 1, 1, 1)
+    torch.testing.assert_close(saliency.picture(scaled), saliency.picture(maps))
+    assert saliency.picture(torch.zeros(1, 3, 8, 8)).max() == 0
+
+
+# --- at a glance ------------------------------------------------------------------------------------------------------
+
+
+def drawn(axis: Axes) -> np.ndarray:
+    """The picture in a panel."""
+    return np.asarray(axis.images[0].get_array())
+
+
+@pytest.mark.parametrize("answer", ["shape", "texture", "neither"])
+def test_glance_shows_what_the_network_saw_and_said(answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pictures larger than the network's side are cropped as in every test, and answers named after their cue."""
+    number = {"shape": 3, "texture": 5, "neither": 7}[answer]
+    seen: list[Tensor] = []
+
+    class Says(nn.Module):
+        def forward(self, images: Tensor) -> Tensor:
+            seen.append(images.detach())
+            return images.mean((1, 2, 3))[:, None] + 5 * torch.eye(10)[number]
+
+    stored = torch.randint(256, (4, 3, 12, 12), dtype=torch.uint8)
+    labels, textures = torch.full((4,), 3), torch.full((4,), 5)
+    subject = evaluation.Subject(
+        Says(), data.Split(stored, labels), 8, torch.device("cpu"), data.Conflict(stored, labels, textures)
+    )
+    monkeypatch.setattr(evaluation, "subject_of", lambda run: subject)
+    figure = plots.glance(Path("unused"), count=4)
+    axes = figure.get_axes()
+    assert len(axes) == 12 and [axis.get_title() for axis in axes[:4]] == [answer] * 4
+    shown = stored[[0, 3, 2, 1]][:, :, 2:10, 2:10].float() / 255  # a stride of 11 among four
+    assert all(images.shape[1:] == (3, 8, 8) for images in seen)
+    for axis, image in zip(axes[:4], shown, strict=True):
+        assert (drawn(axis) == image.permute(1, 2, 0).numpy()).all()
+    assert [axis.get_ylabel() for axis in (axes[0], axes[4], axes[8])] == ["picture", "Grad", "SmoothGrad"]
+
+
+def test_glance_of_a_run_shows_its_maps() -> None:
+    config = replace(training.resolve(width=4, epochs=0.3, steps=2, precision="fp32"), quick=True)
+    figure = plots.glance(training.train(config, progress=False), count=2)
+    subject = evaluation.subject_of(config.folder)
+    assert subject.conflict and figure.get_suptitle().startswith(config.run)
+    images, labels = subject.conflict.images[[0, 11]].float() / 255, subject.conflict.labels[[0, 11]]
+    maps = saliency.picture(one_by_one(subject.model, images, labels))
+    for axis, expected in zip(figure.get_axes()[2:4], maps, strict=True):
+        np.testing.assert_allclose(drawn(axis), expected, atol=1e-3)
+    assert not np.allclose(drawn(figure.get_axes()[4]), maps[0], atol=0.05)  # SmoothGrad is another
