@@ -126,7 +126,7 @@ def load(path: str | Path) -> tuple[ResNet18, dict]:
     if "architecture" not in config:
         raise InputError(f"{path}: holds no network (no architecture in its configuration)")
     model = resnet18(**config["architecture"])
-    model.load_state_dict({k: v.float() if v.dtype == torch.float16 else v for k, v in tensors.items()})
+    model.load_state_dict(tensors)  # into single precision
     return model.eval(), config
 
 

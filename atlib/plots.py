@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import matplotlib.pyplot as plt
+import matplotlib
 import numpy as np
 import pandas as pd
 import torch
@@ -38,6 +40,23 @@ STYLE: dict[Any, Any] = {
 }
 
 
+class Drawing(Figure):
+    """A figure that a notebook shows when it is a cell's value, once, whatever the backend: pyplot holds none of it."""
+
+    def _repr_png_(self) -> bytes:
+        buffer = io.BytesIO()
+        self.savefig(buffer, format="png")
+        return buffer.getvalue()
+
+
+@contextmanager
+def sheet(rows: int, columns: int, width: float, height: float, **options: Any) -> Iterator[tuple[Drawing, Any]]:
+    """A drawing in the report's style (width and height in inches) and its axes, rows×columns."""
+    with matplotlib.rc_context(STYLE):
+        figure = Drawing(figsize=(width, height), layout="constrained")
+        yield figure, figure.subplots(rows, columns, squeeze=False, **options)
+
+
 def family(model: str) -> str:
     """The family of a model's name: pgd-linf-8 is of pgd-linf."""
     return next((name for name in sorted(FAMILIES, key=len, reverse=True) if model.startswith(name)), "normal")
@@ -48,7 +67,7 @@ def at_a_glance(config: training.Config) -> tuple[str, ...]:
     return ("clean", "pgd-linf", "conflict") if config.dataset == "shapes" else ("clean", "pgd-linf")
 
 
-def glance(run: Path, count: int = 8) -> Figure:
+def glance(run: Path, count: int = 8) -> Drawing:
     """Pictures, gradient maps (Grad and SmoothGrad of the first cue's class) and the network's answers, as a figure.
 
     On shapes the pictures are of the cue conflict, elsewhere of the test set.
@@ -64,8 +83,7 @@ def glance(run: Path, count: int = 8) -> Figure:
     smooth = saliency.picture(saliency.smoothgrad(subject.model, images, labels, generator=draws))
     with torch.no_grad():
         answers = subject.model(images).argmax(1).cpu()
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(3, count, figsize=(1.3 * count, 4.4), layout="constrained")
+    with sheet(3, count, 1.3 * count, 4.4) as (figure, axes):
         for column in range(count):
             axes[0, column].imshow(images[column].permute(1, 2, 0).cpu().numpy())
             axes[1, column].imshow(maps[column].cpu().numpy(), cmap="gray", vmin=0, vmax=1)
@@ -88,17 +106,15 @@ def glance(run: Path, count: int = 8) -> Figure:
     return figure
 
 
-def show_cues(cues: shapes.Cues, title: str) -> Figure:
+def show_cues(cues: shapes.Cues) -> Drawing:
     """Pictures of `shapes` in rows of ten, with what they show, as a figure."""
     rows = len(cues.images) // 10
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(rows, 10, figsize=(9, 1.1 * rows + 0.4), layout="constrained", squeeze=False)
+    with sheet(rows, 10, 9, 1.1 * rows + 0.2) as (figure, axes):
         for axis, image, shape, texture in zip(axes.flat, cues.images, cues.shapes, cues.textures, strict=False):
             axis.imshow(image.permute(1, 2, 0).numpy())
             axis.set_title(f"{shapes.SILHOUETTES[shape]}\n{shapes.TEXTURES[texture]}", fontsize=7)
             axis.set(xticks=[], yticks=[])
             axis.grid(False)
-        figure.suptitle(title, fontsize=10)
     return figure
 
 
@@ -120,14 +136,14 @@ def seeds(axis: Axes, x: float, values: Sequence[float], colour: str, label: str
         axis.plot([x - 0.14, x + 0.14], [np.mean(values)] * 2, color=colour, linewidth=2, zorder=4)
 
 
-def pending() -> Figure:
+def pending() -> Drawing:
     """An empty figure that says so: no published row has what it would draw."""
-    figure = plt.figure(figsize=(6, 1))
+    figure = Drawing(figsize=(6, 1))
     figure.text(0.5, 0.5, "pending", ha="center", va="center", fontsize=14)
     return figure
 
 
-def bias_by_budget(table: pd.DataFrame) -> Figure:
+def bias_by_budget(table: pd.DataFrame) -> Drawing:
     """Shape bias and coverage of each network against its training budget; every seed a point.
 
     table: one line a run with the columns model, budget, shape_bias, coverage. Families are joined through their
@@ -135,9 +151,8 @@ def bias_by_budget(table: pd.DataFrame) -> Figure:
     """
     if table.empty:
         return pending()
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(1, 2, figsize=(9.5, 4), layout="constrained", sharey=True)
-        for axis, metric in zip(axes, ("shape_bias", "coverage"), strict=True):
+    with sheet(1, 2, 9.5, 4, sharey=True) as (figure, axes):
+        for axis, metric in zip(axes[0], ("shape_bias", "coverage"), strict=True):
             start = table.loc[table["model"] == "normal", metric].mean()
             for name, colour in FAMILIES.items():
                 mine = table[table["model"].map(family) == name]
@@ -153,12 +168,12 @@ def bias_by_budget(table: pd.DataFrame) -> Figure:
                 xlabel="largest RMS change in training, in 1/255", ylim=(-0.03, 1.03), title=metric.replace("_", " ")
             )
             axis.set_xticks([0, 2, 4, 6, 8, 10], ["0", "2", "4", "6", "8", "spatial"])
-        axes[0].set_ylabel("share of cue-conflict pictures")
-        axes[0].legend(fontsize=9, loc="lower right")
+        axes[0, 0].set_ylabel("share of cue-conflict pictures")
+        axes[0, 0].legend(fontsize=9, loc="lower right")
     return figure
 
 
-def bias_map(table: pd.DataFrame) -> Figure:
+def bias_map(table: pd.DataFrame) -> Drawing:
     """Shape bias (above) and coverage (below) against budget, one panel for each texture amplitude; one line a seed.
 
     table: one line a run with the columns amplitude, budget, seed, shape_bias, coverage.
@@ -166,11 +181,8 @@ def bias_map(table: pd.DataFrame) -> Figure:
     if table.empty:
         return pending()
     amplitudes = sorted(table["amplitude"].unique())
-    with plt.rc_context(STYLE):
-        figure, axes = plt.subplots(
-            2, len(amplitudes), figsize=(2 * len(amplitudes) + 0.6, 4.4), layout="constrained",
-            sharex=True, sharey=True, squeeze=False,
-        )  # fmt: skip
+    count = len(amplitudes)
+    with sheet(2, count, 2 * count + 0.6, 4.4, sharex=True, sharey=True) as (figure, axes):
         for column, amplitude in enumerate(amplitudes):
             some = table[table["amplitude"] == amplitude]
             for row, metric in enumerate(("shape_bias", "coverage")):

@@ -228,7 +228,8 @@ def test_torchvisions_network_gives_the_same_logits(theirs: tuple[Path, nn.Modul
     assert torch.equal(model.fc.weight, before)  # the last layer is the new task's own
     model.fc.load_state_dict(peer.fc.state_dict())  # type: ignore[union-attr]
     images = pictures(2, 96)
-    mean, std = (torch.tensor(v).view(3, 1, 1) for v in (models.IMAGENET_MEAN, models.IMAGENET_STD))
+    usual = torchvision.models.ResNet18_Weights.IMAGENET1K_V1.transforms()
+    mean, std = torch.tensor(usual.mean).view(3, 1, 1), torch.tensor(usual.std).view(3, 1, 1)
     with torch.no_grad():
         expected = peer((images - mean) / std)
         assert torch.allclose(model.eval()(images), expected, atol=1e-4 * float(expected.abs().max()))
