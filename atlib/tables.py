@@ -145,7 +145,8 @@ def setting_of(rows: pd.DataFrame, about: dict[str, dict]) -> dict[str, str]:
 
 def html(table: pd.DataFrame, caption: str) -> str:
     """A table as HTML with its caption; wide ones scroll by themselves, so that a page never does."""
-    body = table.to_html(index=False, border=0, classes="rows", na_rep="–")
+    names = "names" if table.columns[0] == "network" else ""  # a network's name never breaks, a sentence may
+    body = table.to_html(index=False, border=0, classes=["rows", names], na_rep="–")
     body = body.replace("<thead>", f"<caption>{caption}</caption>\n<thead>", 1)
     return f'<div class="rows-scroll" tabindex="0" role="region" aria-label="table">\n{body}\n</div>'
 

@@ -212,6 +212,11 @@ def test_table_1_is_pgd_40(pgd: Path) -> None:
     last, always = plain_pgd(subject.model, images, labels, 4 / 255, 2, 5 / 255)
     assert arrays["trained-attack@/last"].tolist() == last and arrays["trained-attack@/any"].tolist() == always
 
+    passes: list[int] = []
+    subject.model.register_forward_pre_hook(lambda module, inputs: passes.append(len(inputs[0])))
+    evaluation.table_1(subject, "8")
+    assert passes == [100] * 41  # 40 steps, and a look at the last iterate
+
 
 def test_any_is_counted_at_every_iterate(pgd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With steps that leap over the border and come back, the last iterate is not the worst."""
