@@ -463,29 +463,33 @@ def train(config: Config, *, progress: bool = True) -> Path:
     training.json (configuration, log, seconds, commit, versions, hardware) at the end. InputError if another process
     holds the run, or a file of it is damaged.
     """
-    folder = config.folder
-    with exclusive(folder):
-        if (folder / "training.json").is_file():
-            print(f"{config.run}: already trained, nothing to do")
-            return folder
-        write_json(folder / "config.json", asdict(config))
-        if config.match:
-            return _choose_underfit(config, progress)
-        device = device_of_choice()
-        dataset = data.load(config.dataset, side=config.side, **dataset_arguments(config))
-        run = _Run(config, dataset, device)
-        if run.step:
-            print(f"{config.run}: going on at step {run.step} of {run.total}")
-        _loop(run, progress)
-        models.save(
-            folder / "weights.safetensors",
-            run.model,
-            {"architecture": run.architecture, "config": asdict(config)},
-        )
-        more = {"looks": run.looks, "seconds": round(run.seconds, 1), "precision": run.precision}
-        _finish(config, run.log, run.log[-1]["accuracy"], device, data=dataset.source, **more)
-        run.path.unlink(missing_ok=True)
-    return folder
+    if not _finished(config):  # asked before the hold: a finished run may be held by its evaluation
+        with exclusive(config.folder):
+            if not _finished(config):  # another process may have ended it in between
+                write_json(config.folder / "config.json", asdict(config))
+                (_choose_underfit if config.match else _train)(config, progress)
+    return config.folder
+
+
+def _finished(config: Config) -> bool:
+    if not (config.folder / "training.json").is_file():
+        return False
+    print(f"{config.run}: already trained, nothing to do")
+    return True
+
+
+def _train(config: Config, progress: bool) -> None:
+    device = device_of_choice()
+    dataset = data.load(config.dataset, side=config.side, **dataset_arguments(config))
+    run = _Run(config, dataset, device)
+    if run.step:
+        print(f"{config.run}: going on at step {run.step} of {run.total}")
+    _loop(run, progress)
+    meta = {"architecture": run.architecture, "config": asdict(config)}
+    models.save(config.folder / "weights.safetensors", run.model, meta)
+    more = {"looks": run.looks, "seconds": round(run.seconds, 1), "precision": run.precision}
+    _finish(config, run.log, run.log[-1]["accuracy"], device, data=dataset.source, **more)
+    run.path.unlink(missing_ok=True)
 
 
 def dataset_arguments(config: Config) -> dict:
@@ -540,7 +544,7 @@ def _finish(config: Config, log: list[dict], holdout_accuracy: float, device: to
     write_json(config.folder / "training.json", content | more | provenance.record(device))
 
 
-def _choose_underfit(config: Config, progress: bool) -> Path:
+def _choose_underfit(config: Config, progress: bool) -> None:
     """The snapshot of the normal run (trained first if need be) whose hold-out accuracy is nearest to the target."""
     normal = replace(config, match=None)
     source = train(normal, progress=progress)
@@ -559,7 +563,6 @@ def _choose_underfit(config: Config, progress: bool) -> Path:
     more = {"source": normal.run, "epoch": chosen["epoch"], "target": target, "gap": gap, "degenerate": degenerate}
     more |= {name: record[name] for name in ("data", "seconds", "precision")}
     _finish(config, record["log"], chosen["accuracy"], device_of_choice(), **more)
-    return config.folder
 
 
 def target_accuracy(match: str) -> float:

@@ -833,3 +833,12 @@ def test_find_run_names_the_nearest_run() -> None:
     message = one_line(error)
     assert message.startswith("run = 'shapes/normal-w4-s2-01234567': no finished run there or under ")
     assert message.endswith("(did you mean 'shapes/normal-w4-s1-01234567'?)")
+
+
+def test_underfit_needs_no_hold_on_a_finished_normal_run(tmp_path):
+    """While a finished normal run is being evaluated, its underfit control can be chosen."""
+    config = training.resolve(attack="none", width=4, epochs=0.3, precision="fp32")
+    normal = training.train(config, progress=False)
+    with training.exclusive(normal):
+        underfit = training.train(replace(config, match="0.5"), progress=False)
+    assert (underfit / "training.json").is_file()
