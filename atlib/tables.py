@@ -191,12 +191,18 @@ def single_cues(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=["amplitude", "shape alone", "texture alone", "equal"])
 
 
-def amplitude_sentence(cues: pd.DataFrame) -> str:
-    """Which amplitude the rule gives, in words."""
+def amplitude_sentence(cues: pd.DataFrame, main: float) -> str:
+    """Which amplitude the rule gives, in words, and what follows if it isn't the main one of claims.yaml."""
     equal = cues.loc[cues["equal"], "amplitude"]
     if equal.empty:
-        return f"The networks that use one cue alone are **{PENDING}**."
-    return f"The smallest amplitude at which both are learnt equally well is **{equal.min():g}**: the main one below."
+        return f"An amplitude at which both are learnt equally well is **{PENDING}**."
+    if equal.min() == main:
+        return f"The smallest amplitude at which both are learnt equally well is **{main:g}**: the main one below."
+    return (
+        f"By these rows the smallest amplitude at which both are learnt equally well is **{equal.min():g}**. The main "
+        f"one below is {main:g} all the same: claims.yaml had fixed it before the first row, by pilots with other "
+        "settings, and changing it now would be choosing after having looked. The map shows both."
+    )
 
 
 def difference_sentence(values: pd.DataFrame, metric: str) -> str:

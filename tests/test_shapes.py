@@ -44,10 +44,12 @@ def test_equal_arguments_give_equal_pictures(seed: int) -> None:
         assert not torch.equal(first[part][0], other[part][0])
 
 
-def test_no_picture_is_in_two_splits_or_twice() -> None:
-    train, test, conflict, _ = small(train_count=300, test_count=300)
-    pictures = torch.cat((train[0], test[0], conflict.images)).flatten(1)
-    assert len({picture.numpy().tobytes() for picture in pictures}) == 690
+def test_no_picture_is_in_two_splits_or_two_data_sets() -> None:
+    pictures = []
+    for data_seed in range(3):
+        train, test, conflict, _ = small(train_count=300, test_count=300, data_seed=data_seed)
+        pictures += [*train[0], *test[0], *conflict.images]
+    assert len({picture.numpy().tobytes() for picture in pictures}) == len(pictures) == 3 * 690
 
 
 def test_layout() -> None:

@@ -82,8 +82,9 @@ def test_networks_gives_mean_and_interval_or_pending(published):
 def test_amplitude_is_the_smallest_that_satisfies_the_rule(published):
     cues_found = tables.single_cues(tables.cue_table(*published))
     assert list(cues_found["equal"]) == [False, True]
-    assert "**0.12**" in tables.amplitude_sentence(cues_found)
-    assert "pending" in tables.amplitude_sentence(cues_found[:1])
+    assert "**0.12**: the main one" in tables.amplitude_sentence(cues_found, 0.12)
+    assert "is 0.08 all the same" in tables.amplitude_sentence(cues_found, 0.08)
+    assert "pending" in tables.amplitude_sentence(cues_found[:1], 0.12)
 
 
 def test_bias_sentence_takes_its_numbers_from_the_rows(published):
