@@ -325,7 +325,7 @@ def exclusive(folder: Path) -> Iterator[None]:
         yield
 
 
-class _Run:
+class Run:
     """The state of one training: model, momentum, step, log; saved and restored as one file."""
 
     def __init__(self, config: Config, dataset: data.Dataset, device: torch.device) -> None:
@@ -481,7 +481,7 @@ def _finished(config: Config) -> bool:
 def _train(config: Config, progress: bool) -> None:
     device = device_of_choice()
     dataset = data.load(config.dataset, side=config.side, **dataset_arguments(config))
-    run = _Run(config, dataset, device)
+    run = Run(config, dataset, device)
     if run.step:
         print(f"{config.run}: going on at step {run.step} of {run.total}")
     _loop(run, progress)
@@ -500,7 +500,7 @@ def dataset_arguments(config: Config) -> dict:
     return arguments
 
 
-def _loop(run: _Run, progress: bool) -> None:
+def _loop(run: Run, progress: bool) -> None:
     config = run.config
     losses: dict[bool, list[float]] = {False: [], True: []}
     saved = began = time.monotonic()

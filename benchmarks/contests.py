@@ -141,7 +141,7 @@ def trained(plan: Plan, dataset: data.Dataset, **options: object) -> nn.Module:
     config = training.resolve(
         dataset="shapes", width=plan.train_width, epochs=plan.epochs, batch=50, precision="fp32", **options
     )
-    run = training._Run(config, dataset, CPU)  # its steps alone: nothing is written
+    run = training.Run(config, dataset, CPU)  # its steps alone: nothing is written
     while run.step < run.total:
         run.advance()
     return run.model.eval()
@@ -256,12 +256,12 @@ def training_step(plan: Plan, steps: int, bf16: bool) -> list[Row]:
     classes = tuple(str(label) for label in range(10))
     dataset = data.Dataset("cifar10", classes, 32, "pad-crop-flip", "random", (), split, split, split)
 
-    def run(precision: str) -> training._Run:
+    def run(precision: str) -> training.Run:
         config = training.resolve(
             dataset="cifar10", attack="pgd", eps=8, steps=steps, share=1.0, width=plan.width,
             batch=plan.batch, precision=precision, seed=0,
         )  # fmt: skip
-        return training._Run(config, dataset, CPU)
+        return training.Run(config, dataset, CPU)
 
     naive = run("fp32")  # the batches, network and optimiser that ours has
     naive.model.to(memory_format=torch.contiguous_format).train()  # type: ignore[call-overload]

@@ -67,13 +67,13 @@ def commit(monkeypatch: pytest.MonkeyPatch) -> None:
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """The steps that are taken in this test."""
     steps: list[int] = []
-    advance = training._Run.advance
+    advance = training.Run.advance
 
-    def told(run: training._Run) -> tuple[bool, float]:
+    def told(run: training.Run) -> tuple[bool, float]:
         steps.append(run.step)
         return advance(run)
 
-    monkeypatch.setattr(training._Run, "advance", told)
+    monkeypatch.setattr(training.Run, "advance", told)
     return steps
 
 
@@ -437,7 +437,7 @@ def autocast_in(config: Config, monkeypatch: pytest.MonkeyPatch) -> set[bool]:
         return forward(model, images)
 
     monkeypatch.setattr(models.ResNet18, "forward", told)
-    monkeypatch.setattr(training._Run, "report", lambda run, *_: run.log.append({"accuracy": 0.0}) or "")
+    monkeypatch.setattr(training.Run, "report", lambda run, *_: run.log.append({"accuracy": 0.0}) or "")
     training.train(config, progress=False)
     return seen
 
@@ -475,11 +475,11 @@ import json, signal, sys
 from atlib import training
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
 training.CHECKPOINT_SECONDS = 0.0
-advance = training._Run.advance
+advance = training.Run.advance
 def told(run):
     print("step", run.step, flush=True)
     return advance(run)
-training._Run.advance = told
+training.Run.advance = told
 training.train(training.Config(**json.loads(sys.argv[1])), progress=False)
 """
 LONG = {"batch": 45, "epochs": 1, "random_start": True}  # 10 steps
@@ -553,11 +553,11 @@ PLACES: dict[str, tuple[object, str, int, bool]] = {
     "in the forward pass": (models.Block, "forward", 36, False),
     "between gradient and step": (training, "learning_rate", 3, False),
     "after the step": (torch.optim.SGD, "step", 3, True),
-    "before a look": (training._Run, "look", 2, False),
+    "before a look": (training.Run, "look", 2, False),
     "in a look": (training, "accuracy", 2, True),
     "in the last look": (training, "accuracy", 5, False),
     "in the report": (training, "accuracy", 6, True),
-    "after the report": (training._Run, "report", 1, True),
+    "after the report": (training.Run, "report", 1, True),
     "writing a checkpoint": (training, "save_tensors", 3, False),
     "writing the weights": (models, "save", 6, False),
     "writing the record": (training, "write_json", 2, False),
@@ -595,23 +595,23 @@ def test_ctrl_c_anywhere(
 
 def test_checkpoints_are_at_most_a_minute_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     clock, saves = Clock(), [0.0]
-    advance, save, report = training._Run.advance, training._Run.save, training._Run.report
+    advance, save, report = training.Run.advance, training.Run.save, training.Run.report
 
-    def slow_step(run: training._Run) -> tuple[bool, float]:
+    def slow_step(run: training.Run) -> tuple[bool, float]:
         clock.now += 7
         return advance(run)
 
-    def slow_report(run: training._Run, *arguments: object) -> str:
+    def slow_report(run: training.Run, *arguments: object) -> str:
         clock.now += 11
         return report(run, *arguments)  # type: ignore[arg-type]
 
-    def told(run: training._Run) -> None:
+    def told(run: training.Run) -> None:
         saves.append(clock.now)
         save(run)
 
     monkeypatch.setattr(training, "time", clock)
     for name, function in (("advance", slow_step), ("report", slow_report), ("save", told)):
-        monkeypatch.setattr(training._Run, name, function)
+        monkeypatch.setattr(training.Run, name, function)
     training.train(tiny(attack="none", batch=45, epochs=3), progress=False)
     assert len(saves) > 4
     assert max(b - a for a, b in zip(saves, [*saves[1:], clock.now], strict=True)) <= 60
@@ -637,14 +637,14 @@ def stopped(config: Config, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Start a run and stop it after its first checkpoint; the checkpoint."""
     with monkeypatch.context() as patch:
         patch.setattr(training, "CHECKPOINT_SECONDS", 0.0)
-        patch.setattr(training._Run, "report", lambda *_: pytest.fail("not stopped"))
-        save = training._Run.save
+        patch.setattr(training.Run, "report", lambda *_: pytest.fail("not stopped"))
+        save = training.Run.save
 
-        def told(run: training._Run) -> None:
+        def told(run: training.Run) -> None:
             save(run)
             raise KeyboardInterrupt
 
-        patch.setattr(training._Run, "save", told)
+        patch.setattr(training.Run, "save", told)
         with pytest.raises(KeyboardInterrupt):
             training.train(config, progress=False)
     path = config.folder / "checkpoint.safetensors"
