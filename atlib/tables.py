@@ -159,7 +159,9 @@ def judged(ids: Iterable[str], frame: pd.DataFrame, dataset: str) -> pd.DataFram
     for name in ids:
         row = found[(found["id"] == name) & (found["dataset"] == dataset)].iloc[0]
         effect = PENDING
-        if len(row["values"]):
+        if len(row["values"]) == 1:
+            effect = f"{row['effect']:+.3f} ({ONE_SEED})"
+        elif len(row["values"]):
             effect = f"{row['effect']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
         lines.append(
             {

@@ -338,6 +338,12 @@ class Run:
         self.images, self.labels = dataset.train.images.to(device), dataset.train.labels.to(device)
         self.batch_size = min(int(config.batch or 0), len(self.labels))
         self.steps_per_epoch = len(self.labels) // self.batch_size
+        threads = torch.get_num_threads() if device.type == "cpu" else 1
+        if threads > 1 and config.width % 16 and self.batch_size % 2:
+            # torch 2.13's weight gradient of so narrow a convolution writes outside its memory there (measured)
+            raise InputError(
+                f"batch = {self.batch_size}: must be even at width {config.width} on {threads} threads of a processor"
+            )
         self.total = max(1, round(self.steps_per_epoch * (config.epochs or 0)))
         self.step, self.seconds = 0, 0.0
         self.log: list[dict] = []

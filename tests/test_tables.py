@@ -128,6 +128,15 @@ def test_paper_has_all_cells_of_table_1():
     assert not paper.duplicated(["dataset", "model", "metric"]).any()
 
 
+def test_judged_shows_one_seed_without_an_interval(published):
+    frame, _ = published
+    one = frame[frame["seed"] == 1]
+    assert tables.judged(["shape-bias"], one, "shapes")["effect, 95 % interval"].iloc[0] == "+0.300 (one seed)"
+    three = tables.judged(["shape-bias"], frame, "shapes").iloc[0]
+    assert three["verdict"] == "holds"
+    assert three["effect, 95 % interval"].startswith("+0.300 [")
+
+
 def test_budget_puts_both_norms_on_one_scale():
     linf = tables.budget(vars(training.resolve(eps=8)))
     l2 = tables.budget(vars(training.resolve(norm="l2", eps=12)))
