@@ -456,7 +456,7 @@ def describe(line: dict, config: Config, seconds_left: float) -> str:
 
 
 def collapsed(config: Config, log: list[dict]) -> bool:
-    """Whether FGSM training has overfitted catastrophically: PGD accuracy fell to near 0 after having been there."""
+    """Whether FGSM training has overfitted catastrophically: it has learnt, and is right about nothing under PGD."""
     if config.attack != "fgsm" or not log:
         return False
     return log[-1]["pgd_accuracy"] < 0.02 and max(line["accuracy"] for line in log) > 0.3
