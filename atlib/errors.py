@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import math
 from collections.abc import Iterable
+from typing import Any
 
 
 class InputError(ValueError):
@@ -32,7 +33,7 @@ def one_of(parameter: str, value: object, allowed: Iterable[object]) -> None:
 
 def in_range(
     parameter: str,
-    value: object,
+    value: Any,
     low: float,
     high: float = math.inf,
     *,
@@ -45,5 +46,7 @@ def in_range(
     bounds += f" and at most {highest}" if math.isfinite(high) else ""
     allowed = lowest if low == high else f"{'a whole number' if whole else 'a number'} {bounds}"
     number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or value > high or value < low or (open_low and value == low):  # type: ignore[arg-type, operator]
+    # comparisons alone, which also hold for whole numbers too large for a float; nan fails them all
+    inside = number and low <= value <= high and abs(value) != math.inf
+    if not inside or (open_low and value == low):
         raise InputError(f"{parameter} = {value!r}: must be {allowed}")

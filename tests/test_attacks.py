@@ -236,6 +236,13 @@ def test_zero_budget_returns_the_images_bit_for_bit(seed: int, norm: str, random
         assert found.data_ptr() != images.data_ptr()  # a copy: writing to it leaves the images alone
 
 
+def test_robustness_at_zero_budget_takes_one_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(attacks, "input_gradient", None)
+    model = Scripted(torch.tensor([[True, False]]))
+    found = attacks.robustness(model, torch.tensor([0.0, 0.01]).view(2, 1, 1, 1), torch.zeros(2).long(), eps=0)
+    assert found.always.tolist() == [True, False] and len(model.seen) == 1
+
+
 def test_robustness_at_zero_budget_is_accuracy(trained: Trained) -> None:
     model, images, labels = trained
     for options in ({}, {"random_start": True}, {"norm": "l2", "random_start": True}, {"drop_fooled": True}):
@@ -263,6 +270,12 @@ def test_no_images_give_no_images(attack: Attack) -> None:
 def test_start_without_randomness_is_the_images(seed: int, norm: str) -> None:
     images = pictures(seed)
     assert torch.equal(attacks.start(images, 0.1, norm, False, None), images)
+
+
+@given(seeds, norms)
+def test_random_starts_stay_in_range(seed: int, norm: str) -> None:
+    found = attacks.start(pictures(seed), 2.0, norm, True, generator(seed))
+    assert found.min() >= 0 and found.max() <= 1
 
 
 def test_random_starts_fill_the_ball() -> None:
@@ -469,6 +482,15 @@ def test_pgd_10_takes_10_forwards_10_input_gradients_and_no_weight_gradient() ->
     with Passes() as passes:
         attacks.spatial(model, images, labels, steps=10)
     assert passes.of_a_network(CONVOLUTIONS) == "11/10/0"
+
+
+def test_an_input_gradient_alone_takes_no_weight_gradient() -> None:
+    """Without `frozen` around it, as maps use it."""
+    model = models.resnet18(width=4)
+    with Passes() as passes:
+        attacks.input_gradient(model, pictures(0, 4, 32), torch.arange(4))
+    assert passes.of_a_network(CONVOLUTIONS) == "1/1/0"
+    assert all(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
 
 
 def test_the_count_sees_the_weight_gradients_of_a_naive_loop() -> None:

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from atlib import files
+from atlib import errors, files
 from atlib.errors import InputError
 
 TYPES = [torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.uint8, torch.bool]
@@ -190,3 +190,18 @@ def test_folders_follow_the_environment(
     assert function() in (  # type: ignore[operator]
         Path.home() / ".cache" / "atlib", files.REPOSITORY / "runs", files.REPOSITORY / "results",
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("value", [10**400, float("nan"), float("inf"), -1, 256, True, "x", None])
+def test_in_range_refuses_with_one_line(value):
+    with pytest.raises(errors.InputError, match=r"^eps = .*: must be a number at least 0 and at most 255$"):
+        errors.in_range("eps", value, 0, 255)
+
+
+def test_in_range_bounds():
+    errors.in_range("eps", 0, 0, 255)
+    errors.in_range("eps", 255, 0, 255)
+    with pytest.raises(errors.InputError, match=r"^eps = 0: must be a number above 0$"):
+        errors.in_range("eps", 0, 0, open_low=True)
+    with pytest.raises(errors.InputError, match=r"^steps = 2.5: must be a whole number at least 1$"):
+        errors.in_range("steps", 2.5, 1, whole=True)
