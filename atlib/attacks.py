@@ -128,7 +128,7 @@ def pgd(
 
     eps: radius of the ball in [0, 1] pixels (8/255; 12·side/224), 0 returns the images bit for bit. norm: "linf"
     (steps along the sign) or "l2" (along the normalised gradient). step_size: `default_step` unless given.
-    random_start: begin at a uniform draw from the ball (`generator`), as the paper does not. steps forward and
+    random_start: begin at a uniform draw from the ball (`generator`), as the released code does not. steps forward and
     backward passes. InputError for a parameter out of range or images outside [0, 1].
     """
     check(images, eps, norm, steps, step_size)

@@ -77,7 +77,7 @@ def resnet18(
 ) -> ResNet18:
     """A freshly initialised network, the same for the same seed; torch's own generator is left as found.
 
-    width: channels of the first stage (64 = the paper's); mean, std: what the network subtracts and divides by.
+    width: channels of the first stage (usually 64); mean, std: what the network subtracts and divides by.
     InputError names an argument out of range.
     """
     in_range("classes", classes, 2, whole=True)

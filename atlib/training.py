@@ -168,7 +168,7 @@ def _resolve_cues(config: Config, kind: str) -> Config:
 def _resolve_attack(config: Config) -> Config:
     absent: dict[str, object] = dict.fromkeys(("norm", "eps", "step_size", "random_start", "tau", "max_flow"))
     if config.attack == "none":
-        return replace(config, **absent, steps=None, share=None, match=_resolve_match(config.match))  # type: ignore[arg-type]
+        return replace(config, **absent, steps=None, share=None, match=_resolve_match(config.match, config.dataset))  # type: ignore[arg-type]
     if config.match:
         raise InputError(f"match = {config.match!r}: only with attack none (the underfit control), not {config.attack}")
     in_range("share", config.share, 0, 1, open_low=True)
@@ -195,8 +195,8 @@ def _resolve_attack(config: Config) -> Config:
     return replace(config, random_start=bool(config.random_start))
 
 
-def _resolve_match(match: object) -> str | None:
-    """A target accuracy as a canonical string, or the name of the run to match; None for the normal network."""
+def _resolve_match(match: object, dataset: str) -> str | None:
+    """A target accuracy as a canonical string, or the run of this data set to match; None for the normal network."""
     if match is None or match == "":
         return None
     try:
@@ -205,6 +205,8 @@ def _resolve_match(match: object) -> str | None:
         folder, runs = find_run(str(match), "match"), runs_dir().resolve()
         if runs not in folder.parents:
             raise InputError(f"match = {match!r}: must be a run under {runs_dir()}, or an accuracy") from None
+        if folder.parent.name != data.slug(dataset):
+            raise InputError(f"match = {match!r}: must be a run on {dataset}, not on {folder.parent.name}") from None
         return folder.relative_to(runs).as_posix()
     in_range("match", target, 0, 1, open_low=True)
     return f"{target:g}"
@@ -234,7 +236,7 @@ def build(config: Config, classes: int) -> tuple[models.ResNet18, dict]:
 
 
 def learning_rate(config: Config, progress: float) -> float:
-    """At `progress` in [0, 1]. one-cycle: up over 30 %, then down a cosine. steps: the paper's 10/6/4 epochs of 20."""
+    """At `progress` in [0, 1]. one-cycle: up over 30 %, then down a cosine. steps: the released code's 10/6/4 epochs of 20."""
     lr = config.lr or 0
     if config.schedule == "one-cycle":
         if progress < 0.3:

@@ -806,6 +806,14 @@ def test_runs_may_live_behind_a_link_or_a_relative_path(
     assert resolve(attack="none", match=str(folder)).match == f"shapes/{folder.name}"
 
 
+def test_a_run_of_another_data_set_is_no_match(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATLIB_RUNS", str(tmp_path))
+    write_json(tmp_path / "cifar10" / "pgd-linf-8-w16-s1-00000000" / "training.json", {})
+    name = "cifar10/pgd-linf-8-w16-s1-00000000"
+    with pytest.raises(InputError, match=f"^match = '{name}': must be a run on shapes, not on cifar10$"):
+        resolve(attack="none", match=name)
+
+
 def test_underfit_trains_the_normal_network_first_if_need_be(counted: list[int]) -> None:
     config = tiny(attack="none", match=0.1, epochs=1)
     training.train(config, progress=False)
