@@ -160,7 +160,7 @@ def table_1(subject: Subject, level: str) -> Findings:
     return under_pgd(subject, TABLE_1)
 
 
-@register("trained-attack", lambda s: ("",) if s.config and s.config.attack != "none" else ())
+@register("trained-attack", lambda s: ("",) if s.config and s.config.attack in ("fgsm", "pgd", "spatial") else ())
 def trained_attack(subject: Subject, level: str) -> Findings:
     """Accuracy under the attack that the network was trained with."""
     config = subject.config

@@ -25,7 +25,8 @@ BELONGS = {
     "random_start": ("pgd",),
     "tau": ("spatial",),
     "max_flow": ("spatial",),
-    "share": ("pgd", "fgsm", "spatial"),
+    "sigma": ("noise", "blur"),
+    "share": ("pgd", "fgsm", "spatial", "noise", "blur"),
     "match": ("none",),
 }
 

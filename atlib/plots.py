@@ -120,7 +120,7 @@ def show_cues(cues: shapes.Cues) -> Drawing:
 
 def budget(config: dict) -> float:
     """A run's budget on one scale for both norms: the largest root-mean-square change of a value, in 1/255."""
-    if config["attack"] in ("none", "spatial"):
+    if config["attack"] not in ("fgsm", "pgd"):
         return 0.0
     eps = attacks.budget(config["norm"], config["eps"], config["side"])
     return 255 * eps / (1 if config["norm"] == "linf" else float(np.sqrt(3 * config["side"] ** 2)))

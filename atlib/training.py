@@ -23,12 +23,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from . import attacks, data, models, provenance
+from . import attacks, data, models, provenance, transforms
 from .errors import InputError, in_range, nearest, one_of
 from .files import load_tensors, read_json, runs_dir, save_tensors, tensor_digest, write_json
 from .shapes import CUES
 
-ATTACKS = ("none", "fgsm", "pgd", "spatial")
+ATTACKS = ("none", "fgsm", "pgd", "spatial", "noise", "blur")  # the last two are controls, not attacks
+CORRUPTIONS = {"noise": 0.1, "blur": 1.0}  # and their usual sigma
 SCHEDULES = ("one-cycle", "steps")
 PRECISIONS = ("auto", "fp32", "bf16")
 CHECKPOINT_SECONDS = 30.0
@@ -69,6 +70,7 @@ class Config:
     random_start: bool | None = False
     tau: float | None = None
     max_flow: float | None = None
+    sigma: float | None = None
     share: float | None = None
     match: str | None = None
     width: int = 16
@@ -85,9 +87,15 @@ class Config:
 
     @property
     def model(self) -> str:
-        """The paper's name: normal, underfit, fgsm-8, pgd-linf-8, pgd-l2-12, spatial."""
+        """The paper's name: normal, underfit, fgsm-8, pgd-linf-8, pgd-l2-12, spatial; and noise-0.1, blur-1.
+
+        An underfit network that matches a number instead of a run carries it: underfit-0.8.
+        """
         if self.attack == "none":
-            return "underfit" if self.match else "normal"
+            number = self.match and "/" not in self.match
+            return f"underfit-{self.match}" if number else "underfit" if self.match else "normal"
+        if self.attack in CORRUPTIONS:
+            return f"{self.attack}-{self.sigma:g}"
         if self.attack == "spatial":
             return "spatial"
         return f"fgsm-{self.eps:g}" if self.attack == "fgsm" else f"pgd-{self.norm}-{self.eps:g}"
@@ -115,6 +123,37 @@ class Config:
     def folder(self) -> Path:
         """Where the run lives."""
         return runs_dir() / self.run
+
+
+def of_model(name: str) -> dict[str, object]:
+    """The parameters of `resolve` that a model's name stands for: "pgd-l2-12" is attack pgd, norm l2, eps 12.
+
+    The inverse of `Config.model`, except that "underfit" alone doesn't say what it matches. InputError if there is no
+    such model.
+    """
+    plain: dict[str, dict[str, object]] = {
+        "normal": {"attack": "none"},
+        "underfit": {"attack": "none"},
+        "spatial": {"attack": "spatial"},
+    }
+    if name in plain:
+        return plain[name]
+    kind, _, number = name.rpartition("-")
+    kinds: dict[str, tuple[dict[str, object], str]] = {
+        "pgd-linf": ({"attack": "pgd", "norm": "linf"}, "eps"),
+        "pgd-l2": ({"attack": "pgd", "norm": "l2"}, "eps"),
+        "fgsm": ({"attack": "fgsm"}, "eps"),
+        "noise": ({"attack": "noise"}, "sigma"),
+        "blur": ({"attack": "blur"}, "sigma"),
+        "underfit": ({"attack": "none"}, "match"),
+    }
+    with contextlib.suppress(KeyError, ValueError):
+        fixed, parameter = kinds[kind]
+        if name == f"{kind}-{float(number):g}":
+            return fixed | {parameter: float(number)}
+    allowed = ", ".join([*plain, *(f"{kind}-NUMBER" for kind in kinds)])
+    known = [*plain, "pgd-linf-8", "pgd-l2-12", "fgsm-8", "noise-0.1", "blur-1"]
+    raise InputError(f"model = {name!r}: must be one of {allowed}{nearest(name, known)}")
 
 
 def resolve(**given: object) -> Config:
@@ -166,13 +205,17 @@ def _resolve_cues(config: Config, kind: str) -> Config:
 
 
 def _resolve_attack(config: Config) -> Config:
-    absent: dict[str, object] = dict.fromkeys(("norm", "eps", "step_size", "random_start", "tau", "max_flow"))
+    absent: dict[str, object] = dict.fromkeys(("norm", "eps", "step_size", "random_start", "tau", "max_flow", "sigma"))
     if config.attack == "none":
         return replace(config, **absent, steps=None, share=None, match=_resolve_match(config.match, config.dataset))  # type: ignore[arg-type]
     if config.match:
         raise InputError(f"match = {config.match!r}: only with attack none (the underfit control), not {config.attack}")
     in_range("share", config.share, 0, 1, open_low=True)
     config = replace(config, match=None, share=float(config.share or 0))
+    if config.attack in CORRUPTIONS:
+        sigma = CORRUPTIONS[config.attack] if config.sigma is None else config.sigma
+        in_range("sigma", sigma, 0, 1 if config.attack == "noise" else 10, open_low=True)
+        return replace(config, **(absent | {"sigma": float(sigma), "steps": None}))  # type: ignore[arg-type]
     if config.attack == "spatial":
         flow = {"tau": 0.05 if config.tau is None else config.tau}
         flow["max_flow"] = 2.0 if config.max_flow is None else config.max_flow
@@ -184,7 +227,7 @@ def _resolve_attack(config: Config) -> Config:
     if config.attack == "fgsm" and config.norm != "linf":
         raise InputError(f"norm = {config.norm!r}: fgsm steps along the sign and is linf only")
     in_range("eps", config.eps, 0, 255, open_low=True)
-    config = replace(config, eps=float(config.eps or 0), tau=None, max_flow=None)
+    config = replace(config, eps=float(config.eps or 0), tau=None, max_flow=None, sigma=None)
     if config.attack == "fgsm":
         return replace(config, steps=1, step_size=None, random_start=False)
     in_range("steps", config.steps, 1, 1000, whole=True)
@@ -236,7 +279,10 @@ def build(config: Config, classes: int) -> tuple[models.ResNet18, dict]:
 
 
 def learning_rate(config: Config, progress: float) -> float:
-    """At `progress` in [0, 1]. one-cycle: up over 30 %, then down a cosine. steps: the released code's 10/6/4 epochs of 20."""
+    """At `progress` in [0, 1]. one-cycle: up over 30 %, then down a cosine.
+
+    steps: the released code's 10, 6 and 4 epochs of 20, each at a tenth of the rate before.
+    """
     lr = config.lr or 0
     if config.schedule == "one-cycle":
         if progress < 0.3:
@@ -253,7 +299,15 @@ def is_adversarial(step: int, share: float) -> bool:
 def perturb(
     config: Config, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator | None = None
 ) -> Tensor:
-    """The run's own attack on a batch, with batch norm folded: it runs in evaluation mode, and a quarter faster."""
+    """The run's own attack on a batch, with batch norm folded: it runs in evaluation mode, and a quarter faster.
+
+    For the controls, the run's noise or blur.
+    """
+    if config.attack in CORRUPTIONS:
+        assert config.sigma is not None
+        if config.attack == "noise":
+            return transforms.noise(images, config.sigma, generator)
+        return transforms.blur(images, config.sigma)
     model = models.fold(model)
     if config.attack == "spatial":
         assert config.steps

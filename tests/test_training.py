@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from atlib import attacks, data, models, training
+from atlib import attacks, data, models, training, transforms
 from atlib.errors import InputError
 from atlib.files import load_tensors, read_json, runs_dir, tensor_digest, write_json
 from atlib.training import Config, resolve
@@ -86,11 +86,13 @@ RELEVANT = {
     "fgsm": SHARED | {"eps", "share"},
     "pgd": SHARED | {"norm", "eps", "steps", "step_size", "random_start", "share"},
     "spatial": SHARED | {"tau", "max_flow", "steps", "share"},
+    "noise": SHARED | {"sigma", "share"},
+    "blur": SHARED | {"sigma", "share"},
 }
 OTHER: dict[str, object] = {
     "dataset": "cifar10", "side": 128, "amplitude": 0.2, "cue": "shape", "attack": "other", "norm": "l2", "eps": 4,
-    "steps": 3, "step_size": 2, "random_start": True, "tau": 0.1, "max_flow": 1, "share": 0.25, "match": 0.5,
-    "width": 8, "stem": "3x3", "weights": "", "epochs": 3, "batch": 32, "lr": 0.05, "schedule": "steps",
+    "steps": 3, "step_size": 2, "random_start": True, "tau": 0.1, "max_flow": 1, "sigma": 0.3, "share": 0.25,
+    "match": 0.5, "width": 8, "stem": "3x3", "weights": "", "epochs": 3, "batch": 32, "lr": 0.05, "schedule": "steps",
     "weight_decay": 0, "precision": "fp32", "seed": 2, "quick": True,
 }  # fmt: skip
 
@@ -107,7 +109,7 @@ def test_name_depends_on_what_is_relevant_and_nothing_else(name: str, attack: st
     if name == "weights":
         value = str(tmp_path / "weights.pt")
         Path(value).touch()
-    if (name, attack) in [("match", "fgsm"), ("match", "pgd"), ("match", "spatial"), ("norm", "fgsm")]:
+    if (name == "match" and attack != "none") or (name, attack) == ("norm", "fgsm"):
         with pytest.raises(InputError, match=f"^{name} = "):  # contradicts the attack
             resolve(**{**base, name: value})
         return
@@ -170,7 +172,9 @@ def test_a_parameter_that_a_later_version_adds_renames_no_run() -> None:
     ("given", "name"),
     [
         ({"attack": "none"}, "normal"),
-        ({"attack": "none", "match": 0.8}, "underfit"),
+        ({"attack": "none", "match": 0.8}, "underfit-0.8"),
+        ({"attack": "noise"}, "noise-0.1"),
+        ({"attack": "blur", "sigma": 2}, "blur-2"),
         ({"attack": "fgsm", "eps": 8}, "fgsm-8"),
         ({"attack": "fgsm", "eps": 4.0}, "fgsm-4"),
         ({}, "pgd-linf-8"),
@@ -183,6 +187,17 @@ def test_models_are_named_as_in_the_paper(given: dict, name: str) -> None:
     config = resolve(**given)
     assert config.model == name
     assert config.run.startswith(f"shapes/{name}-w16-s1-") and config.folder == runs_dir() / config.run
+    assert resolve(**training.of_model(name)) == config  # and back
+
+
+@pytest.mark.parametrize(
+    "name", ["pgd-linf-8.0", "pgd-linf", "pgd-linf-x", "fgsm-l2-8", "underfit-", "normal-8", "", "noise"]
+)
+def test_no_such_model(name: str) -> None:
+    with pytest.raises(
+        InputError, match=f"^model = {name!r}: must be one of normal, underfit, spatial, pgd-linf-NUMBER"
+    ):
+        training.of_model(name)
 
 
 @pytest.mark.parametrize(
@@ -474,7 +489,7 @@ class Clock:
 
 DRIVER = """
 import json, signal, sys
-from atlib import training
+from atlib import training, transforms
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
 training.CHECKPOINT_SECONDS = 0.0
 advance = training.Run.advance
@@ -775,7 +790,7 @@ def test_underfit_is_the_nearest_look(
     found, source = record(config), record(normal)
     assert found["gap"] == pytest.approx(gap) and found["degenerate"] == degenerate
     assert (found["source"], found["target"], found["holdout_accuracy"]) == (normal.run, target, accuracy)
-    assert found["epoch"] == source["looks"][chosen]["epoch"] and found["model"] == "underfit"
+    assert found["epoch"] == source["looks"][chosen]["epoch"] and found["model"] == f"underfit-{target:g}"
     look, _ = load_tensors(normal.folder / source["looks"][chosen]["weights"])
     weights, meta = load_tensors(config.folder / "weights.safetensors")
     assert tensor_digest(look) == tensor_digest(weights) == found["weights_digest"]
@@ -864,3 +879,19 @@ def test_odd_batches_of_narrow_networks_are_refused_where_torch_crashes(monkeypa
     training.Run(replace(config, width=16), data.load("shapes"), torch.device("cpu"))
     monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
     training.Run(config, data.load("shapes"), torch.device("cpu"))
+
+
+@pytest.mark.parametrize("given", [{"attack": "noise"}, {"attack": "blur", "sigma": 2}])
+def test_controls_train_on_corrupted_batches_without_an_attack(given: dict) -> None:
+    config = replace(
+        resolve(**given, share=0.5), **{f: getattr(tiny(), f) for f in ("quick", "width", "epochs", "precision")}
+    )
+    images, labels = torch.rand(4, 3, 32, 32), torch.zeros(4, dtype=torch.long)
+    changed = training.perturb(config, torch.nn.Identity(), images, labels, torch.Generator().manual_seed(0))
+    sigma = config.sigma or 0
+    again = torch.Generator().manual_seed(0)
+    expected = transforms.noise(images, sigma, again) if config.attack == "noise" else transforms.blur(images, sigma)
+    assert torch.equal(changed, expected)
+    training.train(config, progress=False)
+    losses = record(config)["log"][-1]
+    assert losses["loss_clean"] and losses["loss_adversarial"]
