@@ -223,6 +223,15 @@ def wanted(subject: Subject, only: tuple[str, ...] = ()) -> list[tuple[str, str]
     return [(name, level) for name, measurement in chosen.items() for level in measurement.levels(subject)]
 
 
+def expected(config: training.Config) -> list[str]:
+    """Every "NAME@LEVEL" that applies to a run, from its configuration alone."""
+    nothing = torch.empty(0)
+    conflict = data.Conflict(nothing, nothing, nothing) if config.dataset == "shapes" else None
+    split, side = data.Split(nothing, nothing), int(config.side or 0)
+    subject = Subject(nn.Identity(), split, side, torch.device("cpu"), conflict, config)
+    return ["@".join(pair) for pair in wanted(subject)]
+
+
 def evaluate(run: str | Path, *, only: tuple[str, ...] = (), again: bool = False, progress: bool = True) -> Path:
     """Compute what a finished run lacks; returns its folder.
 
@@ -233,6 +242,7 @@ def evaluate(run: str | Path, *, only: tuple[str, ...] = (), again: bool = False
     for name in only:
         one_of("measure", name, MEASUREMENTS)
     folder = training.find_run(str(run))
+    provenance.commit()  # of the code that now runs
     with training.exclusive(folder):
         subject = subject_of(folder)
         pairs = wanted(subject, only)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .errors import InputError, in_range, nearest, one_of
-from .files import file_hash, load_tensors, save_tensors
+from .files import data_dir, file_hash, load_tensors, save_tensors
 
 STEMS = {"3x3": (3, 1), "3x3-stride2": (3, 2), "7x7": (7, 2)}
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -130,31 +130,42 @@ def load(path: str | Path) -> tuple[ResNet18, dict]:
     return model.eval(), config
 
 
+def weights_file(source: str) -> Path | None:
+    """The file that `source` means: a path, or NAME for weights/NAME.pt in the data directory; None if neither is."""
+    for path in (Path(source), data_dir() / "weights" / f"{source}.pt"):
+        if path.is_file():
+            return path
+    return None
+
+
 def check_imagenet(source: object) -> None:
     """Raise InputError unless `load_imagenet` could read from there: a file, or one of torchvision's names."""
-    if isinstance(source, str) and Path(source).is_file():
+    if isinstance(source, str) and weights_file(source):
         return
     from ._torchvision import torchvision
 
     names = [w.name for w in torchvision.models.ResNet18_Weights]
     if source not in names:
         hint = nearest(str(source), names)
-        raise InputError(f"weights = {source!r}: neither a file nor one of torchvision's {', '.join(names)}{hint}")
+        place = f"neither a file, nor one in {data_dir() / 'weights'}, nor one of torchvision's"
+        raise InputError(f"weights = {source!r}: {place} {', '.join(names)}{hint}")
 
 
 def load_imagenet(model: ResNet18, source: str) -> str:
     """Fill a width-64 "7x7" network, except its last layer, with ImageNet weights; returns where they came from.
 
-    source: a name of torchvision's (`IMAGENET1K_V1`, downloaded by torchvision) or the path of a `.pt` file in
-    torchvision's layout, read with `weights_only=True`; its sha256 is part of the answer.
+    source: a name of torchvision's (`IMAGENET1K_V1`, downloaded by torchvision), or a `.pt` file in torchvision's
+    layout, by its path or by its name in the data directory's weights/; it is read with `weights_only=True`, and its
+    sha256 is part of the answer.
     """
     check_imagenet(source)
-    if Path(source).is_file():
+    path = weights_file(source)
+    if path:
         try:
-            state = torch.load(source, map_location="cpu", weights_only=True)
+            state = torch.load(path, map_location="cpu", weights_only=True)
         except Exception as error:  # torch raises a dozen types for a damaged or foreign file
-            raise InputError(f"{source}: not a weights-only PyTorch file ({type(error).__name__})") from None
-        origin = f"{Path(source).name} sha256:{file_hash(Path(source))}"
+            raise InputError(f"{path}: not a weights-only PyTorch file ({type(error).__name__})") from None
+        origin = f"{path.name} sha256:{file_hash(path)}"
     else:
         from ._torchvision import torchvision
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import platform
 import subprocess
@@ -11,21 +12,28 @@ import torch
 
 from .files import REPOSITORY
 
+# What a number depends on: changes elsewhere (text, tests, other pages) leave its commit clean.
+SOURCES = ("atlib", "notebooks/train.ipynb", "notebooks/evaluate.ipynb", "requirements.txt", "constraints.txt")
 PACKAGES = ("torch", "torchvision", "numpy", "safetensors", "papermill")
 
 
 def commit() -> str:
-    """The commit of this code: ATLIB_COMMIT, or git's answer with "-dirty" if tracked files differ, or "unknown"."""
-    if os.environ.get("ATLIB_COMMIT"):
-        return os.environ["ATLIB_COMMIT"]
+    """The commit of this code: ATLIB_COMMIT, or git's answer with "-dirty" if one of SOURCES differs, or "unknown".
 
+    git is asked once a process, by a long job at its start: what is committed or edited meanwhile didn't run.
+    """
+    return os.environ.get("ATLIB_COMMIT") or _from_git()
+
+
+@functools.cache
+def _from_git() -> str:
     def git(*words: str) -> str:
         return subprocess.run(
             ("git", "-C", str(REPOSITORY), *words), capture_output=True, text=True, check=True, timeout=20
         ).stdout.strip()
 
     try:
-        return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "-uno") else "")
+        return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "-uno", "--", *SOURCES) else "")
     except (OSError, subprocess.SubprocessError):
         return "unknown"
 

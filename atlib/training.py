@@ -525,6 +525,7 @@ def train(config: Config, *, progress: bool = True) -> Path:
     training.json (configuration, log, seconds, commit, versions, hardware) at the end. InputError if another process
     holds the run, or a file of it is damaged.
     """
+    provenance.commit()  # of the code that now runs
     if not _finished(config):  # asked before the hold: a finished run may be held by its evaluation
         with exclusive(config.folder):
             if not _finished(config):  # another process may have ended it in between

@@ -16,7 +16,7 @@ import pytest
 
 from atlib import jobs, results, training
 from atlib.errors import InputError
-from atlib.files import REPOSITORY, runs_dir, write_json
+from atlib.files import REPOSITORY, data_dir, runs_dir, write_json
 
 FINISHED = "shapes/pgd-linf-8-w16-s1-01234567"
 
@@ -129,7 +129,7 @@ BAD_TRAIN: dict[str, Cases] = {
         ("both", {"dataset": "cifar10"}, "only the data set shapes has one"),
     ],
     "attack": [
-        ("pdg", {}, "must be one of none, fgsm, pgd, spatial (did you mean 'pgd'?)"),
+        ("pdg", {}, "must be one of none, fgsm, pgd, spatial, noise, blur (did you mean 'pgd'?)"),
         (None, {}, "must be one of none, fgsm, pgd, spatial"),
         (8, {}, "must be one of none, fgsm, pgd, spatial"),
     ],
@@ -190,9 +190,9 @@ BAD_TRAIN: dict[str, Cases] = {
     "weights": [
         ("IMAGENET1K_V1", {}, "ImageNet weights need width 64 and stem 7x7"),
         ("IMAGENET1K_V1", {"width": 64, "stem": "3x3"}, "ImageNet weights need width 64 and stem 7x7"),
-        ("IMAGENET1K_V3", IMAGENET, "neither a file nor one of torchvision's IMAGENET1K_V1 (did you mean"),
-        ("nowhere.pt", IMAGENET, "neither a file nor one of torchvision's IMAGENET1K_V1"),
-        (1, IMAGENET, "neither a file nor one of torchvision's IMAGENET1K_V1"),
+        ("IMAGENET1K_V3", IMAGENET, "neither a file, nor one in WEIGHTS, nor one of torchvision's IMAGENET1K_V1 (did"),
+        ("nowhere.pt", IMAGENET, "neither a file, nor one in WEIGHTS, nor one of torchvision's IMAGENET1K_V1"),
+        (1, IMAGENET, "neither a file, nor one in WEIGHTS, nor one of torchvision's IMAGENET1K_V1"),
     ],
     "epochs": [(value, {}, "must be a number above 0 and at most 10000") for value in (0, -1, "ten", 10_001)],
     "batch": [(value, {}, "must be a whole number at least 2 and at most 65536") for value in (1, 64.0, "all")],
@@ -242,7 +242,8 @@ def check(error: InputError, name: str, value: object, expected: str) -> None:
     """The message is one line that names the parameter, the value and what is allowed; nothing was written."""
     message = str(error)
     assert message.startswith(f"{name} = {value!r}: ") and "\n" not in message
-    assert expected.replace("RUNS", str(runs_dir())) in message
+    expected = expected.replace("RUNS", str(runs_dir())).replace("WEIGHTS", str(data_dir() / "weights"))
+    assert expected in message
     files = [path for path in runs_dir().rglob("*") if path.is_file()]
     assert [path.relative_to(runs_dir()).as_posix() for path in files] == [f"{FINISHED}/training.json"]
 

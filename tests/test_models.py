@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from atlib import models
 from atlib._torchvision import torchvision
 from atlib.errors import InputError
-from atlib.files import file_hash
+from atlib.files import data_dir, file_hash
 
 
 def pictures(count: int = 2, side: int = 32) -> Tensor:
@@ -271,7 +271,7 @@ def test_foreign_files_are_refused_in_one_line(theirs: tuple[Path, nn.Module], t
         "nested.pt": "dictionary of tensors",
         "missing.pt": "layer3.1.bn2.bias is missing or has another shape",
         "shape.pt": "conv1.weight is missing or has another shape",
-        "absent.pt": "neither a file nor one of torchvision's IMAGENET1K_V1",
+        "absent.pt": f"neither a file, nor one in {data_dir() / 'weights'}, nor one of torchvision's IMAGENET1K_V1",
     }.items():
         with pytest.raises(InputError, match=message) as caught:
             models.load_imagenet(model, str(tmp_path / name))

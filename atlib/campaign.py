@@ -1,0 +1,323 @@
+"""The campaign: bring every run of the grid to its published rows, on one machine or on a cluster.
+
+    python -m atlib.campaign status [--blocks a,b]
+    python -m atlib.campaign run [--blocks a,b] [--jobs 1] [--threads 2] [--minutes 150] [--profile slurm]
+    python -m atlib.campaign job train|evaluate|publish|data NAME        (what workflow/Snakefile calls)
+
+Snakemake schedules. The jobs are the papermill notebooks and may be stopped or killed at any moment: what a run has
+done lies in its folder, so that Snakemake's own outputs are mere stamps, made anew from the folders at each start.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import fcntl
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from . import data, grid, jobs, results, training
+from .errors import InputError, in_range, one_of
+from .files import REPOSITORY, read_json, results_dir, runs_dir, write_json
+
+SNAKEFILE = REPOSITORY / "workflow" / "Snakefile"
+SNAKEMAKE = REPOSITORY / ".venv-campaign" / "bin" / "snakemake"
+PROFILES = REPOSITORY / "workflow" / "profiles"
+JOBS = ("data", "train", "evaluate", "publish")
+STOPPED = 75  # exit status of a job that was stopped and goes on next time (EX_TEMPFAIL)
+SECONDS_TO_STOP = 30.0  # a job that has been told to stop is killed after these
+
+
+# --- One job ---------------------------------------------------------------------------------------------------------
+
+
+def parameters(config: training.Config) -> dict[str, object]:
+    """The parameters of train.ipynb that give this configuration: all that apply to its attack."""
+    applies = {name: value for name, value in asdict(config).items() if name in jobs.TRAIN and value is not None}
+    return {name: v for name, v in applies.items() if config.attack in jobs.BELONGS.get(name, training.ATTACKS)}
+
+
+def watch(parent: int, deadline: float, stopping: threading.Event) -> None:
+    """End this job when the deadline has come, or the process that started it has gone (it was killed).
+
+    The notebook's kernel is a process group of its own, which no signal to ours reaches: nbclient's handler ends it,
+    or, if we have to go by force, it notices that by itself.
+    """
+    while time.time() < deadline and os.getppid() == parent:
+        time.sleep(0.5)
+    stopping.set()
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(SECONDS_TO_STOP)
+    os._exit(STOPPED)
+
+
+def execute(notebook: str, run: str, given: dict[str, object]) -> None:
+    """Run a job notebook into the run's folder; its output, with the traceback of a failure, is kept there."""
+    import papermill
+
+    folder = runs_dir() / run
+    folder.mkdir(parents=True, exist_ok=True)
+    papermill.execute_notebook(
+        REPOSITORY / "notebooks" / f"{notebook}.ipynb",
+        folder / f"{notebook}.ipynb",
+        parameters=given,
+        progress_bar=False,
+        cwd=REPOSITORY,
+    )
+
+
+def job(kind: str, name: str, planned: Sequence[grid.Planned]) -> int:
+    """Do one job; the exit status. A failure leaves failed.json with its last line in the run's folder."""
+    one_of("job", kind, JOBS)
+    if kind == "data":
+        for side in {p.config.side for p in planned if p.config.dataset == name}:
+            data.load(name, side=side, progress=False)
+        return 0
+    wanted = {p.run: p for p in planned}
+    one_of("run", name, list(wanted))
+    this, failure = wanted[name], runs_dir() / name / "failed.json"
+    failure.unlink(missing_ok=True)
+    stopping = threading.Event()
+    deadline = float(os.environ.get("ATLIB_DEADLINE") or "inf")
+    threading.Thread(target=watch, args=(os.getppid(), deadline, stopping), daemon=True).start()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(STOPPED))  # until nbclient takes it over
+    try:
+        _do(kind, this)
+    except KeyboardInterrupt:
+        return STOPPED
+    except Exception as error:
+        if stopping.is_set() or _interrupted(error):
+            return STOPPED
+        line = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+        write_json(failure, {"job": kind, "error": line, "time": time.strftime("%Y-%m-%d %H:%M:%S")})
+        print(f"failed: {kind} {name}: {line}", file=sys.stderr, flush=True)
+        return 1
+    return 0
+
+
+def _do(kind: str, planned: grid.Planned) -> None:
+    folder = planned.folder
+    if kind == "train" and not grid.trained(planned):
+        execute("train", planned.run, parameters(planned.config))
+        if not grid.trained(planned):
+            raise InputError(f"{folder}: the notebook trained another run than the grid's; see train.ipynb there")
+    if kind == "evaluate" and not grid.evaluated(planned):
+        execute("evaluate", planned.run, {"run": str(folder)})
+    if kind == "publish" and not grid.published(planned):
+        results.publish(folder)
+        clean = grid.accuracies(results.read_rows(folder / "rows.csv"))
+        print(f"published {planned.run}: {clean} % clean / under PGD", flush=True)
+
+
+def _interrupted(error: Exception) -> bool:
+    """Whether papermill failed because its kernel was told to stop, and not of itself."""
+    from nbclient.exceptions import DeadKernelError
+
+    return isinstance(error, DeadKernelError) and threading.current_thread() is threading.main_thread()
+
+
+# --- The whole -------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[int]:
+    """Hold the campaign's lock, which ends with the last process that has it: nothing is ever left to unlock by hand.
+
+    Yields its file descriptor, for Snakemake to inherit. A second campaign gets one line.
+    """
+    path = runs_dir() / ".campaign" / "lock"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.seek(0)
+            raise InputError(f"{runs_dir()}: a campaign is already running there, {lock.read().strip()}") from None
+        lock.truncate(0)
+        lock.write(f"process {os.getpid()} since {time.strftime('%Y-%m-%d %H:%M')}")
+        lock.flush()
+        yield lock.fileno()
+
+
+def stamps(planned: Sequence[grid.Planned]) -> Path:
+    """Snakemake's outputs as they ought to be: a stamp for each thing that is done, and no other."""
+    folder = runs_dir() / ".campaign" / "stamps"
+    for p in planned:
+        done = {"published": grid.published(p)}
+        done["evaluated"] = done["published"] or grid.evaluated(p)
+        done["trained"] = done["evaluated"] or grid.trained(p)
+        for name, is_done in done.items():
+            stamp = folder / p.run / name
+            if is_done:
+                stamp.parent.mkdir(parents=True, exist_ok=True)
+                stamp.touch()
+            else:
+                stamp.unlink(missing_ok=True)
+    for stamp in folder.glob("*.data"):  # whether a data set is there is the data job's to say, in no time if it is
+        stamp.unlink()
+    return folder
+
+
+def writable(folder: Path) -> None:
+    """InputError unless a file can be written there."""
+    probe = folder / f".probe.{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"0" * 4096)
+        probe.unlink()
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            probe.unlink(missing_ok=True)
+        raise InputError(f"{folder}: can't be written ({error.strerror})") from None
+
+
+def snapshot(planned: Sequence[grid.Planned]) -> Path:
+    """The jobs of this campaign as a file: what Snakemake reads, on every machine, though the grid be edited meanwhile."""
+    content = [
+        {"run": p.run, "dataset": p.config.dataset, "needs": p.needs, "rank": p.rank, "block": p.block}
+        | {"config": asdict(p.config)}
+        for p in planned
+    ]
+    path = runs_dir() / ".campaign" / "jobs.json"
+    write_json(path, content)
+    return path
+
+
+def from_snapshot(path: Path) -> list[grid.Planned]:
+    """What `snapshot` wrote."""
+    content: Any = read_json(path)
+    return [grid.Planned(j["block"], j["rank"], training.Config(**j["config"]), j["needs"]) for j in content]
+
+
+def command(planned: Sequence[grid.Planned], profile: str, slots: int, threads: int) -> list[str]:
+    """Snakemake's command line."""
+    path = snapshot(planned)
+    there = profile if os.sep in profile else str(PROFILES / profile)
+    most = ["--cores", str(slots * threads)] if profile == "local" else ["--jobs", str(slots)]
+    config = {"jobs": str(path), "python": sys.executable, "threads": str(threads)}
+    return [
+        str(SNAKEMAKE), "--snakefile", str(SNAKEFILE), "--directory", str(path.parent), "--profile", there, *most,
+        "--config", *(f"{key}={value}" for key, value in config.items()),
+    ]  # fmt: skip
+
+
+def run(
+    blocks: str = "",
+    *,
+    slots: int = 1,
+    threads: int = 2,
+    minutes: float = 0,
+    profile: str = "local",
+    path: Path = grid.GRID,
+) -> int:
+    """Train, measure and publish what the chosen blocks lack; 0 if nothing failed, 1 otherwise.
+
+    blocks: "a,b"; empty: every block that need not be asked for. slots: jobs at a time, of `threads` each. minutes: the
+    jobs are stopped after these, to go on with the next call (0: no limit). profile: a folder in workflow/profiles, or
+    a path. InputError, before any work, for what can't be done.
+    """
+    in_range("JOBS", slots, 1, 10_000, whole=True)
+    in_range("THREADS", threads, 1, 1024, whole=True)
+    in_range("MINUTES", minutes, 0)
+    if os.sep not in profile:
+        one_of("PROFILE", profile, sorted(p.name for p in PROFILES.iterdir()))
+    if not SNAKEMAKE.is_file():
+        raise InputError(f"{SNAKEMAKE}: not there; `make campaign` installs it")
+    planned = grid.select(grid.load(path), blocks)
+    writable(results_dir())
+    writable(runs_dir())
+    with alone() as lock:
+        stamps(planned)
+        todo = [p for p in planned if not grid.published(p)]
+        print(f"{len(planned) - len(todo)} of {len(planned)} runs are done, {len(todo)} to do", flush=True)
+        if not todo:
+            return 0
+        deadline = time.time() + 60 * minutes if minutes else float("inf")
+        schedule(command(planned, profile, slots, threads), deadline, lock)
+        return summary(planned)
+
+
+def schedule(words: Sequence[str], deadline: float, lock: int) -> None:
+    """Run Snakemake until it ends, the deadline comes, or this process is told to stop."""
+    environment = os.environ | {"ATLIB_DEADLINE": str(deadline), "PYTHONUNBUFFERED": "1"}
+    children: list[subprocess.Popen] = []
+
+    def told(*_: object) -> None:
+        for child in children:
+            os.killpg(child.pid, signal.SIGINT)  # Snakemake cancels what it has submitted; jobs on this machine stop
+
+    # before the child is born: from a shell's background it would inherit that Ctrl-C is ignored
+    before = {number: signal.signal(number, told) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        child = subprocess.Popen(words, env=environment, pass_fds=(lock,), process_group=0)
+        children.append(child)
+        while child.poll() is None:
+            time.sleep(0.2)
+            if time.time() > deadline:
+                print("the time is over: the jobs are stopped, the next call goes on", flush=True)
+                child.send_signal(signal.SIGTERM)  # no further job; the running ones stop themselves at the deadline
+                try:
+                    child.wait(SECONDS_TO_STOP + 30)
+                except subprocess.TimeoutExpired:  # jobs that wait in a queue
+                    told()
+                child.wait()
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def summary(planned: Sequence[grid.Planned]) -> int:
+    """Print what came of it; 1 if a run failed."""
+    table = grid.status(list(planned))
+    counts = table["state"].value_counts()
+    print(", ".join(f"{counts.get(name, 0)} {name}" for name in grid.STATES), flush=True)
+    for line in table[table["state"] == "failed"].to_dict("records"):
+        print(f"{line['run']}: {line['text']} (notebook in {runs_dir() / line['run']})", flush=True)
+    return int(counts.get("failed", 0) > 0)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; 2 with one line on stderr if something can't be used."""
+    parser = argparse.ArgumentParser(prog="python -m atlib.campaign", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--grid", type=Path, default=grid.GRID, help="another grid than workflow/grid.yaml")
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("status", help="how far each run of the grid has come")
+    one.add_argument("--blocks", default="")
+    one = commands.add_parser("run", help="train, measure and publish what is missing")
+    one.add_argument("--blocks", default="")
+    one.add_argument("--jobs", type=int, default=1, help="at a time")
+    one.add_argument("--threads", type=int, default=2, help="of each job")
+    one.add_argument("--minutes", type=float, default=0, help="stop after these")
+    one.add_argument("--profile", default="local")
+    one = commands.add_parser("job", help="one job of a campaign")
+    one.add_argument("kind", choices=JOBS)
+    one.add_argument("name")
+    one.add_argument("--snapshot", type=Path, required=True)
+    given = parser.parse_args(arguments)
+    try:
+        if given.command == "status":
+            table = grid.status(grid.select(grid.load(given.grid), given.blocks))
+            print(grid.wide(table).to_string(index=False))
+            counts = table["state"].value_counts()
+            print(", ".join(f"{counts.get(name, 0)} {name}" for name in grid.STATES))
+        elif given.command == "run":
+            limits = {"slots": given.jobs, "threads": given.threads, "minutes": given.minutes}
+            return run(given.blocks, **limits, profile=given.profile, path=given.grid)
+        else:
+            return job(given.kind, given.name, from_snapshot(given.snapshot))
+    except (InputError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,264 @@
+"""The grid: every run that the report wants (workflow/grid.yaml), resolved and checked, and how far each has come."""
+
+from __future__ import annotations
+
+import fcntl
+import itertools
+import time
+from collections.abc import Hashable, Iterable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from . import evaluation, results, training
+from .errors import InputError, one_of
+from .files import REPOSITORY, read_json, results_dir
+
+GRID = REPOSITORY / "workflow" / "grid.yaml"
+BLOCK_KEYS = ("title", "on_request", "common", "runs")
+RUN_KEYS = ("model", *(f.name for f in fields(training.Config) if f.name not in ("attack", "norm", "eps", "quick")))
+STATES = ("done", "running", "failed", "pending")
+
+
+@dataclass(frozen=True)
+class Planned:
+    """One run of the grid.
+
+    block: its block's name; rank: of its line, the smaller the earlier; needs: the run that an underfit one is matched
+    to; on_request: only when its block is asked for.
+    """
+
+    block: str
+    rank: int
+    config: training.Config
+    needs: str | None = None
+    on_request: bool = False
+
+    @property
+    def run(self) -> str:
+        """DATASET/MODEL-w16-s1-HASH."""
+        return self.config.run
+
+    @property
+    def folder(self) -> Path:
+        """Where it lives under runs/."""
+        return self.config.folder
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which a key that is there twice is an error instead of the last one."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"{key!r} is there twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+def load(path: Path = GRID) -> list[Planned]:
+    """Every run of the grid, in its order.
+
+    InputError in one line, with the file and the place in it, for what isn't YAML, an unknown key, model or value, a
+    run that is named twice, and an underfit control without the run that it is to match.
+    """
+    found: list[Planned] = []
+    for name, block in _blocks(path).items():
+        for number, line in enumerate(block["runs"], 1):
+            where = f"{path}: block {name}, run {number}"
+            _check_keys(f"{where}: key", line, RUN_KEYS)
+            rank = found[-1].rank + 1 if found else 0
+            for one in _each(block.get("common", {}) | line):
+                try:
+                    config, needs = _resolve(one)
+                except InputError as error:
+                    raise InputError(f"{where}: {error}") from None
+                found.append(Planned(name, rank, config, needs, bool(block.get("on_request", False))))
+    _check_once(path, found)
+    return found
+
+
+def _blocks(path: Path) -> dict[str, dict[str, Any]]:
+    try:
+        content = yaml.load(path.read_text(), _Loader)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not readable ({type(error).__name__})") from None
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise InputError(f"{path}: line {mark.line + 1 if mark else '?'}: {error.problem}") from None
+    if not isinstance(content, dict) or not content:
+        raise InputError(f"{path}: must hold blocks by their names")
+    for name, block in content.items():
+        if not isinstance(block, dict) or not isinstance(block.get("runs"), list):
+            raise InputError(f"{path}: block {name}: must have a list of runs")
+        _check_keys(f"{path}: block {name}: key", block, BLOCK_KEYS)
+        _check_keys(f"{path}: block {name}, common: key", block.get("common", {}), RUN_KEYS)
+        for number, line in enumerate(block["runs"], 1):
+            if not isinstance(line, dict):
+                raise InputError(f"{path}: block {name}, run {number}: must be {{model: …, seed: …}}, not {line!r}")
+    return {str(name): block for name, block in content.items()}
+
+
+def _check_keys(where: str, content: dict, known: Iterable[str]) -> None:
+    for key in content:
+        one_of(where, key, list(known))
+
+
+def _each(line: dict[str, Any]) -> Iterable[dict[str, Any]]:
+    """A line stands for every combination of the values that are lists."""
+    lists = {key: value if isinstance(value, list) else [value] for key, value in line.items()}
+    for values in itertools.product(*lists.values()):
+        yield dict(zip(lists, values, strict=True))
+
+
+def _resolve(line: dict[str, Any]) -> tuple[training.Config, str | None]:
+    """The configuration that a line means, and the name of the run that it has to wait for."""
+    rest = {key: value for key, value in line.items() if key not in ("model", "match", "weights")}
+    match, weights = line.get("match"), line.get("weights")
+    config = training.resolve(**rest, **training.of_model(str(line.get("model"))))
+    if (line["model"] == "underfit") != (match is not None):
+        raise InputError(f"match = {match!r}: an underfit run, and no other, names the model that it matches")
+    if weights and (config.width != 64 or config.stem != "7x7"):
+        raise InputError(f"weights = {weights!r}: ImageNet weights need width 64 and stem 7x7")
+    # neither by resolve, which asks whether file and run are there: a plan can be made without them
+    config = replace(config, weights=weights)
+    if match is None:
+        return config, None
+    target, _ = _resolve(line | {"model": match, "match": None})
+    return replace(config, match=target.run), target.run
+
+
+def _check_once(path: Path, found: list[Planned]) -> None:
+    seen: dict[str, Planned] = {}
+    for planned in found:
+        if planned.run in seen:
+            other = seen[planned.run].block
+            raise InputError(f"{path}: block {planned.block}: {planned.run} is there twice (also in block {other})")
+        seen[planned.run] = planned
+    for planned in found:
+        if planned.needs and planned.needs not in seen:
+            raise InputError(f"{path}: block {planned.block}: {planned.run} matches {planned.needs}, not in the grid")
+
+
+def select(planned: list[Planned], blocks: str = "") -> list[Planned]:
+    """The runs of the named blocks ("a,b"); without a name, of every block that need not be asked for.
+
+    With them the runs of other blocks that they wait for. InputError for a block that isn't there.
+    """
+    names = [name.strip() for name in blocks.split(",") if name.strip()]
+    known = list(dict.fromkeys(p.block for p in planned))
+    for name in names:
+        one_of("BLOCKS", name, known)
+    chosen = [p for p in planned if (p.block in names if names else not p.on_request)]
+    needed = {p.needs for p in chosen}
+    return [p for p in planned if p in chosen or p.run in needed]
+
+
+# --- How far a run has come ------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class State:
+    """name: of STATES. text: what a cell of the table says. missing: measurements that aren't published yet."""
+
+    name: str
+    text: str
+    missing: tuple[str, ...] = ()
+
+
+def trained(planned: Planned) -> bool:
+    """Whether its training has ended, here."""
+    return (planned.folder / "training.json").is_file()
+
+
+def measured(record: Path) -> set[str]:
+    """The measurements ("NAME@LEVEL") that a JSON of an evaluation, or of a published run, speaks of."""
+    if not record.is_file():
+        return set()
+    content = read_json(record)
+    return set(content.get("evaluation", content).get("measurements", {}))
+
+
+def evaluated(planned: Planned) -> bool:
+    """Whether every measurement that applies to it is there, here."""
+    return trained(planned) and set(evaluation.expected(planned.config)) <= measured(planned.folder / "evaluation.json")
+
+
+def published(planned: Planned) -> bool:
+    """Whether results/ has every measurement that applies to it."""
+    return not unpublished(planned)
+
+
+def unpublished(planned: Planned) -> tuple[str, ...]:
+    """The measurements that apply to it and that results/ lacks."""
+    path = results_dir() / planned.run
+    there = path.with_name(f"{path.name}.csv").is_file()
+    found = measured(path.with_name(f"{path.name}.json")) if there else set()
+    return tuple(place for place in evaluation.expected(planned.config) if place not in found)
+
+
+def held(folder: Path) -> float | None:
+    """Seconds for which a process has held the run, or None if none does."""
+    path = folder / "lock"
+    try:
+        with open(path) as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return None
+    except OSError:
+        return max(0.0, time.time() - path.stat().st_mtime)
+    return None
+
+
+def state(planned: Planned, rows: pd.DataFrame) -> State:
+    """How far a run has come. rows: the published ones."""
+    missing = unpublished(planned)
+    if not missing:
+        return State("done", accuracies(rows[rows["run"] == planned.run]))
+    age = held(planned.folder)
+    if age is not None:
+        return State("running", f"running, {age / 60:.0f} min", missing)
+    failure = planned.folder / "failed.json"
+    if failure.is_file():
+        return State("failed", f"failed: {read_json(failure).get('error', '?')}", missing)
+    some = len(evaluation.expected(planned.config)) - len(missing)
+    if some:
+        return State("pending", f"pending, {len(missing)} of {some + len(missing)} measurements", missing)
+    if trained(planned):
+        return State("pending", "pending, trained", missing)
+    begun = (planned.folder / "checkpoint.safetensors").is_file()
+    return State("pending", "pending, begun" if begun else "pending", missing)
+
+
+def accuracies(rows: pd.DataFrame) -> str:
+    """Clean and robust accuracy of one run in per cent, as text."""
+    values = {(row["distortion"], row["metric"]): row["value"] for row in rows.to_dict("records")}
+    clean, robust = values.get(("clean", "accuracy")), values.get(("pgd-linf", "accuracy_last"))
+    return " / ".join("–" if value is None else f"{100 * value:.2f}" for value in (clean, robust))
+
+
+def status(planned: list[Planned]) -> pd.DataFrame:
+    """One line a run: block, dataset, model, width, recipe, share, seed, state, text, run."""
+    rows = results.load()
+    lines = []
+    for p in planned:
+        now, config = state(p, rows), p.config
+        place = {"block": p.block, "dataset": config.dataset, "model": config.model, "width": config.width}
+        place |= {"recipe": config.recipe, "share": config.share or 0.0, "seed": config.seed}
+        lines.append(place | {"state": now.name, "text": now.text, "run": p.run})
+    columns = ["block", "dataset", "model", "width", "recipe", "share", "seed", "state", "text", "run"]
+    return pd.DataFrame(lines, columns=columns)
+
+
+def wide(table: pd.DataFrame) -> pd.DataFrame:
+    """`status` with a column for each seed."""
+    keys = ["block", "dataset", "recipe", "model", "width", "share"]
+    table = table.assign(order=range(len(table)))
+    order = table.groupby(keys, sort=False)["order"].min()
+    cells = table.pivot_table(index=keys, columns="seed", values="text", aggfunc="first", sort=False)
+    cells.columns = [f"seed {seed}" for seed in cells.columns]
+    cells = cells[sorted(cells.columns, key=lambda name: int(str(name).split()[1]))]
+    return cells.loc[order.sort_values().index].fillna("").reset_index()
