@@ -15,7 +15,7 @@ PAGES := _config.yml _toc.yml book/references.bib $(wildcard notebooks/*.ipynb b
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help book test lint notebooks publish bench vendor clean
+.PHONY: help book test lint notebooks publish status campaign plan verify bench vendor clean
 .DEFAULT_GOAL := help
 
 help:
@@ -24,6 +24,10 @@ help:
 	@echo "make lint                 ruff and mypy alone"
 	@echo "make notebooks            run the pages whose book/*.md has changed (ALL=1: every page; PAGE='index …')"
 	@echo "make publish RUN=…        copy a run's rows from runs/ to results/, which the book prints"
+	@echo "make status               how far each run of workflow/grid.yaml has come (BLOCKS=a,b)"
+	@echo "make campaign             train, measure and publish what is missing (BLOCKS=a,b JOBS=1 THREADS=2 MINUTES=150 PROFILE=slurm)"
+	@echo "make plan                 what each block costs, in core hours of this machine (FLOPS=2e13: of a GPU)"
+	@echo "make verify ROW=…         measure a published row again and compare"
 	@echo "make bench                time atlib against torchattacks and foolbox"
 	@echo "make clean                remove _build/ and the JavaScript (not .venv, runs, results)"
 	@echo "TORCH_INDEX=https://…     on the first call: the package index to take torch from (README.md)"
@@ -89,6 +93,29 @@ publish: .venv/.book
 	@test -n "$(RUN)" || { echo "RUN is missing: make publish RUN=runs/shapes/normal-w16-s1-…"; exit 1; }
 	@$(BIN)/python -m atlib.results publish $(RUN)
 
+# --- the campaign --------------------------------------------------------------------------------------------------
+
+# Snakemake in an environment of its own: the book and the library need none of it.
+.venv-campaign/.complete: requirements-campaign.txt | .venv/.book
+	@echo "== installing requirements-campaign.txt into .venv-campaign (once, 0.3 GB)"
+	@rm -rf .venv-campaign && $(PYTHON) -m venv .venv-campaign
+	@.venv-campaign/bin/pip install --quiet -r requirements-campaign.txt
+	@touch $@
+
+status: .venv/.book
+	@$(BIN)/python -m atlib.campaign status --blocks "$(BLOCKS)"
+
+campaign: .venv/.book .venv-campaign/.complete
+	@$(BIN)/python -m atlib.campaign run --blocks "$(BLOCKS)" $(if $(JOBS),--jobs $(JOBS)) \
+	  $(if $(THREADS),--threads $(THREADS)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(PROFILE),--profile $(PROFILE))
+
+plan: .venv/.book
+	@$(BIN)/python -m atlib.plan --blocks "$(BLOCKS)" $(if $(FLOPS),--flops $(FLOPS)) $(if $(WRITE),--write)
+
+verify: .venv/.book
+	@test -n "$(ROW)" || { echo "ROW is missing: make verify ROW=shapes/normal-w16-s1-…:clean@/accuracy"; exit 1; }
+	@$(BIN)/python -m atlib.audit "$(ROW)"
+
 # --- checks --------------------------------------------------------------------------------------------------------
 
 # Every check runs even if one before it fails; the last lines say which did.
@@ -104,7 +131,7 @@ DONE := printf '\n== summary\n%s' "$$summary"; exit $$failed
 lint: .venv/.dev
 	@$(CHECK); $(LINT); $(DONE)
 
-test: .venv/.dev $(VENDOR)/.complete
+test: .venv/.dev .venv-campaign/.complete $(VENDOR)/.complete
 	@$(CHECK); $(LINT); check $(BIN)/python -m pytest --nbval; $(DONE)
 
 bench: .venv/.bench

@@ -94,9 +94,9 @@ def job(kind: str, name: str, planned: Sequence[grid.Planned]) -> int:
     except KeyboardInterrupt:
         return STOPPED
     except Exception as error:
-        if stopping.is_set() or _interrupted(error):
-            return STOPPED
-        line = str(error).strip().splitlines()[-1] if str(error).strip() else type(error).__name__
+        if stopping.is_set() or stop_file().exists():
+            return STOPPED  # papermill has lost its kernel because we were told to stop
+        line = last_line(error)
         write_json(failure, {"job": kind, "error": line, "time": time.strftime("%Y-%m-%d %H:%M:%S")})
         print(f"failed: {kind} {name}: {line}", file=sys.stderr, flush=True)
         return 1
@@ -117,11 +117,17 @@ def _do(kind: str, planned: grid.Planned) -> None:
         print(f"published {planned.run}: {clean} % clean / under PGD", flush=True)
 
 
-def _interrupted(error: Exception) -> bool:
-    """Whether papermill failed because its kernel was told to stop, and not of itself."""
-    from nbclient.exceptions import DeadKernelError
+def last_line(error: Exception) -> str:
+    """What went wrong, in one line."""
+    lines = str(error).strip().splitlines()
+    if type(error).__name__ == "DeadKernelError":
+        return "the notebook's kernel died: killed from outside, or out of memory"
+    return lines[-1] if lines else type(error).__name__
 
-    return isinstance(error, DeadKernelError) and threading.current_thread() is threading.main_thread()
+
+def stop_file() -> Path:
+    """There while a campaign has been told to stop: what then becomes of its jobs is no failure."""
+    return runs_dir() / ".campaign" / "stop"
 
 
 # --- The whole -------------------------------------------------------------------------------------------------------
@@ -180,7 +186,7 @@ def writable(folder: Path) -> None:
 
 
 def snapshot(planned: Sequence[grid.Planned]) -> Path:
-    """The jobs of this campaign as a file: what Snakemake reads, on every machine, though the grid be edited meanwhile."""
+    """The jobs of this campaign as a file: what Snakemake reads, everywhere, though the grid be edited meanwhile."""
     content = [
         {"run": p.run, "dataset": p.config.dataset, "needs": p.needs, "rank": p.rank, "block": p.block}
         | {"config": asdict(p.config)}
@@ -235,6 +241,7 @@ def run(
     writable(results_dir())
     writable(runs_dir())
     with alone() as lock:
+        stop_file().unlink(missing_ok=True)
         stamps(planned)
         todo = [p for p in planned if not grid.published(p)]
         print(f"{len(planned) - len(todo)} of {len(planned)} runs are done, {len(todo)} to do", flush=True)
@@ -251,6 +258,7 @@ def schedule(words: Sequence[str], deadline: float, lock: int) -> None:
     children: list[subprocess.Popen] = []
 
     def told(*_: object) -> None:
+        stop_file().touch()
         for child in children:
             os.killpg(child.pid, signal.SIGINT)  # Snakemake cancels what it has submitted; jobs on this machine stop
 

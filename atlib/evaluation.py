@@ -207,12 +207,15 @@ def exact() -> Iterator[None]:
 def subject_of(run: Path) -> Subject:
     """The subject that a finished run's folder describes: its rounded weights, batch norm folded, its data set."""
     record, path = read_json(run / "training.json"), run / "weights.safetensors"
-    config = training.Config(**record["config"])  # as it was resolved: a run that it names may be gone
-    model, _ = models.load(path)
-    if tensor_digest(load_tensors(path)[0]) != record["weights_digest"]:
+    if not path.is_file() or tensor_digest(load_tensors(path)[0]) != record["weights_digest"]:
         raise InputError(f"{path}: not the weights that training.json speaks of; restore both, or train again")
+    return subject_from(training.config_of(record["config"], run), path, training.device_of_choice())
+
+
+def subject_from(config: training.Config, weights: Path, device: torch.device) -> Subject:
+    """The network in a file of weights, batch norm folded, and the data set of its configuration."""
+    model, _ = models.load(weights)
     dataset = data.load(config.dataset, side=config.side, **training.dataset_arguments(config))
-    device = training.device_of_choice()
     folded = models.fold(model).to(device)
     return Subject(folded, dataset.test, int(config.side or 0), device, dataset.conflict, config)
 

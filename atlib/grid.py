@@ -86,6 +86,8 @@ def _blocks(path: Path) -> dict[str, dict[str, Any]]:
         content = yaml.load(path.read_text(), _Loader)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not readable ({type(error).__name__})") from None
+    except yaml.reader.ReaderError:
+        raise InputError(f"{path}: not text") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise InputError(f"{path}: line {mark.line + 1 if mark else '?'}: {error.problem}") from None

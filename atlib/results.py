@@ -29,7 +29,7 @@ import yaml
 from numpy.typing import NDArray
 from scipy import stats
 
-from .errors import InputError, in_range, one_of
+from .errors import InputError, in_range, nearest, one_of
 from .files import REPOSITORY, atomic, read_json, results_dir, write_json
 
 COLUMNS = (
@@ -159,6 +159,21 @@ def read_rows(path: Path) -> pd.DataFrame:
         name, level, metric = (frame[column].iloc[line] for column in ("distortion", "level", "metric"))
         raise InputError(f"{path}: line {line + 2}, {name}@{level}/{metric}: is there twice")
     return frame
+
+
+def row_id(row: Mapping[Any, Any] | pd.Series) -> str:
+    """The name by which a row is audited: RUN:DISTORTION@LEVEL/METRIC."""
+    return f"{row['run']}:{row['distortion']}@{row['level']}/{row['metric']}"
+
+
+def find_row(name: str, frame: pd.DataFrame | None = None) -> dict[str, Any]:
+    """The published row of that id; InputError, with the nearest there is, if there is none."""
+    frame = load() if frame is None else frame
+    rows = [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+    ids = [row_id(row) for row in rows]
+    if name not in ids:
+        raise InputError(f"row = {name!r}: not published; must be RUN:DISTORTION@LEVEL/METRIC{nearest(name, ids)}")
+    return rows[ids.index(name)]
 
 
 def load(folder: Path | None = None, *, provenance: bool = False) -> pd.DataFrame:

@@ -255,6 +255,19 @@ def _resolve_match(match: object, dataset: str) -> str | None:
     return f"{target:g}"
 
 
+def config_of(record: dict, where: object) -> Config:
+    """The configuration in a run's JSON, as it was resolved (a run that it names may be gone); `where` names the run.
+
+    InputError if another version of atlib wrote it, with parameters that this one doesn't know.
+    """
+    unknown = sorted(set(record) - {field.name for field in fields(Config)})
+    if unknown:
+        raise InputError(
+            f"{where}: made by another version of atlib ({', '.join(unknown)} unknown); use that, or train again"
+        )
+    return Config(**record)
+
+
 def find_run(name: str, parameter: str = "run") -> Path:
     """The folder of a finished run, given as a path or as DATASET/RUN; an InputError names `parameter` if it is not."""
     for folder in (Path(name), runs_dir() / name):

@@ -1,0 +1,187 @@
+"""Any number can be audited: measure a published row again from the network's weights, and compare.
+
+python -m atlib.audit ROW [ROW ...]      ROW is RUN:DISTORTION@LEVEL/METRIC, as tables and figures print it
+python -m atlib.audit ship RUN [RUN ...] put a run's half-precision weights and their model card into models/
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from . import data, evaluation, models, results, training
+from .errors import InputError
+from .files import REPOSITORY, atomic, load_tensors, read_json, results_dir, runs_dir, tensor_digest
+
+# Sums are rounded in another order on another processor, so that an image at a decision boundary may change sides:
+# two in a thousand, and never fewer than two images. A mean moves far less.
+TOLERANCE_IMAGES, TOLERANCE_MEAN = 0.002, 1e-3
+SIZE_LIMIT = 20 * 2**20  # of models/, in bytes
+
+
+@dataclass(frozen=True)
+class Audit:
+    """A published row measured again."""
+
+    row: str
+    published: float
+    again: float
+    tolerance: float
+    seconds: float
+
+    @property
+    def agrees(self) -> bool:
+        """Whether the two values are within the tolerance."""
+        return abs(self.published - self.again) <= self.tolerance
+
+    def __str__(self) -> str:
+        verdict = "agrees" if self.agrees else "DIFFERS"
+        return (
+            f"{self.row}: published {self.published:.6g}, again {self.again:.6g}, "
+            f"tolerance {self.tolerance:.2g}: {verdict} ({self.seconds:.1f} s)"
+        )
+
+
+def weights_of(run: str) -> Path:
+    """The file of the very weights that a published run was evaluated with, in runs/ or models/.
+
+    InputError if it is in neither place.
+    """
+    digest = record_of(run)["training"]["weights_digest"]
+    places = [runs_dir() / run / "weights.safetensors", *models.shipped().values()]
+    for path in places:
+        if path.is_file() and tensor_digest(load_tensors(path)[0]) == digest:
+            return path
+    raise InputError(
+        f"{run}: its weights are neither in {runs_dir() / run} nor in {REPOSITORY / 'models'}; train it again"
+    )
+
+
+def record_of(run: str) -> dict[str, Any]:
+    """Configuration, training and evaluation of a published run."""
+    path = results_dir() / run
+    return read_json(path.with_name(f"{path.name}.json"))
+
+
+def audit(row: str, frame: pd.DataFrame | None = None) -> Audit:
+    """Measure one published row again. InputError, saying what is missing, if weights or data are not at hand."""
+    published = results.find_row(row, frame)
+    run, began = str(published["run"]), time.perf_counter()
+    config = training.config_of(record_of(run)["config"], run)
+    subject = evaluation.subject_from(config, weights_of(run), training.device_of_choice())
+    measurement = evaluation.MEASUREMENTS[str(published["distortion"])]
+    with evaluation.exact():
+        found = measurement.measure(subject, str(published["level"]))
+    values = {found_row.metric: found_row.value for found_row in found.rows}
+    counted = not pd.isna(published["count"])
+    total = int(published["total"])
+    tolerance = max(2 / total, TOLERANCE_IMAGES) if counted else TOLERANCE_MEAN
+    seconds = time.perf_counter() - began
+    return Audit(row, float(published["value"]), values[str(published["metric"])], tolerance, seconds)
+
+
+def at_hand(frame: pd.DataFrame) -> pd.DataFrame:
+    """Those of the rows whose weights are here and whose data needs no download (the generated data set)."""
+
+    def here(run: str) -> bool:
+        try:
+            return bool(weights_of(run))
+        except InputError:
+            return False
+
+    generated = frame[frame["dataset"] == "shapes"]
+    runs = [run for run in generated["run"].unique() if here(run)]
+    return generated[generated["run"].isin(runs)]
+
+
+# --- Weights that come with the repository ----------------------------------------------------------------------------
+
+
+def card(run: str) -> str:
+    """The model card of a published run, in Markdown: recipe, data, commit, accuracy, licence, all from its record."""
+    record = record_of(run)
+    config, trained = record["config"], record["training"]
+    rows = results.load()
+    rows = rows[rows["run"] == run]
+    applies = {k: v for k, v in config.items() if v is not None and v is not False and k not in ("dataset", "seed")}
+    measured = "\n".join(
+        f"| {row['distortion']}@{row['level']} | {row['metric']} | {row['value']:.4f} | {row['total']} |"
+        for row in rows.to_dict("records")
+    )
+    evaluated = sorted({m["commit"] for m in record["evaluation"]["measurements"].values()})
+    hardware = trained["hardware"]
+    name = f"{data.slug(config['dataset'])}/{trained['model']}"
+    return f"""# {name}
+
+A ResNet-18 of width {config["width"]}, run `{run}`. Load it with `atlib.models.load("{name}")`; it takes pixels in
+[0, 1], N×3×{config["side"]}×{config["side"]}, and normalises them itself.
+
+- Data: {config["dataset"]}; {trained["data"]}
+- Recipe: {", ".join(f"{k} {v}" for k, v in applies.items())}; seed {config["seed"]}
+- Trained at commit `{trained["commit"]}` on {hardware.get("gpu") or hardware["processor"]}, {trained["precision"]},
+  {trained["seconds"] / 60:.1f} minutes; hold-out accuracy {trained["holdout_accuracy"]:.4f}
+- Evaluated at commit {", ".join(f"`{commit}`" for commit in evaluated)}, in single precision, from these weights, which
+  are rounded to half precision
+- sha256 of the tensors: `{trained["weights_digest"]}`
+- Licence: MIT, as the rest of this repository. For research on robustness; it decides nothing about people.
+
+| measured | metric | value | images |
+| --- | --- | --- | --- |
+{measured}
+"""
+
+
+def ship(run: Path, folder: Path | None = None) -> Path:
+    """Put a published run's weights and model card into models/DATASET/MODEL; returns the weights' path.
+
+    InputError for a run that isn't published, one that was fine-tuned from others' weights (their licence goes with
+    it), and if models/ would exceed 20 MB.
+    """
+    folder = folder or REPOSITORY / "models"
+    trained = read_json(run / "training.json")
+    name = f"{data.slug(trained['config']['dataset'])}/{trained['model']}"
+    if trained["config"].get("weights"):
+        raise InputError(f"{run}: fine-tuned from {trained['config']['weights']}; such weights are not shipped")
+    if not (results_dir() / f"{trained['run']}.csv").is_file():
+        raise InputError(f"{run}: not published; publish it first")
+    target, source = folder / f"{name}.safetensors", run / "weights.safetensors"
+    others = sum(path.stat().st_size for path in folder.glob("*/*.safetensors") if path != target)
+    if others + source.stat().st_size > SIZE_LIMIT:
+        raise InputError(f"{folder}: would exceed {SIZE_LIMIT >> 20} MB with {name}")
+    with atomic(target) as temporary:
+        shutil.copyfile(source, temporary)
+    with atomic(target.with_suffix(".md")) as temporary:
+        temporary.write_text(card(trained["run"]))
+    return target
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line: 0 if every row agrees, 1 if one differs, 2 with one line on stderr if one can't be audited."""
+    parser = argparse.ArgumentParser(prog="python -m atlib.audit", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("row", nargs="+", help="RUN:DISTORTION@LEVEL/METRIC; or ship, and runs")
+    given = parser.parse_args(arguments)
+    try:
+        if given.row[0] == "ship":
+            for name in given.row[1:]:
+                print(f"wrote {ship(training.find_run(name))}")
+            return 0
+        audits = []
+        for row in given.row:
+            audits.append(audit(row))
+            print(audits[-1], flush=True)
+        return int(not all(one.agrees for one in audits))
+    except (InputError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+
+
+if __name__ == "__main__":
+    sys.exit(main())

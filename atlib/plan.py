@@ -1,0 +1,207 @@
+"""What the campaign costs: every block of the grid in core hours of this machine and GPU hours of another.
+
+    python -m atlib.plan [--flops 2e13] [--write]
+
+A run's cost is counted in forwards, input gradients and training steps of its architecture. Their seconds are measured
+here, on one thread; for a machine that is not at hand, their floating-point operations are counted and divided by a
+stated speed. --write keeps the table (results/plan.csv) for the book.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import sys
+import time
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from . import attacks, evaluation, grid, models, provenance, training
+from .errors import InputError, in_range
+from .files import atomic, results_dir
+
+# Pictures to train on (after the hold-out), and to test on. Caltech: 80 and 20 % of each class.
+PICTURES = {
+    "shapes": (4500, 1000),
+    "cifar10": (45_000, 10_000),
+    "tiny-imagenet": (95_000, 10_000),
+    "caltech101": (6590, 1780),
+    "caltech256": (22_100, 6000),
+}
+CLASSES = {"shapes": 10, "cifar10": 10, "tiny-imagenet": 200, "caltech101": 102, "caltech256": 257}
+FLOPS = 2e13  # stated, not measured: what a data-centre GPU keeps up on such networks in bf16
+
+
+class Work(NamedTuple):
+    """Pictures that pass through: a forward alone, an input gradient, a training step."""
+
+    forwards: float
+    gradients: float
+    steps: float
+
+
+class Architecture(NamedTuple):
+    """What decides the cost of a picture."""
+
+    width: int
+    stem: str
+    side: int
+    classes: int
+
+
+def architecture(config: training.Config) -> Architecture:
+    """A run's."""
+    return Architecture(config.width, str(config.stem), int(config.side or 0), CLASSES[config.dataset])
+
+
+def training_work(config: training.Config) -> Work:
+    """Of one training run: its batches, its attack, and the hold-out after each epoch. Underfit: none of its own."""
+    if config.match:
+        return Work(0, 0, 0)
+    count, _ = PICTURES[config.dataset]
+    seen = count * float(config.epochs or 0)
+    attacked = seen * (config.share or 0) * (config.steps or 0)
+    looks = (1 if config.attack != "none" else 1 + training.LOOKS_PER_EPOCH) * float(config.epochs or 0)
+    return Work(looks * count / 9, attacked, seen)
+
+
+def evaluation_work(config: training.Config) -> Work:
+    """Of one evaluation: PGD-40, the attack of its training, and a forward for every other measurement."""
+    _, count = PICTURES[config.dataset]
+    places = evaluation.expected(config)
+    steps = int(evaluation.TABLE_1["steps"]) if "pgd-linf@8" in places else 0  # type: ignore[call-overload]
+    gradients = steps + (int(config.steps or 0) if "trained-attack@" in places else 0)
+    return Work(count * len(places), count * gradients, 0)
+
+
+def network(what: Architecture) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
+    """A network with a batch to measure on."""
+    model = models.resnet18(what.classes, width=what.width, stem=what.stem)
+    batch = max(8, min(128, 128 * 32**2 // what.side**2))
+    images = torch.rand(batch, 3, what.side, what.side).contiguous(memory_format=torch.channels_last)
+    return model, images, torch.zeros(batch, dtype=torch.long)
+
+
+def kinds(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> dict[str, Callable[[], object]]:
+    """The three things that a picture passes through, as functions of a batch."""
+    folded = models.fold(model)
+
+    def forward() -> None:
+        with torch.no_grad():
+            folded(images)
+
+    def gradient() -> None:
+        with attacks.frozen(folded):
+            attacks.input_gradient(folded, images, labels)
+
+    def step() -> None:
+        model.train().zero_grad(set_to_none=True)
+        F.cross_entropy(model(images).float(), labels).backward()
+
+    return {"forwards": forward, "gradients": gradient, "steps": step}
+
+
+@functools.cache
+def operations(what: Architecture) -> Work:
+    """Floating-point operations a picture of each kind (a multiply-add counts as two).
+
+    Counted for the forward; the gradient by a layer's input costs as much again, and so does that by its weights.
+    """
+    model, images, _ = network(what)
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        model.eval()(images)
+    forward = counter.get_total_flops() / len(images)
+    return Work(forward, 2 * forward, 3 * forward)
+
+
+@functools.cache
+def seconds(what: Architecture, precision: str) -> Work:
+    """Seconds a picture of each kind on one thread of this machine, of the processor: the best of three."""
+    model, images, labels = network(what)
+    found = {}
+    for name, do in kinds(model, images, labels).items():
+        times = []
+        for _ in range(4):
+            began = time.process_time()
+            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+                do()
+            times.append(time.process_time() - began)
+        found[name] = min(times[1:]) / len(images)
+    return Work(**found)
+
+
+def product(work: Work, each: Work) -> float:
+    """The sum over the kinds."""
+    return sum(a * b for a, b in zip(work, each, strict=True))
+
+
+@functools.cache
+def precision_here(what: Architecture) -> str:
+    """What "auto" comes to on this machine."""
+    model, images, labels = network(what)
+    return training.faster_precision(model, images, labels)
+
+
+def hours(planned: grid.Planned) -> float:
+    """Core hours of one run on this machine: training in the faster precision, evaluation in single."""
+    what = architecture(planned.config)
+    trained = product(training_work(planned.config), seconds(what, precision_here(what)))
+    return (trained + product(evaluation_work(planned.config), seconds(what, "fp32"))) / 3600
+
+
+def gpu_hours(planned: grid.Planned, flops: float) -> float:
+    """GPU hours of one run on a machine that keeps up `flops` operations a second."""
+    work = Work(*(a + b for a, b in zip(training_work(planned.config), evaluation_work(planned.config), strict=True)))
+    return product(work, operations(architecture(planned.config))) / flops / 3600
+
+
+def table(planned: Sequence[grid.Planned], flops: float = FLOPS, measured: bool = True) -> pd.DataFrame:
+    """One line a block: runs, done, core hours here in all and still to go, GPU hours likewise."""
+    lines = []
+    for block in dict.fromkeys(p.block for p in planned):
+        runs = [p for p in planned if p.block == block]
+        left = [p for p in runs if not grid.published(p)]
+        line: dict[str, object] = {"block": block, "runs": len(runs), "done": len(runs) - len(left)}
+        if measured:
+            line |= {"core_hours": sum(map(hours, runs)), "core_hours_left": sum(map(hours, left))}
+        line["gpu_hours"] = sum(gpu_hours(p, flops) for p in runs)
+        line["gpu_hours_left"] = sum(gpu_hours(p, flops) for p in left)
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; 2 with one line on stderr if something can't be used."""
+    parser = argparse.ArgumentParser(prog="python -m atlib.plan", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--blocks", default="")
+    parser.add_argument("--flops", type=float, default=FLOPS, help=f"of the GPU not at hand, a second ({FLOPS:g})")
+    parser.add_argument("--write", action="store_true", help="keep the table for the book (results/plan.csv)")
+    given = parser.parse_args(arguments)
+    try:
+        in_range("FLOPS", given.flops, 0, open_low=True)
+        planned = grid.load()
+        planned = grid.select(planned, given.blocks) if given.blocks else planned
+        torch.set_num_threads(1)
+        found = table(planned, given.flops)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(found.round(1).to_string(index=False))
+    precisions = {precision_here(architecture(p.config)) for p in planned}
+    here = f"{provenance.processor()}, one thread, training in {' or '.join(sorted(precisions))}"
+    print(f"core hours: {here}; GPU hours: at a stated {given.flops:g} operations a second")
+    if given.write:
+        stated = {"processor": provenance.processor(), "precision": "/".join(sorted(precisions)), "flops": given.flops}
+        with atomic(results_dir() / "plan.csv") as temporary:
+            found.assign(**stated, commit=provenance.commit()).to_csv(temporary, index=False)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,106 @@
+"""Rows measured again: a random handful of the published ones on shapes, and what an audit says when it can't."""
+
+from __future__ import annotations
+
+import json
+import random
+import shutil
+from pathlib import Path
+
+import pytest
+
+from atlib import audit, models, results
+from atlib.errors import InputError
+from atlib.files import REPOSITORY, load_tensors, save_tensors
+
+RESULTS = REPOSITORY / "results"
+
+
+@pytest.fixture
+def published(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The report's own rows."""
+    monkeypatch.setenv("ATLIB_RESULTS", str(RESULTS))
+
+
+def test_a_random_handful_of_published_rows_is_found_again(published: None, capsys: pytest.CaptureFixture) -> None:
+    seed = random.SystemRandom().randrange(10_000)
+    rows = audit.at_hand(results.load())
+    assert len(rows) >= 20
+    with capsys.disabled():
+        print(f"\naudit, seed {seed}:")
+        for row in rows.sample(4, random_state=seed).to_dict("records"):
+            found = audit.audit(results.row_id(row))
+            print(f"  {found}")
+            assert found.agrees
+
+
+def test_a_changed_number_is_noticed(published: None) -> None:
+    row = audit.at_hand(results.load()).iloc[[0]].assign(value=0.5)
+    found = audit.audit(results.row_id(row.iloc[0]), row)
+    assert not found.agrees and "DIFFERS" in str(found)
+
+
+def test_every_shipped_network_is_a_published_one_with_a_card_that_says_its_numbers(published: None) -> None:
+    names = models.shipped()
+    assert set(names) >= {
+        "shapes/normal",
+        "shapes/pgd-linf-8",
+        "cifar10/normal",
+        "cifar10/underfit",
+        "cifar10/pgd-linf-8",
+    }
+    assert sum(path.stat().st_size for path in names.values()) <= audit.SIZE_LIMIT
+    runs = set(results.load()["run"])
+    for name, path in names.items():
+        card = path.with_suffix(".md").read_text()
+        run = card.split("run `")[1].split("`")[0]
+        assert card.startswith(f"# {name}\n") and run in runs
+        assert audit.card(run) == card and audit.weights_of(run) == path
+        _, header = models.load(name)
+        assert header["config"]["width"] == 16 and not header["config"]["weights"]
+
+
+def test_a_network_by_its_name(published: None) -> None:
+    model, _ = models.load("shapes/pgd-linf-8")
+    assert not model.training
+    with pytest.raises(
+        InputError, match=r"^shapes/pgd-linf-9: neither a file nor one of .*\(did you mean 'shapes/pgd-linf-8'\?\)$"
+    ):
+        models.load("shapes/pgd-linf-9")
+
+
+def test_what_is_missing_is_said(published: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(InputError, match=r"^row = 'shapes/x:clean@/accuracy': not published; must be RUN:DISTORTION@"):
+        audit.audit("shapes/x:clean@/accuracy")
+    frame = results.load()
+    other = frame[(frame["dataset"] == "shapes") & (frame["seed"] == 3)].iloc[0]
+    with pytest.raises(InputError, match=f"^{other['run']}: its weights are neither under .* nor in .*; train it"):
+        audit.audit(results.row_id(other))
+    cifar = frame[(frame["dataset"] == "cifar10") & (frame["model"] == "normal") & (frame["seed"] == 1)].iloc[0]
+    with pytest.raises(InputError, match="cifar10"):  # no data here, and no network to get it
+        audit.audit(results.row_id(cifar))
+
+
+def test_shipping_wants_a_published_run_of_our_own_and_room(
+    published: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = next(run for run in results.load()["run"].unique() if run.startswith("shapes/normal-w16-s1"))
+    record = json.loads((RESULTS / f"{name}.json").read_text())["training"]
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "training.json").write_text(json.dumps(record))
+    tensors, meta = load_tensors(models.shipped()["shapes/normal"])
+    save_tensors(run / "weights.safetensors", tensors, meta)
+    folder = tmp_path / "models"
+    assert audit.ship(run, folder) == folder / "shapes" / "normal.safetensors"
+    assert (folder / "shapes" / "normal.md").read_text().startswith("# shapes/normal\n")
+    monkeypatch.setattr(audit, "SIZE_LIMIT", 1000)
+    with pytest.raises(InputError, match="would exceed 0 MB with shapes/normal"):
+        audit.ship(run, folder)
+    (run / "training.json").write_text(json.dumps(record | {"run": "shapes/normal-w16-s1-00000000"}))
+    with pytest.raises(InputError, match="not published; publish it first"):
+        audit.ship(run, folder)
+    (run / "training.json").write_text(json.dumps(record | {"config": record["config"] | {"weights": "w"}}))
+    with pytest.raises(InputError, match="fine-tuned from w; such weights are not shipped"):
+        audit.ship(run, folder)
+    shutil.rmtree(folder)

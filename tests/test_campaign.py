@@ -1,0 +1,231 @@
+"""The campaign on this machine: killed and resumed, equal to one left alone; two at once; folders that refuse."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from atlib import campaign, grid, jobs, results, training
+from atlib.errors import InputError
+from atlib.files import REPOSITORY, read_json, write_json
+
+GRID = """
+t:
+  title: tiny
+  common: {dataset: shapes, width: 4, precision: fp32}
+  runs:
+    - {model: pgd-linf-8, epochs: 2, seed: 1}
+    - {model: normal, epochs: 0.5, seed: 1}
+    - {model: normal, width: 64, stem: 7x7, weights: absent, seed: 1}
+"""
+installed = pytest.mark.skipif(
+    not campaign.SNAKEMAKE.is_file() and "snakemake" not in os.environ.get("ATLIB_REQUIRE", ""),
+    reason=f"{campaign.SNAKEMAKE} not installed (make campaign)",
+)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    (tmp_path / "grid.yaml").write_text(GRID)
+    return tmp_path / "grid.yaml"
+
+
+def start(path: Path, *words: str) -> subprocess.Popen:
+    """A campaign in the background, its output in `log` beside the grid."""
+    command = [sys.executable, "-m", "atlib.campaign", "--grid", str(path), "run", "--threads", "1", *words]
+    environment = os.environ | {"ATLIB_COMMIT": "test"}
+    with open(path.parent / "log", "a") as log:
+        return subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=log, stderr=subprocess.STDOUT)
+
+
+def until(done: Callable[[], bool], child: subprocess.Popen, seconds: float = 180) -> None:
+    end = time.time() + seconds
+    while not done():
+        assert child.poll() is None and time.time() < end, "the campaign ended, or took too long"
+        time.sleep(0.05)
+
+
+def processes(path: Path) -> list[int]:
+    """Every process of this test's campaigns: their environment names its folder."""
+    found = []
+    for entry in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):
+            if entry.name.isdigit() and int(entry.name) != os.getpid():
+                mine = f"ATLIB_RUNS={path.parent / 'runs'}\0".encode() in (entry / "environ").read_bytes()
+                running = (entry / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+                found += [int(entry.name)] if mine and running else []
+    return found
+
+
+def gone(path: Path, seconds: float = 60) -> None:
+    end = time.time() + seconds
+    while left := processes(path):
+        assert time.time() < end, f"still there: {[Path(f'/proc/{pid}/cmdline').read_text() for pid in left]}"
+        time.sleep(0.2)
+
+
+@installed
+def test_killed_twice_and_resumed_it_ends_as_if_left_alone(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    planned = grid.load(path)
+    robust, normal, failing = planned
+
+    # in training: everything at once, as when a machine loses power
+    child = start(path)
+    until(lambda: grid.held(robust.folder) is not None, child)
+    for pid in processes(path):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+    child.wait()
+    gone(path)
+    assert not grid.trained(robust)
+
+    # in evaluation: the campaign alone; what it had started notices
+    child = start(path)
+    until(lambda: grid.trained(robust) and grid.held(robust.folder) is not None, child)
+    child.kill()
+    child.wait()
+    for pid in processes(path):
+        if Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[1].endswith(b"snakemake"):
+            os.kill(pid, signal.SIGKILL)
+    gone(path)
+    assert not grid.published(robust)
+
+    child = start(path)
+    assert child.wait(timeout=300) == 1  # the run that fails has stopped no other
+    log = (path.parent / "log").read_text()
+    table = grid.status(planned).set_index("run")["state"].to_dict()
+    assert table == {robust.run: "done", normal.run: "done", failing.run: "failed"}, log
+    error = read_json(failing.folder / "failed.json")["error"]
+    why = "weights = 'absent': neither a file"
+    assert why in error and why in (failing.folder / "train.ipynb").read_text()
+    assert f"{failing.run}: failed: {error}" in log
+    resumed = results.load()
+    assert not resumed.duplicated(["run", "distortion", "level", "metric"]).any()
+
+    # the same two, undisturbed
+    monkeypatch.setenv("ATLIB_RUNS", str(path.parent / "undisturbed"))
+    monkeypatch.setenv("ATLIB_RESULTS", str(path.parent / "undisturbed-results"))
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as in the campaign
+    code = (
+        "import sys; from pathlib import Path; from atlib import campaign, grid; "
+        "planned = grid.load(Path(sys.argv[1])); "
+        "sys.exit(sum(campaign.job(kind, sys.argv[2], planned) for kind in ('train', 'evaluate', 'publish')))"
+    )
+    for run in (robust, normal):
+        words = [sys.executable, "-c", code, str(path), run.run]
+        subprocess.run(words, check=True, cwd=REPOSITORY, env=os.environ | {"ATLIB_COMMIT": "test"})
+    undisturbed = results.load()
+    assert len(undisturbed) and undisturbed.equals(resumed)
+
+
+@installed
+def test_its_time_over_it_stops_everything_and_nothing_has_failed(path: Path) -> None:
+    path.write_text(GRID.replace("epochs: 2", "epochs: 500"))
+    began = time.time()
+    child = start(path, "--minutes", "0.3", "--jobs", "1")
+    assert child.wait(timeout=120) == 0
+    assert time.time() - began < 75
+    assert "the time is over" in (path.parent / "log").read_text()
+    gone(path, 10)
+    assert set(grid.status(grid.load(path))["state"]) == {"pending"}
+
+
+@installed
+def test_a_second_campaign_says_so_and_stops_and_ctrl_c_ends_the_first(path: Path) -> None:
+    path.write_text(GRID.replace("epochs: 2", "epochs: 500"))
+    child = start(path)
+    robust = grid.load(path)[0]
+    until(lambda: grid.held(robust.folder) is not None, child)
+    with pytest.raises(InputError, match=f"a campaign is already running there, process {child.pid} since "):
+        campaign.run(path=path)
+    path.write_text("edited half-way: [")  # which the running campaign doesn't read
+    child.send_signal(signal.SIGINT)
+    assert child.wait(timeout=60) == 0
+    gone(path, 10)
+    assert not (robust.folder / "failed.json").exists()
+    path.write_text(GRID.replace("epochs: 2", "epochs: 500"))
+    with campaign.alone():
+        pass  # nothing to unlock
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"slots": 0}, "JOBS = 0: must be a whole number at least 1 and at most 10000"),
+        ({"threads": 0}, "THREADS = 0: must be a whole number at least 1 and at most 1024"),
+        ({"minutes": -1}, "MINUTES = -1: must be a number at least 0"),
+        ({"profile": "slrum"}, "PROFILE = 'slrum': must be one of local, slurm (did you mean 'slurm'?)"),
+        ({"blocks": "x"}, "BLOCKS = 'x': must be one of t"),
+    ],
+)
+def test_bad_arguments(given: dict, message: str, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(campaign, "SNAKEMAKE", path)  # a file that is there
+    with pytest.raises(InputError) as error:
+        campaign.run(**given, path=path)
+    assert str(error.value) == message
+
+
+def test_without_snakemake_it_says_how_to_get_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(campaign, "SNAKEMAKE", path.parent / "absent")
+    with pytest.raises(InputError, match="absent: not there; `make campaign` installs it"):
+        campaign.run(path=path)
+
+
+@pytest.mark.parametrize("name", ["RESULTS", "RUNS"])
+def test_a_folder_that_may_not_be_written_is_named_before_any_work(
+    name: str, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(campaign, "SNAKEMAKE", path)
+    (path.parent / "file").touch()
+    monkeypatch.setenv(f"ATLIB_{name}", str(path.parent / "file" / "folder"))  # root may write anywhere but there
+    with pytest.raises(InputError, match=r"file/folder: can't be written \(Not a directory\)$"):
+        campaign.run(path=path)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full")
+def test_a_full_disk_leaves_one_line_and_loses_nothing(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    normal = grid.load(path)[1]
+    write_json(normal.folder / "config.json", {"there": "before"})
+
+    def full(*_: object, **__: object) -> None:
+        with open("/dev/full", "wb", buffering=0) as device:
+            device.write(b"0")
+
+    monkeypatch.setattr(campaign, "execute", full)
+    assert campaign.job("train", normal.run, [normal]) == 1
+    assert "No space left on device" in read_json(normal.folder / "failed.json")["error"]
+    assert read_json(normal.folder / "config.json") == {"there": "before"}
+
+
+def test_a_run_folder_of_another_version_gets_one_line(path: Path) -> None:
+    with pytest.raises(InputError, match=r"^r: made by another version of atlib \(momentum unknown here\); use"):
+        training.config_of({"dataset": "shapes", "momentum": 0.9}, "r")
+
+
+def test_the_parameters_of_every_planned_run_give_that_run() -> None:
+    for planned in grid.load():
+        if planned.needs or planned.config.weights:
+            continue  # they ask for a run or a file that is not here
+        given = campaign.parameters(planned.config)
+        history = ["# Parameters\n" + "\n".join(f"{name} = {value!r}" for name, value in given.items())]
+        defaults = {name: getattr(training.Config(), name) for name in jobs.TRAIN}
+        assert jobs.train_config(defaults | given, history) == planned.config
+
+
+def test_stamps_say_what_is_done_and_nothing_else(path: Path) -> None:
+    robust, normal, _ = planned = grid.load(path)
+    write_json(robust.folder / "training.json", {})
+    folder = campaign.stamps(planned)
+    assert [p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()] == [f"{robust.run}/trained"]
+    (robust.folder / "training.json").unlink()
+    write_json(normal.folder / "training.json", {})
+    campaign.stamps(planned)
+    assert [p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()] == [f"{normal.run}/trained"]

@@ -1,0 +1,165 @@
+"""A campaign on a real SLURM, started on this machine for the test: Debian's slurm-wlm and munge, as root.
+
+Skipped where they are not installed; with ATLIB_REQUIRE=slurm that is a failure.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from atlib import campaign, grid, results
+from atlib.files import REPOSITORY, read_json
+
+CONF = Path("/etc/slurm/slurm.conf")  # SLURM_CONF is not enough: srun inside a job doesn't have it
+PROGRAMS = ("slurmctld", "slurmd", "sinfo", "munged", "runuser")
+
+
+def lacking() -> str:
+    """Why SLURM can't be started here, or nothing."""
+    absent = [name for name in PROGRAMS if shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") is None]
+    if absent:
+        return f"{', '.join(absent)} not installed (apt install slurm-wlm munge)"
+    if os.geteuid():
+        return "SLURM's daemons need root"
+    if CONF.exists() or CONF.is_symlink():
+        return f"{CONF} is there: this machine has a SLURM of its own, which the test leaves alone"
+    return "" if campaign.SNAKEMAKE.is_file() else f"{campaign.SNAKEMAKE} not installed (make campaign)"
+
+
+def wait_for(what: str, done: Callable[[], bool], seconds: float = 60) -> None:
+    end = time.time() + seconds
+    while not done():
+        if time.time() > end:
+            pytest.fail(f"{what}: not within {seconds:.0f} s")
+        time.sleep(0.3)
+
+
+def said(*words: str) -> str:
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout
+
+
+@pytest.fixture
+def slurm(tmp_path: Path) -> Iterator[None]:
+    """One node with two processors and one partition, on loopback."""
+    if why := lacking():
+        required = "slurm" in os.environ.get("ATLIB_REQUIRE", "").split(",")
+        (pytest.fail if required else pytest.skip)(why)
+    host, path = os.uname().nodename, os.environ["PATH"]
+    os.environ["PATH"] = f"{path}:/usr/sbin"
+    for name in ("state", "spool"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "slurm.conf").write_text(
+        f"""ClusterName=test
+SlurmctldHost={host}(127.0.0.1)
+SlurmUser=root
+SlurmdUser=root
+AuthType=auth/munge
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+SelectType=select/cons_tres
+SelectTypeParameters=CR_Core_Memory
+ReturnToService=2
+AccountingStorageType=accounting_storage/none
+JobAcctGatherType=jobacct_gather/none
+StateSaveLocation={tmp_path}/state
+SlurmdSpoolDir={tmp_path}/spool
+SlurmctldPidFile={tmp_path}/slurmctld.pid
+SlurmdPidFile={tmp_path}/slurmd.pid
+SlurmctldLogFile={tmp_path}/slurmctld.log
+SlurmdLogFile={tmp_path}/slurmd.log
+MinJobAge=300
+NodeName={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=4000
+PartitionName=main Nodes={host} Default=YES State=UP
+"""
+    )
+    CONF.parent.mkdir(parents=True, exist_ok=True)
+    CONF.symlink_to(tmp_path / "slurm.conf")
+    Path("/run/munge").mkdir(exist_ok=True)
+    shutil.chown("/run/munge", "munge", "munge")
+    munge_was_there = bool(said("pgrep", "-x", "munged"))
+    try:
+        if not munge_was_there:
+            subprocess.run(["runuser", "-u", "munge", "--", "/usr/sbin/munged"], check=True)
+        subprocess.run(["slurmctld", "-c"], check=True)
+        subprocess.run(["slurmd"], check=True)
+        wait_for("an idle node", lambda: "idle" in said("sinfo", "-h", "-o", "%T"))
+        yield
+    finally:
+        said("scancel", "--full", "--user", "root")
+        with contextlib.suppress(BaseException):  # pytest.fail's is no Exception
+            wait_for("an empty queue", lambda: not said("squeue", "-h"), 15)
+        for name in ("slurmd", "slurmctld", "slurmstepd", *([] if munge_was_there else ["munged"])):
+            said("pkill", "-x", name)
+        CONF.unlink()
+        os.environ["PATH"] = path
+
+
+PROFILE = """executor: slurm
+default-resources: [slurm_partition=main, runtime=20, mem_mb=900]
+slurm-status-command: squeue
+slurm-no-account: true
+slurm-init-seconds-before-status-checks: 2
+seconds-between-status-checks: 2
+restart-times: 1
+scheduler: greedy
+keep-going: true
+rerun-incomplete: true
+rerun-triggers: [mtime]
+nolock: true
+latency-wait: 5
+"""
+GRID = """t:
+  title: eight runs, the last of which always fails
+  common: {dataset: shapes, width: 4, epochs: 0.3, precision: fp32}
+  runs:
+    - {model: normal, epochs: 40, seed: 1}
+    - {model: normal, seed: [2, 3, 4]}
+    - {model: fgsm-8, seed: [1, 2, 3]}
+    - {model: normal, width: 64, stem: 7x7, weights: absent, seed: 1}
+"""
+
+
+def test_eight_jobs_one_failing_one_killed(slurm: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("runs", "results"):
+        monkeypatch.setenv(f"ATLIB_{name.upper()}", str(tmp_path / name))
+    (tmp_path / "profile").mkdir()
+    (tmp_path / "profile" / "config.yaml").write_text(PROFILE)
+    (tmp_path / "grid.yaml").write_text(GRID)
+    planned = grid.load(tmp_path / "grid.yaml")
+    words = [sys.executable, "-m", "atlib.campaign", "--grid", str(tmp_path / "grid.yaml"), "run"]
+    words += ["--jobs", "8", "--threads", "1", "--minutes", "12", "--profile", str(tmp_path / "profile")]
+    long = planned[0]
+    with open(tmp_path / "log", "w") as log:
+        child = subprocess.Popen(words, cwd=REPOSITORY, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            wait_for("the long run", lambda: grid.held(long.folder) is not None, 300)
+            os.kill(int((long.folder / "lock").read_text()), signal.SIGKILL)  # its kernel
+            wait_for("its failure", (long.folder / "failed.json").exists)
+            first = read_json(long.folder / "failed.json")["error"]
+            child.wait(timeout=900)
+        finally:
+            child.terminate()
+            child.wait()
+    text = (tmp_path / "log").read_text()
+    table = grid.status(planned).set_index("run")["state"].to_dict()
+    *good, bad = planned
+    assert first.startswith("the notebook's kernel died")  # and the second attempt, restart-times, came to its end
+    assert table == {p.run: "done" for p in good} | {bad.run: "failed"}, text
+    why = "weights = 'absent': neither a file"
+    assert child.returncode == 1 and why in read_json(bad.folder / "failed.json")["error"]
+    rows = results.load()
+    assert (
+        set(rows["run"]) == {p.run for p in good}
+        and not rows.duplicated(["run", "distortion", "level", "metric"]).any()
+    )
+    assert why in (bad.folder / "train.ipynb").read_text()
