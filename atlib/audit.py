@@ -61,7 +61,7 @@ def weights_of(run: str) -> Path:
         if path.is_file() and tensor_digest(load_tensors(path)[0]) == digest:
             return path
     raise InputError(
-        f"{run}: its weights are neither in {runs_dir() / run} nor in {REPOSITORY / 'models'}; train it again"
+        f"{run}: its weights are neither under {runs_dir()} nor in {REPOSITORY / 'models'}; train it again"
     )
 
 

@@ -81,6 +81,11 @@ def load(path: Path = GRID) -> list[Planned]:
     return found
 
 
+def titles(path: Path = GRID) -> dict[str, str]:
+    """What each block is about."""
+    return {name: str(block.get("title", name)) for name, block in _blocks(path).items()}
+
+
 def _blocks(path: Path) -> dict[str, dict[str, Any]]:
     try:
         content = yaml.load(path.read_text(), _Loader)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from html import escape
 from pathlib import Path
 
 import pandas as pd
 
-from . import results
+from . import grid, models, results
 from .files import REPOSITORY, read_json, results_dir
 from .plots import budget
 
@@ -32,8 +33,27 @@ def records(folder: Path | None = None) -> dict[str, dict]:
     return found
 
 
+class Cell(str):
+    """The text of a table's cell, with the ids (`results.row_id`) of the published rows that it comes from."""
+
+    rows: tuple[str, ...]
+
+    def __new__(cls, text: str, rows: Iterable[str] = ()) -> Cell:
+        cell = super().__new__(cls, text)
+        cell.rows = tuple(rows)
+        return cell
+
+
+def frame_of(lines: Iterable[dict], columns: list[str] | None = None) -> pd.DataFrame:
+    """Lines as a frame that keeps Cells (pandas would make plain text of them)."""
+    return pd.DataFrame(list(lines), columns=columns, dtype=object)
+
+
 def cue_table(frame: pd.DataFrame, about: dict[str, dict]) -> pd.DataFrame:
-    """One line a run on shapes: model, seed, amplitude, cue, budget, recipe, accuracy, robust, shape_bias, coverage."""
+    """One line a run on shapes: model, seed, amplitude, cue, budget, recipe, accuracy, robust, shape_bias, coverage.
+
+    Beside each of the last four and robust_any, the id of its row: accuracy_row and so on.
+    """
     rows = frame[frame["dataset"] == "shapes"]
     wanted = {
         ("clean", "accuracy"): "accuracy",
@@ -44,13 +64,17 @@ def cue_table(frame: pd.DataFrame, about: dict[str, dict]) -> pd.DataFrame:
     }
     lines = []
     for run, group in rows.groupby("run", sort=True):
-        values = {(row["distortion"], row["metric"]): row["value"] for row in group.to_dict("records")}
+        found = {(row["distortion"], row["metric"]): row for row in group.to_dict("records")}
         config = about[str(run)]["config"]
         line = {"run": run, "model": group["model"].iloc[0], "seed": group["seed"].iloc[0]}
         line |= {name: config[name] for name in ("amplitude", "cue")}
         line |= {"budget": budget(config), "recipe": group["recipe"].iloc[0]}
-        lines.append(line | {name: values.get(key, float("nan")) for key, name in wanted.items()})
+        line |= {name: found[key]["value"] if key in found else float("nan") for key, name in wanted.items()}
+        lines.append(
+            line | {f"{name}_row": results.row_id(found[k]) if k in found else "" for k, name in wanted.items()}
+        )
     columns = ["run", "model", "seed", "amplitude", "cue", "budget", "recipe", *wanted.values()]
+    columns += [f"{name}_row" for name in wanted.values()]
     return pd.DataFrame(lines, columns=columns)
 
 
@@ -59,15 +83,19 @@ def percent(value: float, digits: int = 1) -> str:
     return f"{100 * value:.{digits}f}"
 
 
-def over_seeds(values: Iterable[float], digits: int = 2) -> str:
-    """Mean and 95 % t-interval of one value a seed; the value and "one seed" for a single one; "pending" for none."""
-    values = [value for value in values if value == value]
+def over_seeds(lines: pd.DataFrame, metric: str, digits: int = 2) -> Cell:
+    """Mean and 95 % t-interval of one value a seed; the value and "one seed" for a single one; "pending" for none.
+
+    lines: of `cue_table`.
+    """
+    lines = lines[lines[metric].notna()]
+    values, ids = list(lines[metric]), list(lines[f"{metric}_row"])
     if not values:
-        return PENDING
+        return Cell(PENDING)
     if len(values) == 1:
-        return f"{values[0]:.{digits}f} ({ONE_SEED})"
+        return Cell(f"{values[0]:.{digits}f} ({ONE_SEED})", ids)
     low, high = results.t_interval(values)
-    return f"{sum(values) / len(values):.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+    return Cell(f"{sum(values) / len(values):.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]", ids)
 
 
 def networks(table: pd.DataFrame) -> pd.DataFrame:
@@ -77,8 +105,8 @@ def networks(table: pd.DataFrame) -> pd.DataFrame:
         mine = table[table["model"] == model]
         names = {"accuracy": "clean", "robust": "PGD-40", "shape_bias": "shape bias", "coverage": "coverage"}
         line = {"network": model, "seeds": len(mine)}
-        lines.append(line | {shown: over_seeds(mine[column]) for column, shown in names.items()})
-    return pd.DataFrame(lines)
+        lines.append(line | {shown: over_seeds(mine, column) for column, shown in names.items()})
+    return frame_of(lines)
 
 
 def paper() -> pd.DataFrame:
@@ -108,18 +136,19 @@ def table_1(frame: pd.DataFrame, about: dict[str, dict], dataset: str) -> pd.Dat
                 line[f"{name}: ours"] = one_cell(cell)
                 line[f"{name}: difference"] = "–" if unknown else f"{100 * difference:+.1f}"
             lines.append(line | setting_of(group, about))
-    return pd.DataFrame(lines)
+    return frame_of(lines)
 
 
-def one_cell(rows: pd.DataFrame) -> str:
+def one_cell(rows: pd.DataFrame) -> Cell:
     """A cell's percentage with its interval: Wilson's within one run, Student's over seeds."""
     if rows.empty:
-        return PENDING
+        return Cell(PENDING)
     if len(rows) == 1:
         low, high = results.wilson(int(rows["count"].iloc[0]), int(rows["total"].iloc[0]))
     else:
         low, high = results.t_interval(rows["value"])
-    return f"{percent(rows['value'].mean(), 2)} [{percent(low)}, {percent(high)}]"
+    ids = [results.row_id(row) for row in rows.to_dict("records")]
+    return Cell(f"{percent(rows['value'].mean(), 2)} [{percent(low)}, {percent(high)}]", ids)
 
 
 def setting_of(rows: pd.DataFrame, about: dict[str, dict]) -> dict[str, str]:
@@ -144,11 +173,47 @@ def setting_of(rows: pd.DataFrame, about: dict[str, dict]) -> dict[str, str]:
 
 
 def html(table: pd.DataFrame, caption: str) -> str:
-    """A table as HTML with its caption; wide ones scroll by themselves, so that a page never does."""
+    """A table as HTML with its caption; wide ones scroll by themselves, so that a page never does.
+
+    Each cell that comes from published rows carries their ids (data-rows), and a list below names them once unfolded.
+    """
     names = "names" if table.columns[0] == "network" else ""  # a network's name never breaks, a sentence may
-    body = table.to_html(index=False, border=0, classes=["rows", names], na_rep="–")
+    text = {name: _cell for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])}
+    body = table.to_html(index=False, border=0, classes=["rows", names], na_rep="–", escape=False, formatters=text)
     body = body.replace("<thead>", f"<caption>{caption}</caption>\n<thead>", 1)
-    return f'<div class="rows-scroll" tabindex="0" role="region" aria-label="table">\n{body}\n</div>'
+    ids = [one for cell in table.to_numpy().ravel() if isinstance(cell, Cell) for one in cell.rows]
+    scroll = f'<div class="rows-scroll" tabindex="0" role="region" aria-label="table">\n{body}\n</div>'
+    return scroll + unfold("table", dict.fromkeys(ids))
+
+
+def _cell(value: object) -> str:
+    """A cell's HTML."""
+    if isinstance(value, float):
+        return "–" if value != value else f"{value:g}"
+    text = escape(str(value))
+    rows = value.rows if isinstance(value, Cell) else ()
+    return f'<span data-rows="{escape(" ".join(rows))}">{text}</span>' if rows else text
+
+
+def unfold(what: str, ids: Iterable[str]) -> str:
+    """A list of row ids under a table or figure, closed until it is asked for; nothing if there are none."""
+    lines = [f"<li><code>{escape(one)}</code></li>" for one in ids]
+    if not lines:
+        return ""
+    summary = f"{len(lines)} rows behind this {what}; any of them: <code>make verify ROW=…</code>"
+    return f'\n<details class="rows-ids"><summary>{summary}</summary><ul>{"".join(lines)}</ul></details>'
+
+
+def behind(lines: pd.DataFrame, metrics: Iterable[str]) -> str:
+    """The rows behind a figure whose points are these lines of `cue_table`, as HTML: each point and its row."""
+    points = [
+        f"<li>{escape(str(line['model']))}, amplitude {line['amplitude']:g}, seed {line['seed']}: "
+        f"{line[metric]:.3f} <code>{escape(str(line[f'{metric}_row']))}</code></li>"
+        for metric in metrics
+        for line in lines[lines[metric].notna()].to_dict("records")
+    ]
+    summary = f"{len(points)} points of this figure and their rows; any of them: <code>make verify ROW=…</code>"
+    return f'<details class="rows-ids"><summary>{summary}</summary><ul>{"".join(points)}</ul></details>'
 
 
 def judged(ids: Iterable[str], frame: pd.DataFrame, dataset: str) -> pd.DataFrame:
@@ -185,12 +250,12 @@ def single_cues(table: pd.DataFrame) -> pd.DataFrame:
     alone = table[(table["cue"] != "both") & (table["model"] == "normal")]
     lines = []
     for amplitude, some in alone.groupby("amplitude"):
-        found = {cue: some.loc[some["cue"] == cue, "accuracy"] for cue in ("shape", "texture")}
-        line = {"amplitude": amplitude, "shape alone": over_seeds(found["shape"], 3)}
-        line |= {"texture alone": over_seeds(found["texture"], 3)}
-        shape, texture = found["shape"].mean(), found["texture"].mean()
+        found = {cue: some[some["cue"] == cue] for cue in ("shape", "texture")}
+        line = {"amplitude": amplitude, "shape alone": over_seeds(found["shape"], "accuracy", 3)}
+        line |= {"texture alone": over_seeds(found["texture"], "accuracy", 3)}
+        shape, texture = found["shape"]["accuracy"].mean(), found["texture"]["accuracy"].mean()
         lines.append(line | {"equal": bool(min(shape, texture) >= 0.97 and abs(shape - texture) <= 0.01)})
-    return pd.DataFrame(lines, columns=["amplitude", "shape alone", "texture alone", "equal"])
+    return frame_of(lines, ["amplitude", "shape alone", "texture alone", "equal"])
 
 
 def amplitude_sentence(cues: pd.DataFrame, main: float) -> str:
@@ -245,10 +310,11 @@ def map_table(table: pd.DataFrame) -> pd.DataFrame:
         line: dict[str, object] = {"amplitude": f"{amplitude:g}"}
         for eps in (0, 2, 4, 8):
             cell = rows[(rows["amplitude"] == amplitude) & (rows["budget"].round(6) == eps)]
-            coverage = f" ({cell['coverage'].mean():.2f})" if len(cell) else ""
-            line["normal" if eps == 0 else f"{eps}/255"] = over_seeds(cell["shape_bias"]) + coverage
+            bias, coverage = over_seeds(cell, "shape_bias"), over_seeds(cell, "coverage")
+            text = f"{bias} ({cell['coverage'].mean():.2f})" if len(cell) else bias
+            line["normal" if eps == 0 else f"{eps}/255"] = Cell(text, bias.rows + coverage.rows)
         lines.append(line)
-    return pd.DataFrame(lines)
+    return frame_of(lines)
 
 
 def map_sentence(table: pd.DataFrame) -> str:
@@ -337,3 +403,112 @@ def bench_sentence(folder: Path | None = None) -> str:
         f"{first['bf16']}; torch {first['torch']}, torchattacks {first['torchattacks']}, foolbox {first['foolbox']}, "
         f"commit `{first['commit'][:12]}`."
     )
+
+
+def _done(planned: grid.Planned, frame: pd.DataFrame) -> pd.DataFrame:
+    """The published rows of clean and robust accuracy of a planned run."""
+    mine = frame[frame["run"] == planned.run]
+    clean = mine[(mine["distortion"] == "clean") & (mine["metric"] == "accuracy")]
+    return pd.concat([clean, mine[(mine["distortion"] == "pgd-linf") & (mine["metric"] == "accuracy_last")]])
+
+
+def grid_sentence(planned: Sequence[grid.Planned], frame: pd.DataFrame) -> str:
+    """How many of the grid's runs are published, in words."""
+    done = [p for p in planned if p.run in set(frame["run"])]
+    asked = sum(p.on_request for p in planned)
+    return (
+        f"**{len(done)} of {len(planned)}** runs have published rows. {asked} of the others, at the paper's own size, "
+        "are only run when asked for (`BLOCKS=f`): they want GPUs."
+    )
+
+
+def grid_table(planned: Sequence[grid.Planned], frame: pd.DataFrame) -> pd.DataFrame:
+    """The grid, one line a network and setting: clean / robust accuracy in per cent for each seed, or "pending"."""
+    seeds = sorted({p.config.seed for p in planned})
+    lines: dict[tuple, dict] = {}
+    for p in planned:
+        place: dict[str, object] = {
+            "network": p.config.model,
+            "block": p.block,
+            "data set": p.config.dataset,
+            "setting": p.config.recipe,
+        }
+        place |= {"width": p.config.width, "share": f"{p.config.share:g}" if p.config.share else "–"}
+        line = lines.setdefault(tuple(place.values()), place | {f"seed {seed}": "" for seed in seeds})
+        rows = _done(p, frame)
+        cell = Cell(grid.accuracies(rows), map(results.row_id, rows.to_dict("records"))) if len(rows) else Cell(PENDING)
+        line[f"seed {p.config.seed}"] = cell
+    return frame_of(lines.values())
+
+
+def plan(folder: Path | None = None) -> pd.DataFrame:
+    """What `make plan WRITE=1` wrote; empty if it has not been run."""
+    path = (folder or results_dir()) / "plan.csv"
+    return pd.read_csv(path, keep_default_na=False) if path.is_file() else pd.DataFrame()
+
+
+def plan_table(planned: Sequence[grid.Planned], frame: pd.DataFrame, folder: Path | None = None) -> pd.DataFrame:
+    """One line a block: title, runs, how many are published, core hours and GPU hours of the whole block."""
+    costs = plan(folder)
+    costs = costs.set_index("block") if len(costs) else costs
+    published, titles = set(frame["run"]), grid.titles()
+    lines = []
+    for block in dict.fromkeys(p.block for p in planned):
+        runs = [p for p in planned if p.block == block]
+        line = {"block": block, "what": titles[block], "runs": len(runs)}
+        line["published"] = sum(p.run in published for p in runs)
+        for name, shown in {"core_hours": "core hours", "gpu_hours": "GPU hours"}.items():
+            line[shown] = f"{float(costs.at[block, name]):,.1f}" if block in costs.index else PENDING  # type: ignore[arg-type]
+        lines.append(line)
+    return frame_of(lines)
+
+
+def plan_caption(folder: Path | None = None) -> str:
+    """On what the costs were measured, and what was stated."""
+    costs = plan(folder)
+    if costs.empty:
+        return f"The cost of each block: {PENDING}."
+    first = costs.iloc[0]
+    return (
+        f"The cost of each block. Core hours: one thread of {first['processor']}, training in {first['precision']}, "
+        f"evaluation in fp32, commit {str(first['commit'])[:12]}. GPU hours: at "
+        f"a stated {first['flops']:g} operations a second."
+    )
+
+
+def shipped_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """The networks in models/, with the rows of their runs: clean and robust accuracy in per cent."""
+    lines = []
+    for name, path in models.shipped().items():
+        run = path.with_suffix(".md").read_text().split("run `")[1].split("`")[0]
+        rows = frame[(frame["run"] == run) & frame["metric"].isin(["accuracy", "accuracy_last"])]
+        rows = rows[rows["distortion"].isin(["clean", "pgd-linf"])]
+        cell = Cell(grid.accuracies(rows), map(results.row_id, rows.to_dict("records")))
+        lines.append({"network": name, "run": run, "clean / under PGD": cell, "card": f"models/{name}.md"})
+    return frame_of(lines)
+
+
+def convergence_sentence(main: pd.DataFrame, table: pd.DataFrame, least: float = 0.95) -> str:
+    """Which networks of a setting have not learnt their task (clean accuracy below `least`), and longer runs of them.
+
+    main: `cue_table`'s lines of the setting; table: all its lines, among them longer runs of the same networks.
+    """
+    if main.empty:
+        return f"Convergence: **{PENDING}**."
+    short = main[main["accuracy"] < least]
+    if short.empty:
+        return f"All of these networks have learnt their task: every clean accuracy is at least {least:g}."
+    found = []
+    for model, some in short.groupby("model"):
+        seeds = ", ".join(f"{line['accuracy']:.2f} at seed {line['seed']}" for line in some.to_dict("records"))
+        text = f"**{model}** has not converged: its clean accuracy is {seeds}. Its shape bias says little there."
+        other = (table["recipe"] != main["recipe"].iloc[0]) & (table["amplitude"] == main["amplitude"].iloc[0])
+        longer = table[(table["model"] == model) & other & (table["cue"] == "both")]
+        for recipe, more in longer.groupby("recipe"):
+            text += (
+                f" With another recipe (`{recipe}`, {len(more)} seeds) its clean accuracy is "
+                f"{over_seeds(more, 'accuracy')}, its shape bias {over_seeds(more, 'shape_bias')} at a coverage of "
+                f"{over_seeds(more, 'coverage')}."
+            )
+        found.append(text)
+    return "\n\n".join(found)

@@ -206,7 +206,9 @@ def test_a_full_disk_leaves_one_line_and_loses_nothing(path: Path, monkeypatch: 
 
 
 def test_a_run_folder_of_another_version_gets_one_line(path: Path) -> None:
-    with pytest.raises(InputError, match=r"^r: made by another version of atlib \(momentum unknown here\); use"):
+    with pytest.raises(
+        InputError, match=r"^r: made by another version of atlib \(momentum unknown\); use that, or train again$"
+    ):
         training.config_of({"dataset": "shapes", "momentum": 0.9}, "r")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from atlib import plots, results, tables, training
+from atlib import grid, plots, results, tables, training
 from atlib.files import write_json
 
 
@@ -189,3 +189,70 @@ def test_bench_sentence_names_the_processor(tmp_path):
     (tmp_path / "bench.csv").write_text(f"{columns},torchattacks,foolbox\n{line},3.5.1,3.3.4\n")
     assert tables.bench_table(tmp_path)["ratio"].tolist() == [0.5]
     assert "slide rule, where bf16 is fast" in tables.bench_sentence(tmp_path)
+
+
+def test_every_number_of_a_table_carries_its_rows_ids(published):
+    frame, about = published
+    table = tables.cue_table(frame, about)
+    main = table[table["recipe"] == tables.setting("shapes").recipe]
+    ids = {results.row_id(row) for row in frame.to_dict("records")}
+    for found in (tables.networks(main), tables.single_cues(table), tables.map_table(table)):
+        numbers = [cell for cell in found.to_numpy().ravel() if isinstance(cell, tables.Cell) and cell != "pending"]
+        assert numbers and all(cell.rows and set(cell.rows) <= ids for cell in numbers)
+        page = tables.html(found, "caption")
+        assert page.count("data-rows=") == len(numbers)
+        assert all(f"<code>{one}</code>" in page for cell in numbers for one in cell.rows)
+    cell = tables.networks(main).set_index("network").loc["pgd-linf-8", "shape bias"]
+    assert isinstance(cell, tables.Cell)
+    assert [results.find_row(one, frame)["value"] for one in cell.rows] == [0.81, 0.82, 0.83]
+
+
+def test_every_point_of_a_figure_is_named_beside_it(published):
+    table = tables.cue_table(*published)
+    page = tables.behind(table, ["shape_bias", "coverage"])
+    assert page.count("<li>") == 2 * len(table)
+    assert "pgd-linf-8, amplitude 0.12, seed 2: 0.820 <code>shapes/pgd-linf-8-w16-s2-" in page
+
+
+def test_text_from_elsewhere_is_escaped(tmp_path):
+    page = tables.html(tables.frame_of([{"network": "<b>", "value": tables.Cell("1 < 2", ['"r"'])}]), "caption")
+    assert "&lt;b&gt;" in page and "1 &lt; 2" in page and 'data-rows="&quot;r&quot;"' in page
+
+
+def test_the_grid_shows_what_is_published_and_calls_the_rest_pending(tmp_path):
+    planned = [p for p in grid.load() if p.block == "a"]
+    run = publish(tmp_path, {"dataset": "cifar10", "attack": "none"}, 2, cues(0.9, 0.01, 0.5))
+    assert run in {p.run for p in planned}
+    frame = results.load(tmp_path)
+    table = tables.grid_table(planned, frame).set_index("network")
+    cell = table.loc["normal", "seed 2"]
+    assert isinstance(cell, tables.Cell)
+    assert cell == "90.00 / 1.00" and cell.rows == (f"{run}:clean@/accuracy", f"{run}:pgd-linf@8/accuracy_last")
+    assert (table.to_numpy() == "pending").sum() == len(planned) - 1
+    assert "**1 of 12** runs" in tables.grid_sentence(planned, frame)
+
+
+def test_the_plan_is_pending_until_it_was_made(tmp_path):
+    planned = [p for p in grid.load() if p.block in "ab"]
+    frame = results.frame_of([])
+    assert set(tables.plan_table(planned, frame, tmp_path)["core hours"]) == {"pending"}
+    assert "pending" in tables.plan_caption(tmp_path)
+    costs = "block,core_hours,gpu_hours,processor,precision,flops,commit\na,7.04,0.02,abacus,bf16,2e13,abcdef0123456\n"
+    (tmp_path / "plan.csv").write_text(costs)
+    table = tables.plan_table(planned, frame, tmp_path).set_index("block")
+    assert list(table["core hours"]) == ["7.0", "pending"] and list(table["published"]) == [0, 0]
+    assert "abacus" in tables.plan_caption(tmp_path) and "2e+13" in tables.plan_caption(tmp_path)
+
+
+def test_a_network_that_has_not_converged_is_named_with_its_longer_runs(published, tmp_path):
+    main = tables.cue_table(*published)
+    main = main[main["recipe"] == tables.setting("shapes").recipe]
+    assert "every clean accuracy is at least 0.95" in tables.convergence_sentence(main, main)
+    publish(tmp_path, {"norm": "l2", "eps": 12}, 1, cues(0.17, 0.1, 0.9))
+    publish(tmp_path, {"norm": "l2", "eps": 12, "epochs": 24}, 1, cues(0.99, 0.8, 0.95))
+    table = tables.cue_table(results.load(tmp_path), tables.records(tmp_path))
+    main = table[table["recipe"] == tables.setting("shapes").recipe]
+    said = tables.convergence_sentence(main, table)
+    assert "**pgd-l2-12** has not converged: its clean accuracy is 0.17 at seed 1." in said
+    assert "(`stride2-side32-e24-a0.12`, 1 seeds) its clean accuracy is 0.99 (one seed), its shape bias 0.95" in said
+    assert "normal" not in said and "pending" in tables.convergence_sentence(main[:0], table)

@@ -1,0 +1,56 @@
+"""What a run costs, counted by hand."""
+
+import pytest
+import torch
+
+from atlib import evaluation, grid, plan, training
+
+
+def test_work_of_a_run_counted_by_hand() -> None:
+    config = training.resolve(dataset="cifar10", eps=8, share=0.5, steps=7, epochs=12)
+    work = plan.training_work(config)
+    assert (work.steps, work.gradients) == (12 * 45_000, 12 * 45_000 * 0.5 * 7)
+    assert work.forwards == 12 * 5000  # the hold-out, after each epoch
+    assert plan.evaluation_work(config) == (3 * 10_000, 10_000 * (40 + 7), 0)
+    normal = training.resolve(dataset="cifar10", attack="none")
+    assert plan.training_work(normal)[1:] == (0, 12 * 45_000) and plan.evaluation_work(normal).gradients == 400_000
+    assert plan.training_work(training.resolve(attack="none", match=0.5)) == (0, 0, 0)
+
+
+def test_operations_of_a_convolution_counted_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    plan.operations.cache_clear()
+    what = plan.Architecture(width=4, stem="3x3", side=32, classes=10)
+    convolution = torch.nn.Conv2d(3, 5, 3, padding=1)
+    monkeypatch.setattr(plan, "network", lambda _: (convolution, torch.rand(2, 3, 8, 8), torch.zeros(2)))
+    forward = 2 * (3 * 3 * 3) * 5 * 8 * 8
+    assert plan.operations(what) == (forward, 2 * forward, 3 * forward)
+    plan.operations.cache_clear()
+
+
+def test_a_wider_network_costs_more_and_seconds_are_measured() -> None:
+    narrow, wide = (plan.Architecture(width, "3x3-stride2", 32, 10) for width in (4, 16))
+    assert plan.operations(wide).forwards > 8 * plan.operations(narrow).forwards
+    found = plan.seconds(narrow, "fp32")
+    assert 0 < found.forwards < found.steps and found.gradients > found.forwards
+
+
+def test_the_table_sums_up_each_block(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan, "hours", lambda planned: 1.5)
+    monkeypatch.setattr(plan, "gpu_hours", lambda planned, flops: 0.25)
+    planned = grid.load()
+    monkeypatch.setattr(grid, "published", lambda p: p is planned[0])
+    table = plan.table(planned).set_index("block")
+    assert list(table.loc["shapes"]) == [40, 1, 60, 58.5, 10, 9.75] and table.loc["a", "core_hours"] == 18
+
+
+def test_the_sizes_are_those_of_the_generated_data_and_the_attack_is_table_1s() -> None:
+    from atlib import shapes
+
+    train, test, _, classes = shapes.generate()
+    assert plan.PICTURES["shapes"] == (len(train[1]) * 9 // 10, len(test[1])) and plan.CLASSES["shapes"] == len(classes)
+    assert evaluation.TABLE_1["steps"] == 40
+
+
+def test_a_bad_speed_gets_one_line(capsys: pytest.CaptureFixture) -> None:
+    assert plan.main(["--flops", "0"]) == 2
+    assert capsys.readouterr().err == "error: FLOPS = 0.0: must be a number above 0\n"
