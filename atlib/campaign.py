@@ -114,7 +114,7 @@ def _do(kind: str, planned: grid.Planned) -> None:
     if kind == "publish" and not grid.published(planned):
         results.publish(folder)
         clean = grid.accuracies(results.read_rows(folder / "rows.csv"))
-        print(f"published {planned.run}: {clean} % clean / under PGD", flush=True)
+        print(f"published {planned.run}: {clean} % clean/under PGD", flush=True)
 
 
 def last_line(error: Exception) -> str:

@@ -241,10 +241,10 @@ def state(planned: Planned, rows: pd.DataFrame) -> State:
 
 
 def accuracies(rows: pd.DataFrame) -> str:
-    """Clean and robust accuracy of one run in per cent, as text."""
+    """Clean and robust accuracy of one run in per cent, as text that doesn't break: 70.95/33.30."""
     values = {(row["distortion"], row["metric"]): row["value"] for row in rows.to_dict("records")}
     clean, robust = values.get(("clean", "accuracy")), values.get(("pgd-linf", "accuracy_last"))
-    return " / ".join("–" if value is None else f"{100 * value:.2f}" for value in (clean, robust))
+    return "/".join("–" if value is None else f"{100 * value:.2f}" for value in (clean, robust))
 
 
 def status(planned: list[Planned]) -> pd.DataFrame:

@@ -31,7 +31,7 @@ PICTURES = {
     "shapes": (4500, 1000),
     "cifar10": (45_000, 10_000),
     "tiny-imagenet": (95_000, 10_000),
-    "caltech101": (6590, 1780),
+    "caltech101": (6622, 1788),
     "caltech256": (22_100, 6000),
 }
 CLASSES = {"shapes": 10, "cifar10": 10, "tiny-imagenet": 200, "caltech101": 102, "caltech256": 257}

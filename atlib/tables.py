@@ -50,9 +50,9 @@ def frame_of(lines: Iterable[dict], columns: list[str] | None = None) -> pd.Data
 
 
 def cue_table(frame: pd.DataFrame, about: dict[str, dict]) -> pd.DataFrame:
-    """One line a run on shapes: model, seed, amplitude, cue, budget, recipe, accuracy, robust, shape_bias, coverage.
+    """One line a run on shapes: model, seed, amplitude, cue, budget, recipe, share, and what was measured.
 
-    Beside each of the last four and robust_any, the id of its row: accuracy_row and so on.
+    That is accuracy, robust, robust_any, shape_bias, coverage; beside each the id of its row: accuracy_row and so on.
     """
     rows = frame[frame["dataset"] == "shapes"]
     wanted = {
@@ -69,13 +69,20 @@ def cue_table(frame: pd.DataFrame, about: dict[str, dict]) -> pd.DataFrame:
         line = {"run": run, "model": group["model"].iloc[0], "seed": group["seed"].iloc[0]}
         line |= {name: config[name] for name in ("amplitude", "cue")}
         line |= {"budget": budget(config), "recipe": group["recipe"].iloc[0]}
+        line |= {"share": group["share"].iloc[0]}
         line |= {name: found[key]["value"] if key in found else float("nan") for key, name in wanted.items()}
         lines.append(
             line | {f"{name}_row": results.row_id(found[k]) if k in found else "" for k, name in wanted.items()}
         )
-    columns = ["run", "model", "seed", "amplitude", "cue", "budget", "recipe", *wanted.values()]
+    columns = ["run", "model", "seed", "amplitude", "cue", "budget", "recipe", "share", *wanted.values()]
     columns += [f"{name}_row" for name in wanted.values()]
     return pd.DataFrame(lines, columns=columns)
+
+
+def main_lines(table: pd.DataFrame) -> pd.DataFrame:
+    """The lines of `cue_table` in the main setting: its recipe and, for adversarial training, its share."""
+    at = setting("shapes")
+    return table[(table["recipe"] == at.recipe) & table["share"].isin([0.0, at.share])]
 
 
 def percent(value: float, digits: int = 1) -> str:
@@ -427,17 +434,15 @@ def grid_table(planned: Sequence[grid.Planned], frame: pd.DataFrame) -> pd.DataF
     seeds = sorted({p.config.seed for p in planned})
     lines: dict[tuple, dict] = {}
     for p in planned:
-        place: dict[str, object] = {
-            "network": p.config.model,
-            "block": p.block,
-            "data set": p.config.dataset,
-            "setting": p.config.recipe,
-        }
-        place |= {"width": p.config.width, "share": f"{p.config.share:g}" if p.config.share else "–"}
-        line = lines.setdefault(tuple(place.values()), place | {f"seed {seed}": "" for seed in seeds})
+        config = p.config
+        first: dict[str, object] = {"network": config.model, "block": p.block}
+        last: dict[str, object] = {"width": config.width, "share": f"{config.share:g}" if config.share else "–"}
+        last |= {"data set": config.dataset, "setting": config.recipe}
+        empty = {f"seed {seed}": "" for seed in seeds}
+        line = lines.setdefault((*first.values(), *last.values()), first | empty | last)
         rows = _done(p, frame)
         cell = Cell(grid.accuracies(rows), map(results.row_id, rows.to_dict("records"))) if len(rows) else Cell(PENDING)
-        line[f"seed {p.config.seed}"] = cell
+        line[f"seed {config.seed}"] = cell
     return frame_of(lines.values())
 
 
@@ -489,9 +494,9 @@ def shipped_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def convergence_sentence(main: pd.DataFrame, table: pd.DataFrame, least: float = 0.95) -> str:
-    """Which networks of a setting have not learnt their task (clean accuracy below `least`), and longer runs of them.
+    """Which networks of a setting have not learnt their task (clean accuracy below `least`), and how else they do.
 
-    main: `cue_table`'s lines of the setting; table: all its lines, among them longer runs of the same networks.
+    main: `cue_table`'s lines of the setting; table: all its lines, among them the same networks with another share.
     """
     if main.empty:
         return f"Convergence: **{PENDING}**."
@@ -502,11 +507,10 @@ def convergence_sentence(main: pd.DataFrame, table: pd.DataFrame, least: float =
     for model, some in short.groupby("model"):
         seeds = ", ".join(f"{line['accuracy']:.2f} at seed {line['seed']}" for line in some.to_dict("records"))
         text = f"**{model}** has not converged: its clean accuracy is {seeds}. Its shape bias says little there."
-        other = (table["recipe"] != main["recipe"].iloc[0]) & (table["amplitude"] == main["amplitude"].iloc[0])
-        longer = table[(table["model"] == model) & other & (table["cue"] == "both")]
-        for recipe, more in longer.groupby("recipe"):
+        other = (table["recipe"] == main["recipe"].iloc[0]) & (table["model"] == model)
+        for share, more in table[other & ~table["run"].isin(main["run"])].groupby("share"):
             text += (
-                f" With another recipe (`{recipe}`, {len(more)} seeds) its clean accuracy is "
+                f" With {share:g} of its batches adversarial (otherwise as above) its clean accuracy is "
                 f"{over_seeds(more, 'accuracy')}, its shape bias {over_seeds(more, 'shape_bias')} at a coverage of "
                 f"{over_seeds(more, 'coverage')}."
             )

@@ -71,7 +71,7 @@ def test_cue_table_has_one_line_a_run(published):
 
 def test_networks_gives_mean_and_interval_or_pending(published):
     table = tables.cue_table(*published)
-    main = table[table["recipe"] == tables.setting("shapes").recipe]
+    main = tables.main_lines(table)
     found = tables.networks(main).set_index("network")
     low, high = results.t_interval([0.81, 0.82, 0.83])
     assert found.loc["pgd-linf-8", "shape bias"] == f"0.82 [{low:.2f}, {high:.2f}]"
@@ -89,7 +89,7 @@ def test_amplitude_is_the_smallest_that_satisfies_the_rule(published):
 
 def test_bias_sentence_takes_its_numbers_from_the_rows(published):
     table = tables.cue_table(*published)
-    main = table[table["recipe"] == tables.setting("shapes").recipe]
+    main = tables.main_lines(table)
     sentence = tables.bias_sentence(main)
     assert "**0.52**" in sentence
     assert "**0.82**" in sentence
@@ -147,7 +147,7 @@ def test_budget_puts_both_norms_on_one_scale():
 
 def test_figures_draw_every_seed(published):
     table = tables.cue_table(*published)
-    main = table[table["recipe"] == tables.setting("shapes").recipe]
+    main = tables.main_lines(table)
     figure = plots.bias_by_budget(main)
     points = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
     drawn = sorted(float(y) for line in points for y in np.asarray(line.get_ydata()).ravel())
@@ -194,7 +194,7 @@ def test_bench_sentence_names_the_processor(tmp_path):
 def test_every_number_of_a_table_carries_its_rows_ids(published):
     frame, about = published
     table = tables.cue_table(frame, about)
-    main = table[table["recipe"] == tables.setting("shapes").recipe]
+    main = tables.main_lines(table)
     ids = {results.row_id(row) for row in frame.to_dict("records")}
     for found in (tables.networks(main), tables.single_cues(table), tables.map_table(table)):
         numbers = [cell for cell in found.to_numpy().ravel() if isinstance(cell, tables.Cell) and cell != "pending"]
@@ -227,7 +227,7 @@ def test_the_grid_shows_what_is_published_and_calls_the_rest_pending(tmp_path):
     table = tables.grid_table(planned, frame).set_index("network")
     cell = table.loc["normal", "seed 2"]
     assert isinstance(cell, tables.Cell)
-    assert cell == "90.00 / 1.00" and cell.rows == (f"{run}:clean@/accuracy", f"{run}:pgd-linf@8/accuracy_last")
+    assert cell == "90.00/1.00" and cell.rows == (f"{run}:clean@/accuracy", f"{run}:pgd-linf@8/accuracy_last")
     assert (table.to_numpy() == "pending").sum() == len(planned) - 1
     assert "**1 of 12** runs" in tables.grid_sentence(planned, frame)
 
@@ -246,13 +246,14 @@ def test_the_plan_is_pending_until_it_was_made(tmp_path):
 
 def test_a_network_that_has_not_converged_is_named_with_its_longer_runs(published, tmp_path):
     main = tables.cue_table(*published)
-    main = main[main["recipe"] == tables.setting("shapes").recipe]
+    main = tables.main_lines(main)
     assert "every clean accuracy is at least 0.95" in tables.convergence_sentence(main, main)
     publish(tmp_path, {"norm": "l2", "eps": 12}, 1, cues(0.17, 0.1, 0.9))
-    publish(tmp_path, {"norm": "l2", "eps": 12, "epochs": 24}, 1, cues(0.99, 0.8, 0.95))
+    publish(tmp_path, {"norm": "l2", "eps": 12, "share": 0.5}, 1, cues(0.99, 0.8, 0.95))
     table = tables.cue_table(results.load(tmp_path), tables.records(tmp_path))
-    main = table[table["recipe"] == tables.setting("shapes").recipe]
+    main = tables.main_lines(table)
     said = tables.convergence_sentence(main, table)
     assert "**pgd-l2-12** has not converged: its clean accuracy is 0.17 at seed 1." in said
-    assert "(`stride2-side32-e24-a0.12`, 1 seeds) its clean accuracy is 0.99 (one seed), its shape bias 0.95" in said
+    assert "With 0.5 of its batches adversarial (otherwise as above) its clean accuracy is 0.99 (one seed)" in said
+    assert "its shape bias 0.95 (one seed)" in said
     assert "normal" not in said and "pending" in tables.convergence_sentence(main[:0], table)
