@@ -122,7 +122,7 @@ GRID = """t:
   title: eight runs, the last of which always fails
   common: {dataset: shapes, width: 4, epochs: 0.3, precision: fp32}
   runs:
-    - {model: normal, epochs: 40, seed: 1}
+    - {model: normal, epochs: 12, seed: 1}
     - {model: normal, seed: [2, 3, 4]}
     - {model: fgsm-8, seed: [1, 2, 3]}
     - {model: normal, width: 64, stem: 7x7, weights: absent, seed: 1}
