@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
 import os
 import signal
 import subprocess
@@ -26,7 +25,7 @@ from typing import Any
 
 from . import data, grid, jobs, results, training
 from .errors import InputError, in_range, one_of
-from .files import REPOSITORY, read_json, results_dir, runs_dir, write_json
+from .files import REPOSITORY, hold, read_json, results_dir, runs_dir, write_json
 
 SNAKEFILE = REPOSITORY / "workflow" / "Snakefile"
 SNAKEMAKE = REPOSITORY / ".venv-campaign" / "bin" / "snakemake"
@@ -139,18 +138,9 @@ def alone() -> Iterator[int]:
 
     Yields its file descriptor, for Snakemake to inherit. A second campaign gets one line.
     """
-    path = runs_dir() / ".campaign" / "lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.seek(0)
-            raise InputError(f"{runs_dir()}: a campaign is already running there, {lock.read().strip()}") from None
-        lock.truncate(0)
-        lock.write(f"process {os.getpid()} since {time.strftime('%Y-%m-%d %H:%M')}")
-        lock.flush()
-        yield lock.fileno()
+    note = f"process {os.getpid()} since {time.strftime('%Y-%m-%d %H:%M')}"
+    with hold(runs_dir() / ".campaign" / "lock", note, f"{runs_dir()}: a campaign is already running there,") as lock:
+        yield lock
 
 
 def stamps(planned: Sequence[grid.Planned]) -> Path:

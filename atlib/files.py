@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -46,6 +47,25 @@ def atomic(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def hold(path: Path, note: str, refusal: str) -> Iterator[int]:
+    """Lock a file, with a note of who we are in it, until this process ends, however; yields its descriptor.
+
+    Processes that inherit the descriptor hold it, too. If another has it: InputError, `refusal` and that one's note.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a+") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.seek(0)
+            raise InputError(f"{refusal} {lock.read().strip() or '?'}") from None
+        lock.truncate(0)
+        lock.write(note)
+        lock.flush()
+        yield lock.fileno()
 
 
 def write_json(path: Path, content: object) -> None:

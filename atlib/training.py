@@ -8,7 +8,6 @@ interrupted run ends with the same weights, bit for bit, as one left alone.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import json
 import math
@@ -25,7 +24,7 @@ from tqdm.auto import tqdm
 
 from . import attacks, data, models, provenance, transforms
 from .errors import InputError, in_range, nearest, one_of
-from .files import load_tensors, read_json, runs_dir, save_tensors, tensor_digest, write_json
+from .files import hold, load_tensors, read_json, runs_dir, save_tensors, tensor_digest, write_json
 from .shapes import CUES
 
 ATTACKS = ("none", "fgsm", "pgd", "spatial", "noise", "blur")  # the last two are controls, not attacks
@@ -381,16 +380,7 @@ def accuracy(model: nn.Module, split: data.Split, side: int, device: torch.devic
 @contextlib.contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
     """Hold the run's folder: a second process that wants it gets one line. The hold ends with the process, however."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "lock", "a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.seek(0)
-            raise InputError(f"{folder}: already in use by process {lock.read().strip() or '?'}") from None
-        lock.truncate(0)
-        lock.write(str(os.getpid()))
-        lock.flush()
+    with hold(folder / "lock", str(os.getpid()), f"{folder}: already in use by process"):
         yield
 
 
