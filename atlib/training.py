@@ -427,7 +427,9 @@ class Run:
         return images.contiguous(memory_format=torch.channels_last), self.labels[chosen]
 
     def generator(self, step: int) -> torch.Generator:
-        return torch.Generator().manual_seed((self.config.seed << 32) + step)
+        # torch's generator takes the lower 32 bits of its seed alone, so that runs have to be set apart within them; by
+        # a multiple of the golden ratio, which keeps them far from each other. (Seed 1 is as it was before that.)
+        return torch.Generator().manual_seed(((self.config.seed - 1) * 0x9E3779B1 + step) % 2**32)
 
     def advance(self) -> tuple[bool, float]:
         """One step; whether its batch was adversarial, and its loss."""

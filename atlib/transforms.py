@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
@@ -39,3 +40,109 @@ def blur(images: Tensor, sigma: float) -> Tensor:
         raise InputError(f"sigma = {sigma:g}: must be below {SIDE / 3:.0f}, its kernel has to fit into the picture")
     size = [2 * reach + 1] * 2
     return torchvision.transforms.functional.gaussian_blur(images, size, [pixels, pixels]).clamp(0, 1)
+
+
+# --- The paper's distortions -----------------------------------------------------------------------------------------
+
+
+def each(numbers: Sequence[int], seed: int, draw: Callable[[torch.Generator], Tensor]) -> Tensor:
+    """What `draw` gives for each image, stacked: it depends on the seed and the image's number, not on its batch."""
+    # within 32 bits: torch's generator ignores the upper ones; the golden ratio keeps the seeds far from each other
+    seeds = [(seed * 0x9E3779B1 + int(number)) % 2**32 for number in numbers]
+    return torch.stack([draw(torch.Generator().manual_seed(one)) for one in seeds])
+
+
+def saturation(images: Tensor, level: float) -> Tensor:
+    """v → sign(2v − 1)·|2v − 1|^(2/level)/2 + 1/2 (the paper's 4.2.2); uint8 or float images to float ones.
+
+    level: 2 changes nothing, smaller ones move every value towards grey, larger ones towards 0 or 1; at 0 all is grey
+    and at infinity (math.inf) all is 0 or 1, except the values that the formula leaves alone at every level: 0, 1/2, 1.
+    uint8 images go through a table of 256 entries. InputError if the level is negative or not a number.
+    """
+    if not level >= 0:
+        raise InputError(f"level = {level!r}: must be a number at least 0, or infinite")
+    if images.dtype == torch.uint8:
+        table = saturation(torch.arange(256, device=images.device) / 255, level)
+        return table[images.int()]
+    if level == 2:
+        return images.clone()
+    centred = 2 * images - 1
+    exponent = 2 / level if level else math.inf  # at level infinity it is 0, and x**0 is 1 also where the sign is 0
+    strength = centred.abs() ** exponent
+    return (centred.sign() * strength + 1) / 2
+
+
+def patch_shuffle(images: Tensor, count: int, *, seed: int = 0, numbers: Sequence[int] | None = None) -> Tensor:
+    """Cut each image into count×count patches and put them together in another order (the paper's 4.2.3).
+
+    A permutation of the pixels, drawn for each image from `seed` and its number (`numbers`, default 0, 1, …), and for
+    count > 1 never the one that changes nothing. uint8 or float. InputError unless `count` divides both sides.
+    """
+    in_range("count", count, 1, min(images.shape[-2:]), whole=True)
+    for side in images.shape[-2:]:
+        if side % count:
+            raise InputError(f"count = {count}: must divide the side, {side}")
+    if count == 1:
+        return images.clone()
+    n, channels, height, width = images.shape
+    h, w = height // count, width // count
+
+    def draw(generator: torch.Generator) -> Tensor:
+        same = torch.arange(count * count)
+        while torch.equal(order := torch.randperm(count * count, generator=generator), same):
+            pass
+        return order
+
+    order = each(range(n) if numbers is None else numbers, seed, draw).to(images.device)
+    patches = images.reshape(n, channels, count, h, count, w).permute(0, 2, 4, 1, 3, 5).reshape(n, -1, channels, h, w)
+    shuffled = patches[torch.arange(n, device=images.device)[:, None], order]
+    grid = shuffled.reshape(n, count, count, channels, h, w).permute(0, 3, 1, 4, 2, 5)
+    return grid.reshape(n, channels, height, width)
+
+
+def frequencies(height: int, width: int) -> Tensor:
+    """Distance from zero frequency of every coefficient of `torch.fft.rfft2`, in units of the Nyquist frequency."""
+    y, x = torch.fft.fftfreq(height) / 0.5, torch.fft.rfftfreq(width) / 0.5
+    return (y[:, None] ** 2 + x[None] ** 2).sqrt()
+
+
+def keep(images: Tensor, kept: Tensor) -> Tensor:
+    """The float images with only the coefficients of `torch.fft.rfft2` where `kept` is true, clamped to [0, 1].
+
+    The mean of each channel is always kept. (The official code drops it in its high-pass filter, which turns pictures
+    black and so mixes up brightness with frequency, and doesn't clamp.)
+    """
+    kept = kept.to(images.device).clone()
+    kept[..., 0, 0] = True
+    filtered = torch.fft.irfft2(torch.fft.rfft2(images) * kept, s=images.shape[-2:])
+    return filtered.clamp(0, 1)
+
+
+def low_pass(images: Tensor, cutoff: float) -> Tensor:
+    """Keep the frequencies up to `cutoff`, in units of the Nyquist frequency; InputError if negative."""
+    in_range("cutoff", cutoff, 0)
+    return keep(images, frequencies(*images.shape[-2:]) <= cutoff)
+
+
+def high_pass(images: Tensor, cutoff: float) -> Tensor:
+    """Keep the mean and the frequencies above `cutoff`, in units of the Nyquist frequency. InputError if negative."""
+    in_range("cutoff", cutoff, 0)
+    return keep(images, frequencies(*images.shape[-2:]) > cutoff)
+
+
+def random_drop(images: Tensor, share: float, *, seed: int = 0, numbers: Sequence[int] | None = None) -> Tensor:
+    """Drop each frequency of each channel with probability `share`, together with its conjugate: the image stays real.
+
+    Drawn for each image from `seed` and its number. InputError unless share is in [0, 1].
+    """
+    in_range("share", share, 0, 1)
+    n, channels, height, width = images.shape
+    y, x = torch.arange(height)[:, None], torch.arange(width)
+    own, conjugate = y * width + x, (-y % height) * width + (-x % width)
+    canonical = torch.minimum(own, conjugate)[:, : width // 2 + 1].reshape(-1)  # one draw for both of a pair
+
+    def draw(generator: torch.Generator) -> Tensor:
+        return torch.rand(channels, height * width, generator=generator)[:, canonical] >= share
+
+    kept = each(range(n) if numbers is None else numbers, seed, draw)
+    return keep(images, kept.reshape(n, channels, height, width // 2 + 1))

@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -895,3 +896,13 @@ def test_controls_train_on_corrupted_batches_without_an_attack(given: dict) -> N
     training.train(config, progress=False)
     losses = record(config)["log"][-1]
     assert losses["loss_clean"] and losses["loss_adversarial"]
+
+
+def test_every_seed_and_step_has_draws_of_its_own() -> None:
+    """torch's generator ignores all but the lower 32 bits of its seed."""
+    first = set()
+    for seed in (0, 1, 2, 3, 1000, 2**31 - 1):
+        run = SimpleNamespace(config=resolve(seed=seed))
+        for step in (0, 1, 2, 5000):
+            first.add(float(torch.rand(1, generator=training.Run.generator(run, step))))  # type: ignore[arg-type]
+    assert len(first) == 24

@@ -1,6 +1,7 @@
 """Noise and blur: ranges, identities, scale with the side, and against plain references."""
 
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -64,3 +65,165 @@ def test_what_cannot_be_done_is_said_in_one_line() -> None:
             change(images, -1)
     with pytest.raises(InputError, match=r"^sigma = 11: must be below 11, its kernel has to fit into the picture$"):
         transforms.blur(images, 11)
+
+
+# --- saturation -------------------------------------------------------------------------------------------------------
+
+LEVELS = (0, 0.25, 0.5, 1, 2, 4, 8, 16, 64, 1024, math.inf)
+
+
+def plain_saturation(value: float, level: float) -> float:
+    """The paper's formula, one number at a time."""
+    x = 2 * value - 1
+    sign = (x > 0) - (x < 0)
+    exponent = math.inf if level == 0 else 2 / level
+    return sign * abs(x) ** exponent / 2 + 0.5
+
+
+@pytest.mark.parametrize("level", LEVELS)
+def test_saturation_is_the_papers_formula_and_the_table_is_exact(level: float) -> None:
+    bytes_ = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16).expand(1, 3, 16, 16)
+    found = transforms.saturation(bytes_, level)
+    assert torch.equal(found, transforms.saturation(bytes_ / 255, level))
+    expected = torch.tensor([plain_saturation(value / 255, level) for value in range(256)])
+    torch.testing.assert_close(found[0, 1].reshape(-1), expected, rtol=0, atol=2e-6)
+    assert found.min() >= 0 and found.max() <= 1
+
+
+def test_saturation_at_its_ends_and_in_the_middle() -> None:
+    values = torch.tensor([0, 0.2, 0.5, 0.7, 1]).reshape(1, 1, 1, 5)
+    assert transforms.saturation(values, math.inf).reshape(-1).tolist() == [0, 0, 0.5, 1, 1]
+    assert transforms.saturation(values, 0).reshape(-1).tolist() == [0, 0.5, 0.5, 0.5, 1]
+    assert torch.equal(transforms.saturation(values, 2), values)
+    # facts: at 1024 every 8-bit value is at most .0054 or at least .9946
+    far = transforms.saturation(torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16), 1024)
+    assert ((far <= 0.0054) | (far >= 0.9946)).all()
+
+
+@given(st.floats(0.01, 1000), st.floats(0.01, 1000), st.floats(0, 1))
+def test_a_larger_level_moves_every_value_further_from_grey(one: float, two: float, value: float) -> None:
+    low, high = sorted((one, two))
+    image = torch.full((1, 1, 1, 1), value)
+    away = [abs(float(transforms.saturation(image, level)) - 0.5) for level in (low, high)]
+    assert away[0] <= away[1] + 1e-6
+
+
+@pytest.mark.parametrize("level", [-1, math.nan])
+def test_saturation_refuses(level: float) -> None:
+    with pytest.raises(InputError, match=f"^level = {level}: must be a number at least 0, or infinite$"):
+        transforms.saturation(torch.rand(1, 3, 4, 4), level)
+
+
+# --- patch shuffle ----------------------------------------------------------------------------------------------------
+
+
+def numbered(n: int, side: int) -> torch.Tensor:
+    """Images whose every pixel has a number of its own."""
+    return torch.arange(n * 3 * side * side).reshape(n, 3, side, side)
+
+
+@given(count=st.sampled_from([1, 2, 4, 8]), seed=st.integers(0, 99))
+def test_a_shuffle_is_a_permutation_of_whole_patches_and_never_the_identity(count: int, seed: int) -> None:
+    images = numbered(3, 16)
+    shuffled = transforms.patch_shuffle(images, count, seed=seed)
+    size = 16 // count
+    places = range(0, 16, size)
+    for before, after in zip(images, shuffled, strict=True):
+        assert torch.equal(before.unique(), after.unique())
+        cut = [
+            {tuple(image[:, i : i + size, j : j + size].reshape(-1).tolist()) for i in places for j in places}
+            for image in (before, after)
+        ]
+        assert cut[0] == cut[1]
+        assert torch.equal(before, after) == (count == 1)
+
+
+def test_two_by_two_is_never_the_identity_and_takes_every_other_order() -> None:
+    images = numbered(1, 2).expand(1000, 3, 2, 2)
+    found = transforms.patch_shuffle(images, 2, seed=1)[:, 0].reshape(1000, 4)
+    orders = {tuple(order.tolist()) for order in found}
+    assert len(orders) == 23 and (0, 1, 2, 3) not in orders
+
+
+def test_a_shuffle_depends_on_the_images_number_and_not_on_its_batch() -> None:
+    images = (torch.rand(6, 3, 8, 8) * 255).byte()
+    whole = transforms.patch_shuffle(images, 4, seed=3)
+    parts = [transforms.patch_shuffle(images[i : i + 2], 4, seed=3, numbers=range(i, i + 2)) for i in (0, 2, 4)]
+    assert torch.equal(torch.cat(parts), whole) and whole.dtype == torch.uint8
+    assert not torch.equal(whole, transforms.patch_shuffle(images, 4, seed=4))
+
+
+@pytest.mark.parametrize(("count", "message"), [(3, "count = 3: must divide the side, 8"), (0, "count = 0: must be")])
+def test_patches_that_do_not_fit(count: int, message: str) -> None:
+    with pytest.raises(InputError) as error:
+        transforms.patch_shuffle(torch.rand(1, 3, 8, 8), count)
+    assert str(error.value).startswith(message)
+
+
+# --- frequencies ------------------------------------------------------------------------------------------------------
+
+
+def plain_filter(image: torch.Tensor, wanted: Callable[[float], bool]) -> torch.Tensor:
+    """One channel by a direct Fourier transform: a sum over every frequency and pixel."""
+    side = image.shape[0]
+    place = torch.arange(side, dtype=torch.float64)
+    wave = torch.exp(-2j * math.pi * place[:, None] * place[None] / side)
+    spectrum = wave @ image.to(torch.complex128) @ wave.T
+    for u in range(side):
+        for v in range(side):
+            radius = math.hypot(*(min(f, side - f) / (side / 2) for f in (u, v)))
+            if (u or v) and not wanted(radius):
+                spectrum[u, v] = 0
+    result = wave.conj() @ spectrum @ wave.conj().T / side**2
+    assert result.imag.abs().max() < 1e-9  # real output
+    return result.real.clamp(0, 1).float()
+
+
+@pytest.mark.parametrize("side", [8, 9])
+@pytest.mark.parametrize("cutoff", [0.1, 0.2, 0.3, 0.5, 1.0])
+def test_filters_equal_a_direct_fourier_transform(side: int, cutoff: float) -> None:
+    images = torch.rand(1, 3, side, side)
+    low, high = transforms.low_pass(images, cutoff), transforms.high_pass(images, cutoff)
+    torch.testing.assert_close(low[0, 2], plain_filter(images[0, 2], lambda r: r <= cutoff), rtol=0, atol=1e-5)
+    torch.testing.assert_close(high[0, 2], plain_filter(images[0, 2], lambda r: r > cutoff), rtol=0, atol=1e-5)
+
+
+def test_filters_keep_the_mean_and_nothing_is_lost_in_between() -> None:
+    images = 0.4 + 0.2 * torch.rand(2, 3, 16, 16)  # far from 0 and 1, where clamping would tell
+    mean = images.mean((2, 3), keepdim=True)
+    for filtered in (transforms.low_pass(images, 0.2), transforms.high_pass(images, 0.2)):
+        torch.testing.assert_close(filtered.mean((2, 3), keepdim=True), mean, rtol=0, atol=1e-5)
+    both = transforms.low_pass(images, 0.2) + transforms.high_pass(images, 0.2) - mean
+    torch.testing.assert_close(both, images, rtol=0, atol=1e-5)
+    torch.testing.assert_close(transforms.low_pass(images, 2), images, rtol=0, atol=1e-6)
+    torch.testing.assert_close(transforms.high_pass(images, 0), images, rtol=0, atol=1e-6)
+
+
+def test_dropped_frequencies_come_in_conjugate_pairs_at_the_asked_for_rate() -> None:
+    images = 0.45 + 0.1 * torch.rand(4, 3, 16, 16)
+    dropped = transforms.random_drop(images, 0.3, seed=5)
+    before, after = (torch.fft.fft2(some.double()) for some in (images, dropped))
+    gone = after.abs() < 1e-4 * before.abs()
+    assert torch.equal(gone, torch.roll(gone.flip(2, 3), (1, 1), (2, 3)))  # whose index is the negative one
+    assert not gone[..., 0, 0].any() and gone.float().mean().item() == pytest.approx(0.3, abs=0.04)
+    kept = ~gone
+    torch.testing.assert_close(after[kept], before[kept], rtol=1e-3, atol=1e-4)
+    parts = [transforms.random_drop(images[i : i + 2], 0.3, seed=5, numbers=range(i, i + 2)) for i in (0, 2)]
+    assert torch.equal(torch.cat(parts), dropped)
+    torch.testing.assert_close(transforms.random_drop(images, 0), images, rtol=0, atol=1e-6)
+    flat = images.mean((2, 3), keepdim=True).expand_as(images)
+    torch.testing.assert_close(transforms.random_drop(images, 1), flat, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("change", "value", "message"),
+    [
+        (transforms.low_pass, -0.1, "cutoff = -0.1: must be a number at least 0"),
+        (transforms.high_pass, math.nan, "cutoff = nan: must be a number at least 0"),
+        (transforms.random_drop, 1.1, "share = 1.1: must be a number at least 0 and at most 1"),
+    ],
+)
+def test_filters_refuse(change: Callable, value: float, message: str) -> None:
+    with pytest.raises(InputError) as error:
+        change(torch.rand(1, 3, 8, 8), value)
+    assert str(error.value) == message
