@@ -50,11 +50,75 @@ def smoothgrad(
     return maps / samples
 
 
+def magnitude(maps: Tensor) -> Tensor:
+    """How much each pixel matters: absolute values, summed over channels; N×C×H×W to N×H×W."""
+    return maps.abs().sum(1)
+
+
 def picture(maps: Tensor, percentile: float = 0.99) -> Tensor:
     """Maps as the paper draws them: absolute value, summed over channels, clipped at a percentile; N×H×W in [0, 1].
 
     Each map is scaled by itself, so that differences in the gradients' size between networks do not show.
     """
-    strength = maps.abs().sum(1)
+    strength = magnitude(maps)
     top = strength.flatten(1).quantile(percentile, dim=1).clamp_min(1e-12)
     return (strength / top.view(-1, 1, 1)).clamp(0, 1)
+
+
+# --- What "sparser" and "smoother" mean in numbers --------------------------------------------------------------------
+# All of signed maps N×C×H×W, one value a map, float32, N; of their magnitude unless it says otherwise.
+
+
+def gini(maps: Tensor) -> Tensor:
+    """Gini coefficient of the magnitudes: 0 if all pixels matter alike, near 1 if few do (Chalasani et al. 2020)."""
+    values = magnitude(maps).flatten(1).double().sort(1).values
+    n = values.shape[1]
+    rank = torch.arange(1, n + 1, device=values.device, dtype=values.dtype)
+    total = values.sum(1).clamp_min(1e-300)
+    return (2 * (rank * values).sum(1) / (n * total) - (n + 1) / n).float()
+
+
+def edges(images: Tensor) -> Tensor:
+    """Strength of the Sobel edges of the grey picture (mean over channels, borders repeated), N×H×W."""
+    grey = F.pad(images.mean(1, keepdim=True), (1, 1, 1, 1), mode="replicate")
+    across = torch.tensor([[-1.0, 0, 1], [-2, 0, 2], [-1, 0, 1]], device=images.device, dtype=images.dtype)
+    both = F.conv2d(grey, torch.stack([across, across.T])[:, None])
+    return both.square().sum(1).sqrt()
+
+
+def correlation(one: Tensor, two: Tensor) -> Tensor:
+    """Pearson's correlation over the pixels of each pair, N×H×W; 0 where one of them is constant."""
+    a, b = (x.flatten(1).double() - x.flatten(1).double().mean(1, keepdim=True) for x in (one, two))
+    norms = a.norm(dim=1) * b.norm(dim=1)
+    return torch.where(norms > 1e-12, (a * b).sum(1) / norms.clamp_min(1e-12), torch.zeros_like(norms)).float()
+
+
+def edge_correlation(maps: Tensor, originals: Tensor) -> Tensor:
+    """Correlation of the magnitudes with the edges of the clean original, images in [0, 1]."""
+    return correlation(magnitude(maps), edges(originals))
+
+
+def high_frequency(maps: Tensor, cutoff: float = 0.25) -> Tensor:
+    """Share of the magnitudes' power, their mean apart, at frequencies above `cutoff` of Nyquist; 0 for a flat map."""
+    in_range("cutoff", cutoff, 0)
+    power = torch.fft.fft2(magnitude(maps).double()).abs().square()
+    power[:, 0, 0] = 0
+    y, x = (torch.fft.fftfreq(side, device=maps.device) / 0.5 for side in power.shape[1:])
+    above = (y[:, None].square() + x.square()).sqrt() > cutoff
+    total = power.sum((1, 2))
+    share = (power * above).sum((1, 2)) / total.clamp_min(1e-300)
+    return torch.where(total > 1e-18, share, torch.zeros_like(share)).float()
+
+
+def alignment(maps: Tensor, images: Tensor) -> Tensor:
+    """|cosine| between the signed map and the image that it is of (Etmann et al. 2019, free of scale)."""
+    return F.cosine_similarity(maps.flatten(1).double(), images.flatten(1).double(), dim=1).abs().float()
+
+
+def map_distance(one: Tensor, two: Tensor) -> Tensor:
+    """Euclidean distance between the magnitudes, each scaled to length 1: 0 if alike, 1.41 if nothing is shared.
+
+    The paper's section 5 speaks of an average distance between maps and doesn't define it; this is ours.
+    """
+    unit = [F.normalize(magnitude(maps).flatten(1).double(), dim=1, eps=1e-300) for maps in (one, two)]
+    return (unit[0] - unit[1]).norm(dim=1).float()

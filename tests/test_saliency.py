@@ -215,3 +215,75 @@ def test_glance_of_a_run_shows_its_maps() -> None:
     for axis, expected in zip(figure.get_axes()[2:4], maps, strict=True):
         np.testing.assert_allclose(drawn(axis), expected, atol=1e-3)
     assert not np.allclose(drawn(figure.get_axes()[4]), maps[0], atol=0.05)  # SmoothGrad is another
+
+
+# --- statistics of maps -----------------------------------------------------------------------------------------------
+
+
+def random_maps(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+def test_gini_equals_its_definition_by_pairs() -> None:
+    maps = random_maps(3, 3, 6, 5)
+    for one, found in zip(maps, saliency.gini(maps), strict=True):
+        x = one.abs().sum(0).reshape(-1)
+        pairs = (x[:, None] - x[None]).abs().sum() / (2 * len(x) ** 2 * x.mean())
+        assert found == pytest.approx(float(pairs), abs=1e-5)
+
+
+def test_gini_at_its_ends() -> None:
+    flat, single = torch.ones(1, 3, 8, 8), torch.zeros(1, 3, 8, 8)
+    single[0, 1, 2, 3] = -5.0
+    assert saliency.gini(torch.cat([flat, single])).tolist() == pytest.approx([0, 63 / 64], abs=1e-6)
+
+
+def test_edges_are_sobels() -> None:
+    ramp = torch.arange(6.0).expand(1, 3, 6, 6) / 10  # grows by .1 a pixel to the right
+    found = saliency.edges(ramp)
+    assert found.shape == (1, 6, 6)
+    torch.testing.assert_close(found[0, :, 1:-1], torch.full((6, 4), 0.8))  # (1 + 2 + 1) · 2 · .1
+    torch.testing.assert_close(saliency.edges(ramp.mT), found.mT)
+    assert saliency.edges(torch.full((1, 3, 4, 4), 0.3)).abs().max() < 1e-6
+
+
+def test_edge_correlation_is_pearsons() -> None:
+    maps, images = random_maps(4, 3, 9, 9), torch.rand(4, 3, 9, 9)
+    for i, found in enumerate(saliency.edge_correlation(maps, images)):
+        pair = [maps[i].abs().sum(0).reshape(-1).numpy(), saliency.edges(images)[i].reshape(-1).numpy()]
+        assert float(found) == pytest.approx(np.corrcoef(pair[0], pair[1])[0, 1], abs=1e-5)
+    edges = saliency.edges(images)[:, None]
+    assert saliency.edge_correlation(edges, images).tolist() == pytest.approx([1] * 4, abs=1e-5)
+    assert saliency.edge_correlation(torch.ones(1, 3, 9, 9), images[:1]).item() == 0
+
+
+def test_high_frequency_of_waves() -> None:
+    place = torch.arange(16)
+    slow = 2 + torch.cos(2 * torch.pi * 1 * place / 16).expand(16, 16)  # 1/8 of Nyquist
+    fast = 2 + torch.cos(2 * torch.pi * 6 * place / 16).expand(16, 16)  # 3/4
+    maps = torch.stack([slow, fast, slow + fast, torch.ones(16, 16)])[:, None]
+    assert saliency.high_frequency(maps).tolist() == pytest.approx([0, 1, 0.5, 0], abs=1e-6)
+
+
+def test_alignment_and_distance() -> None:
+    images = torch.rand(2, 3, 5, 5)
+    assert saliency.alignment(-3 * images, images).tolist() == pytest.approx([1, 1], abs=1e-6)
+    one, other = torch.zeros(1, 3, 4, 4), torch.zeros(1, 3, 4, 4)
+    one[0, 0, 0, 0], other[0, 2, 1, 1] = 2.0, -7.0
+    assert saliency.map_distance(one, other).item() == pytest.approx(2**0.5, abs=1e-6)
+    maps = random_maps(3, 3, 4, 4)
+    assert saliency.map_distance(maps, -2 * maps).abs().max() < 1e-6
+
+
+@given(st.integers(0, 50), st.floats(0.1, 10))
+def test_statistics_do_not_depend_on_a_maps_scale_or_its_neighbours(seed: int, scale: float) -> None:
+    maps, images = random_maps(3, 3, 8, 8, seed=seed), torch.rand(3, 3, 8, 8)
+    for statistic in (
+        saliency.gini,
+        saliency.high_frequency,
+        lambda m: saliency.edge_correlation(m, images[: len(m)]),
+        lambda m: saliency.alignment(m, images[: len(m)]),
+    ):
+        found = statistic(maps)
+        torch.testing.assert_close(statistic(scale * maps), found, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(statistic(maps[:1]), found[:1])
