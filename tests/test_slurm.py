@@ -123,13 +123,27 @@ GRID = """t:
   common: {dataset: shapes, width: 4, epochs: 0.3, precision: fp32}
   runs:
     - {model: normal, epochs: 12, seed: 1}
-    - {model: normal, seed: [2, 3, 4]}
+    - {model: normal, epochs: 30, seed: 2}
+    - {model: normal, seed: [3, 4]}
     - {model: fgsm-8, seed: [1, 2, 3]}
     - {model: normal, width: 64, stem: 7x7, weights: absent, seed: 1}
 """
 
 
-def test_eight_jobs_one_failing_one_killed(slurm: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def job_of(pid: int) -> str:
+    """The SLURM job that a process belongs to; nothing if it has gone."""
+    lines = [line.split() for line in said("scontrol", "listpids").splitlines()]
+    return next((line[1] for line in lines if line[0] == str(pid)), "")
+
+
+def holder(planned: grid.Planned) -> int:
+    """The process that trains a run."""
+    return int((planned.folder / "lock").read_text())
+
+
+def test_eight_jobs_one_failing_one_killed_one_preempted(
+    slurm: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("runs", "results"):
         monkeypatch.setenv(f"ATLIB_{name.upper()}", str(tmp_path / name))
     (tmp_path / "profile").mkdir()
@@ -138,14 +152,19 @@ def test_eight_jobs_one_failing_one_killed(slurm: None, tmp_path: Path, monkeypa
     planned = grid.load(tmp_path / "grid.yaml")
     words = [sys.executable, "-m", "atlib.campaign", "--grid", str(tmp_path / "grid.yaml"), "run"]
     words += ["--jobs", "8", "--threads", "1", "--minutes", "12", "--profile", str(tmp_path / "profile")]
-    long = planned[0]
+    killed, preempted, *_ = planned
     with open(tmp_path / "log", "w") as log:
         child = subprocess.Popen(words, cwd=REPOSITORY, stdout=log, stderr=subprocess.STDOUT)
         try:
-            wait_for("the long run", lambda: grid.held(long.folder) is not None, 300)
-            os.kill(int((long.folder / "lock").read_text()), signal.SIGKILL)  # its kernel
-            wait_for("its failure", (long.folder / "failed.json").exists)
-            first = read_json(long.folder / "failed.json")["error"]
+            wait_for("the run to kill", lambda: grid.held(killed.folder) is not None, 300)
+            os.kill(holder(killed), signal.SIGKILL)  # its kernel
+            wait_for("its failure", (killed.folder / "failed.json").exists)
+            first = read_json(killed.folder / "failed.json")["error"]
+            wait_for("the run to preempt", lambda: grid.held(preempted.folder) is not None, 300)
+            job = job_of(holder(preempted))
+            said("scontrol", "requeue", job)
+            wait_for("its end", lambda: grid.held(preempted.folder) is None)
+            assert f"JobId={job}" in (shown := said("scontrol", "show", "job", job)) and "Restarts=1" in shown
             child.wait(timeout=900)
         finally:
             child.terminate()
