@@ -78,6 +78,7 @@ SlurmdPidFile={tmp_path}/slurmd.pid
 SlurmctldLogFile={tmp_path}/slurmctld.log
 SlurmdLogFile={tmp_path}/slurmd.log
 MinJobAge=300
+KillWait=5
 NodeName={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=4000
 PartitionName=main Nodes={host} Default=YES State=UP
 """
