@@ -78,7 +78,6 @@ SlurmdPidFile={tmp_path}/slurmd.pid
 SlurmctldLogFile={tmp_path}/slurmctld.log
 SlurmdLogFile={tmp_path}/slurmd.log
 MinJobAge=300
-KillWait=5
 NodeName={host} NodeAddr=127.0.0.1 CPUs=2 RealMemory=4000
 PartitionName=main Nodes={host} Default=YES State=UP
 """
@@ -124,7 +123,7 @@ GRID = """t:
   common: {dataset: shapes, width: 4, epochs: 0.3, precision: fp32}
   runs:
     - {model: normal, epochs: 12, seed: 1}
-    - {model: normal, epochs: 30, seed: 2}
+    - {model: normal, epochs: 20, seed: 2}
     - {model: normal, seed: [3, 4]}
     - {model: fgsm-8, seed: [1, 2, 3]}
     - {model: normal, width: 64, stem: 7x7, weights: absent, seed: 1}
@@ -166,6 +165,8 @@ def test_eight_jobs_one_failing_one_killed_one_preempted(
             said("scontrol", "requeue", job)
             wait_for("its end", lambda: grid.held(preempted.folder) is None)
             assert f"JobId={job}" in (shown := said("scontrol", "show", "job", job)) and "Restarts=1" in shown
+            wait_for("its place in the queue", lambda: job in said("squeue", "-h", "-t", "PENDING", "-o", "%i").split())
+            said("scontrol", "update", f"JobId={job}", "StartTime=now")  # SLURM would wait two minutes
             child.wait(timeout=900)
         finally:
             child.terminate()
