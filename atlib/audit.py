@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 
 from . import data, evaluation, models, results, training
-from .errors import InputError
+from .errors import InputError, one_of
 from .files import REPOSITORY, atomic, load_tensors, read_json, results_dir, runs_dir, tensor_digest
 
 # Sums are rounded in another order on another processor, so that an image at a decision boundary may change sides:
@@ -55,7 +55,7 @@ def weights_of(run: str) -> Path:
 
     InputError if it is in neither place.
     """
-    digest = record_of(run)["training"]["weights_digest"]
+    digest = record_of(run)["training"].get("weights_digest")
     places = [runs_dir() / run / "weights.safetensors", *models.shipped().values()]
     for path in places:
         if path.is_file() and tensor_digest(load_tensors(path)[0]) == digest:
@@ -75,12 +75,17 @@ def audit(row: str, frame: pd.DataFrame | None = None) -> Audit:
     """Measure one published row again. InputError, saying what is missing, if weights or data are not at hand."""
     published = results.find_row(row, frame)
     run, began = str(published["run"]), time.perf_counter()
+    one_of("distortion", published["distortion"], evaluation.MEASUREMENTS)
+    if pd.isna(published["total"]) or not published["total"]:
+        raise InputError(f"row = {row!r}: of no image, there is nothing to compare")
     config = training.config_of(record_of(run)["config"], run)
     subject = evaluation.subject_from(config, weights_of(run), training.device_of_choice())
     measurement = evaluation.MEASUREMENTS[str(published["distortion"])]
     with evaluation.exact():
         found = measurement.measure(subject, str(published["level"]))
     values = {found_row.metric: found_row.value for found_row in found.rows}
+    if published["metric"] not in values:
+        raise InputError(f"row = {row!r}: measured again, it has no {published['metric']}, only {', '.join(values)}")
     counted = not pd.isna(published["count"])
     total = int(published["total"])
     tolerance = max(2 / total, TOLERANCE_IMAGES) if counted else TOLERANCE_MEAN
@@ -152,7 +157,11 @@ def ship(run: Path, folder: Path | None = None) -> Path:
         raise InputError(f"{run}: fine-tuned from {trained['config']['weights']}; such weights are not shipped")
     if not (results_dir() / f"{trained['run']}.csv").is_file():
         raise InputError(f"{run}: not published; publish it first")
+    if record_of(trained["run"])["training"].get("weights_digest") != trained["weights_digest"]:
+        raise InputError(f"{run}: its weights are not those that were published; publish it again")
     target, source = folder / f"{name}.safetensors", run / "weights.safetensors"
+    if target.is_file() and models.load(target)[1]["config"] != trained["config"]:
+        raise InputError(f"{target}: is of another run; remove it to ship {trained['run']} instead")
     others = sum(path.stat().st_size for path in folder.glob("*/*.safetensors") if path != target)
     if others + source.stat().st_size > SIZE_LIMIT:
         raise InputError(f"{folder}: would exceed {SIZE_LIMIT >> 20} MB with {name}")

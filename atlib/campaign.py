@@ -25,7 +25,7 @@ from typing import Any
 
 from . import data, grid, jobs, results, training
 from .errors import InputError, in_range, one_of
-from .files import REPOSITORY, hold, read_json, results_dir, runs_dir, write_json
+from .files import REPOSITORY, data_dir, hold, read_json, results_dir, runs_dir, writable, write_json
 
 SNAKEFILE = REPOSITORY / "workflow" / "Snakefile"
 SNAKEMAKE = REPOSITORY / ".venv-campaign" / "bin" / "snakemake"
@@ -104,6 +104,9 @@ def job(kind: str, name: str, planned: Sequence[grid.Planned]) -> int:
 
 def _do(kind: str, planned: grid.Planned) -> None:
     folder = planned.folder
+    end = time.time() + SECONDS_TO_STOP
+    while grid.held(folder) is not None and time.time() < end:
+        time.sleep(0.5)  # a job of a campaign that was killed ends by itself, soon
     if kind == "train" and not grid.trained(planned):
         execute("train", planned.run, parameters(planned.config))
         if not grid.trained(planned):
@@ -120,7 +123,7 @@ def last_line(error: Exception) -> str:
     """What went wrong, in one line."""
     lines = str(error).strip().splitlines()
     if type(error).__name__ == "DeadKernelError":
-        return "the notebook's kernel died: killed from outside, or out of memory"
+        return "the notebook's kernel died: stopped or killed from outside, or out of memory"
     return lines[-1] if lines else type(error).__name__
 
 
@@ -146,10 +149,12 @@ def alone() -> Iterator[int]:
 def stamps(planned: Sequence[grid.Planned]) -> Path:
     """Snakemake's outputs as they ought to be: a stamp for each thing that is done, and no other."""
     folder = runs_dir() / ".campaign" / "stamps"
+    # an underfit run is cut from the normal one's snapshots, which are in its folder and not among what is published
+    sources = {p.after[-1] for p in planned if p.after and not grid.published(p)}
     for p in planned:
         done = {"published": grid.published(p)}
         done["evaluated"] = done["published"] or grid.evaluated(p)
-        done["trained"] = done["evaluated"] or grid.trained(p)
+        done["trained"] = grid.trained(p) or (done["evaluated"] and p.run not in sources)
         for name, is_done in done.items():
             stamp = folder / p.run / name
             if is_done:
@@ -162,27 +167,15 @@ def stamps(planned: Sequence[grid.Planned]) -> Path:
     return folder
 
 
-def writable(folder: Path) -> None:
-    """InputError unless a file can be written there."""
-    probe = folder / f".probe.{os.getpid()}"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"0" * 4096)
-        probe.unlink()
-    except OSError as error:
-        with contextlib.suppress(OSError):
-            probe.unlink(missing_ok=True)
-        raise InputError(f"{folder}: can't be written ({error.strerror})") from None
-
-
 def snapshot(planned: Sequence[grid.Planned]) -> Path:
     """The jobs of this campaign as a file: what Snakemake reads, everywhere, though the grid be edited meanwhile."""
+    known = {p.run for p in planned}
     content = [
         {"run": p.run, "dataset": p.config.dataset, "needs": p.needs, "rank": p.rank, "block": p.block}
-        | {"config": asdict(p.config)}
+        | {"config": asdict(p.config), "after": [run for run in p.after if run in known]}
         for p in planned
     ]
-    path = runs_dir() / ".campaign" / "jobs.json"
+    path = (runs_dir() / ".campaign" / "jobs.json").resolve()  # Snakemake works in another folder
     write_json(path, content)
     return path
 
@@ -196,7 +189,7 @@ def from_snapshot(path: Path) -> list[grid.Planned]:
 def command(planned: Sequence[grid.Planned], profile: str, slots: int, threads: int) -> list[str]:
     """Snakemake's command line."""
     path = snapshot(planned)
-    there = profile if os.sep in profile else str(PROFILES / profile)
+    there = str(Path(profile).resolve() if os.sep in profile else PROFILES / profile)
     most = ["--cores", str(slots * threads)] if profile == "local" else ["--jobs", str(slots)]
     config = {"jobs": str(path), "python": sys.executable, "threads": str(threads)}
     return [
@@ -225,6 +218,8 @@ def run(
     in_range("MINUTES", minutes, 0)
     if os.sep not in profile:
         one_of("PROFILE", profile, sorted(p.name for p in PROFILES.iterdir()))
+    elif not (Path(profile) / "config.yaml").is_file():
+        raise InputError(f"PROFILE = {profile!r}: must be a folder with a config.yaml")
     if not SNAKEMAKE.is_file():
         raise InputError(f"{SNAKEMAKE}: not there; `make campaign` installs it")
     planned = grid.select(grid.load(path), blocks)
@@ -238,16 +233,24 @@ def run(
         if not todo:
             return 0
         deadline = time.time() + 60 * minutes if minutes else float("inf")
-        schedule(command(planned, profile, slots, threads), deadline, lock)
-        return summary(planned)
+        status = schedule(command(planned, profile, slots, threads), deadline, lock)
+        failed = summary(planned)
+    if status and not failed:
+        print(f"error: Snakemake ended with status {status}; what it said is above", file=sys.stderr)
+    return int(failed or status > 0)
 
 
-def schedule(words: Sequence[str], deadline: float, lock: int) -> None:
-    """Run Snakemake until it ends, the deadline comes, or this process is told to stop."""
+def schedule(words: Sequence[str], deadline: float, lock: int) -> int:
+    """Run Snakemake until it ends, the deadline comes, or this process is told to stop; its status, 0 if it was."""
     environment = os.environ | {"ATLIB_DEADLINE": str(deadline), "PYTHONUNBUFFERED": "1"}
+    for name, folder in {"RUNS": runs_dir(), "RESULTS": results_dir(), "DATA": data_dir()}.items():
+        environment[f"ATLIB_{name}"] = str(folder.resolve())  # jobs work in other folders
     children: list[subprocess.Popen] = []
+    stopped = False
 
     def told(*_: object) -> None:
+        nonlocal stopped
+        stopped = True
         stop_file().touch()
         for child in children:
             os.killpg(child.pid, signal.SIGINT)  # Snakemake cancels what it has submitted; jobs on this machine stop
@@ -260,6 +263,7 @@ def schedule(words: Sequence[str], deadline: float, lock: int) -> None:
         while child.poll() is None:
             time.sleep(0.2)
             if time.time() > deadline:
+                stopped = True
                 print("the time is over: the jobs are stopped, the next call goes on", flush=True)
                 child.send_signal(signal.SIGTERM)  # no further job; the running ones stop themselves at the deadline
                 try:
@@ -270,6 +274,7 @@ def schedule(words: Sequence[str], deadline: float, lock: int) -> None:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
+    return 0 if stopped else child.returncode
 
 
 def summary(planned: Sequence[grid.Planned]) -> int:

@@ -6,8 +6,9 @@ import fcntl
 import hashlib
 import json
 import os
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import torch
@@ -57,15 +58,32 @@ def hold(path: Path, note: str, refusal: str) -> Iterator[int]:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a+") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.seek(0)
-            raise InputError(f"{refusal} {lock.read().strip() or '?'}") from None
+        for patience in (0.05, 0.2, None):  # somebody may be looking whether it is held, which takes an instant
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if patience is None:
+                    lock.seek(0)
+                    raise InputError(f"{refusal} {lock.read().strip() or '?'}") from None
+                time.sleep(patience)
         lock.truncate(0)
         lock.write(note)
         lock.flush()
         yield lock.fileno()
+
+
+def writable(folder: Path) -> None:
+    """InputError unless a file can be written there."""
+    probe = folder / f".probe.{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe.write_bytes(b"0" * 4096)
+        probe.unlink()
+    except OSError as error:
+        with suppress(OSError):
+            probe.unlink(missing_ok=True)
+        raise InputError(f"{folder}: can't be written ({error.strerror})") from None
 
 
 def write_json(path: Path, content: object) -> None:

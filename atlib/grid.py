@@ -19,7 +19,8 @@ from .files import REPOSITORY, read_json, results_dir
 
 GRID = REPOSITORY / "workflow" / "grid.yaml"
 BLOCK_KEYS = ("title", "on_request", "common", "runs")
-RUN_KEYS = ("model", *(f.name for f in fields(training.Config) if f.name not in ("attack", "norm", "eps", "quick")))
+NAMED = ("attack", "norm", "eps", "sigma", "tau", "max_flow", "quick")  # by the model's name, or never varied
+RUN_KEYS = ("model", *(f.name for f in fields(training.Config) if f.name not in NAMED))
 STATES = ("done", "running", "failed", "pending")
 
 
@@ -46,6 +47,12 @@ class Planned:
     def folder(self) -> Path:
         """Where it lives under runs/."""
         return self.config.folder
+
+    @property
+    def after(self) -> tuple[str, ...]:
+        """The runs whose training comes first: of an underfit one its target, and the normal one it is cut from."""
+        normal = (replace(self.config, match=None).run,) if self.config.match else ()
+        return (*((self.needs,) if self.needs else ()), *normal)
 
 
 class _Loader(yaml.SafeLoader):
@@ -93,6 +100,8 @@ def _blocks(path: Path) -> dict[str, dict[str, Any]]:
         raise InputError(f"{path}: not readable ({type(error).__name__})") from None
     except yaml.reader.ReaderError:
         raise InputError(f"{path}: not text") from None
+    except ValueError as error:  # a date that is none, for example
+        raise InputError(f"{path}: {error}") from None
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         raise InputError(f"{path}: line {mark.line + 1 if mark else '?'}: {error.problem}") from None
@@ -102,10 +111,17 @@ def _blocks(path: Path) -> dict[str, dict[str, Any]]:
         if not isinstance(block, dict) or not isinstance(block.get("runs"), list):
             raise InputError(f"{path}: block {name}: must have a list of runs")
         _check_keys(f"{path}: block {name}: key", block, BLOCK_KEYS)
-        _check_keys(f"{path}: block {name}, common: key", block.get("common", {}), RUN_KEYS)
+        if not isinstance(block.setdefault("common", {}), dict):
+            raise InputError(f"{path}: block {name}: common = {block['common']!r}: must be {{parameter: value, …}}")
+        if block.get("on_request", False) not in (True, False):
+            raise InputError(f"{path}: block {name}: on_request = {block['on_request']!r}: must be true or false")
+        _check_keys(f"{path}: block {name}, common: key", block["common"], RUN_KEYS)
         for number, line in enumerate(block["runs"], 1):
             if not isinstance(line, dict):
                 raise InputError(f"{path}: block {name}, run {number}: must be {{model: …, seed: …}}, not {line!r}")
+            for key, value in (block["common"] | line).items():
+                if value == []:
+                    raise InputError(f"{path}: block {name}, run {number}: {key} = []: must have at least one value")
     return {str(name): block for name, block in content.items()}
 
 
@@ -128,6 +144,8 @@ def _resolve(line: dict[str, Any]) -> tuple[training.Config, str | None]:
     config = training.resolve(**rest, **training.of_model(str(line.get("model"))))
     if (line["model"] == "underfit") != (match is not None):
         raise InputError(f"match = {match!r}: an underfit run, and no other, names the model that it matches")
+    if weights is not None and not isinstance(weights, str):
+        raise InputError(f"weights = {weights!r}: must be a name or a path")
     if weights and (config.width != 64 or config.stem != "7x7"):
         raise InputError(f"weights = {weights!r}: ImageNet weights need width 64 and stem 7x7")
     # neither by resolve, which asks whether file and run are there: a plan can be made without them
@@ -160,7 +178,7 @@ def select(planned: list[Planned], blocks: str = "") -> list[Planned]:
     for name in names:
         one_of("BLOCKS", name, known)
     chosen = [p for p in planned if (p.block in names if names else not p.on_request)]
-    needed = {p.needs for p in chosen}
+    needed = {run for p in chosen for run in p.after}
     return [p for p in planned if p in chosen or p.run in needed]
 
 

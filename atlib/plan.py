@@ -23,8 +23,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from . import attacks, evaluation, grid, models, provenance, training
-from .errors import InputError, in_range
-from .files import atomic, results_dir
+from .errors import InputError, in_range, one_of
+from .files import atomic, results_dir, writable
 
 # Pictures to train on (after the hold-out), and to test on. Caltech: 80 and 20 % of each class.
 PICTURES = {
@@ -187,6 +187,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         in_range("FLOPS", given.flops, 0, open_low=True)
         planned = grid.load()
         planned = grid.select(planned, given.blocks) if given.blocks else planned
+        for p in planned:
+            one_of("dataset", p.config.dataset, PICTURES)
+        if given.write:
+            writable(results_dir())
         torch.set_num_threads(1)
         found = table(planned, given.flops)
     except InputError as error:

@@ -69,13 +69,27 @@ def picture(maps: Tensor, percentile: float = 0.99) -> Tensor:
 # All of signed maps N×C×H×W, one value a map, float32, N; of their magnitude unless it says otherwise.
 
 
+def unit(maps: Tensor) -> Tensor:
+    """Each map in double precision, its largest absolute value 1; a map of zeros stays as it is.
+
+    The gradients of a very confident network are as small as 1e-20, where any threshold would decide the outcome.
+    """
+    maps = maps.double()
+    top = maps.abs().flatten(1).amax(1).view(-1, *[1] * (maps.ndim - 1))
+    return maps / torch.where(top > 0, top, torch.ones_like(top))
+
+
 def gini(maps: Tensor) -> Tensor:
-    """Gini coefficient of the magnitudes: 0 if all pixels matter alike, near 1 if few do (Chalasani et al. 2020)."""
-    values = magnitude(maps).flatten(1).double().sort(1).values
+    """Gini coefficient of the magnitudes: 0 if all pixels matter alike, near 1 if few do (Chalasani et al. 2020).
+
+    0 for a map of zeros.
+    """
+    values = magnitude(unit(maps)).flatten(1).sort(1).values
     n = values.shape[1]
     rank = torch.arange(1, n + 1, device=values.device, dtype=values.dtype)
-    total = values.sum(1).clamp_min(1e-300)
-    return (2 * (rank * values).sum(1) / (n * total) - (n + 1) / n).float()
+    total = values.sum(1)
+    found = 2 * (rank * values).sum(1) / (n * total) - (n + 1) / n
+    return torch.where(total > 0, found, torch.zeros_like(found)).float()
 
 
 def edges(images: Tensor) -> Tensor:
@@ -95,13 +109,13 @@ def correlation(one: Tensor, two: Tensor) -> Tensor:
 
 def edge_correlation(maps: Tensor, originals: Tensor) -> Tensor:
     """Correlation of the magnitudes with the edges of the clean original, images in [0, 1]."""
-    return correlation(magnitude(maps), edges(originals))
+    return correlation(magnitude(unit(maps)), edges(originals))
 
 
 def high_frequency(maps: Tensor, cutoff: float = 0.25) -> Tensor:
     """Share of the magnitudes' power, their mean apart, at frequencies above `cutoff` of Nyquist; 0 for a flat map."""
     in_range("cutoff", cutoff, 0)
-    power = torch.fft.fft2(magnitude(maps).double()).abs().square()
+    power = torch.fft.fft2(magnitude(unit(maps))).abs().square()
     power[:, 0, 0] = 0
     y, x = (torch.fft.fftfreq(side, device=maps.device) / 0.5 for side in power.shape[1:])
     above = (y[:, None].square() + x.square()).sqrt() > cutoff
@@ -112,7 +126,7 @@ def high_frequency(maps: Tensor, cutoff: float = 0.25) -> Tensor:
 
 def alignment(maps: Tensor, images: Tensor) -> Tensor:
     """|cosine| between the signed map and the image that it is of (Etmann et al. 2019, free of scale)."""
-    return F.cosine_similarity(maps.flatten(1).double(), images.flatten(1).double(), dim=1).abs().float()
+    return F.cosine_similarity(unit(maps).flatten(1), images.flatten(1).double(), dim=1).abs().float()
 
 
 def map_distance(one: Tensor, two: Tensor) -> Tensor:
@@ -120,5 +134,5 @@ def map_distance(one: Tensor, two: Tensor) -> Tensor:
 
     The paper's section 5 speaks of an average distance between maps and doesn't define it; this is ours.
     """
-    unit = [F.normalize(magnitude(maps).flatten(1).double(), dim=1, eps=1e-300) for maps in (one, two)]
-    return (unit[0] - unit[1]).norm(dim=1).float()
+    a, b = (F.normalize(magnitude(unit(maps)).flatten(1), dim=1) for maps in (one, two))
+    return (a - b).norm(dim=1).float()

@@ -12,6 +12,7 @@ import hashlib
 import json
 import math
 import os
+import re
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
@@ -24,12 +25,13 @@ from tqdm.auto import tqdm
 
 from . import attacks, data, models, provenance, transforms
 from .errors import InputError, in_range, nearest, one_of
-from .files import hold, load_tensors, read_json, runs_dir, save_tensors, tensor_digest, write_json
+from .files import hold, load_tensors, read_json, results_dir, runs_dir, save_tensors, tensor_digest, write_json
 from .shapes import CUES
 
 ATTACKS = ("none", "fgsm", "pgd", "spatial", "noise", "blur")  # the last two are controls, not attacks
 CORRUPTIONS = {"noise": 0.1, "blur": 1.0}  # and their usual sigma
 SCHEDULES = ("one-cycle", "steps")
+RUN = re.compile(r"[^/]+/[^/]+-w\d+-s\d+-[0-9a-f]{8}")
 PRECISIONS = ("auto", "fp32", "bf16")
 CHECKPOINT_SECONDS = 30.0
 LOOKS_PER_EPOCH = 4  # how often a network without an attack is looked at, for the underfit control
@@ -244,7 +246,8 @@ def _resolve_match(match: object, dataset: str) -> str | None:
     try:
         target = float(match)  # type: ignore[arg-type]
     except (TypeError, ValueError):
-        folder, runs = find_run(str(match), "match"), runs_dir().resolve()
+        runs = runs_dir().resolve()
+        folder = runs / str(match) if _published(str(match)) else find_run(str(match), "match")
         if runs not in folder.parents:
             raise InputError(f"match = {match!r}: must be a run under {runs_dir()}, or an accuracy") from None
         if folder.parent.name != data.slug(dataset):
@@ -633,9 +636,17 @@ def _choose_underfit(config: Config, progress: bool) -> None:
     _finish(config, record["log"], chosen["accuracy"], device_of_choice(), **more)
 
 
+def _published(match: str) -> bool:
+    """Whether that is the name of a published run that was trained elsewhere."""
+    here = (runs_dir() / match / "training.json").is_file()
+    return not here and bool(RUN.fullmatch(match)) and (results_dir() / f"{match}.json").is_file()
+
+
 def target_accuracy(match: str) -> float:
-    """The hold-out accuracy to match: a number, or a finished run's own."""
+    """The hold-out accuracy to match: a number, or a finished run's own, which may be published and not here."""
     try:
         return float(match)
     except ValueError:
+        if _published(match):
+            return read_json(results_dir() / f"{match}.json")["training"]["holdout_accuracy"]
         return read_json(find_run(match) / "training.json")["holdout_accuracy"]

@@ -84,7 +84,7 @@ def test_what_is_missing_is_said(published: None, tmp_path: Path, monkeypatch: p
 def test_shipping_wants_a_published_run_of_our_own_and_room(
     published: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name = next(run for run in results.load()["run"].unique() if run.startswith("shapes/normal-w16-s1"))
+    name = models.shipped()["shapes/normal"].with_suffix(".md").read_text().split("run `")[1].split("`")[0]
     record = json.loads((RESULTS / f"{name}.json").read_text())["training"]
     run = tmp_path / "run"
     run.mkdir()
@@ -96,6 +96,12 @@ def test_shipping_wants_a_published_run_of_our_own_and_room(
     assert (folder / "shapes" / "normal.md").read_text().startswith("# shapes/normal\n")
     monkeypatch.setattr(audit, "SIZE_LIMIT", 1000)
     with pytest.raises(InputError, match="would exceed 0 MB with shapes/normal"):
+        audit.ship(run, folder)
+    (run / "training.json").write_text(json.dumps(record | {"weights_digest": "other"}))
+    with pytest.raises(InputError, match="its weights are not those that were published; publish it again"):
+        audit.ship(run, folder)
+    (run / "training.json").write_text(json.dumps(record | {"config": record["config"] | {"seed": 2}}))
+    with pytest.raises(InputError, match="is of another run; remove it to ship"):
         audit.ship(run, folder)
     (run / "training.json").write_text(json.dumps(record | {"run": "shapes/normal-w16-s1-00000000"}))
     with pytest.raises(InputError, match="not published; publish it first"):

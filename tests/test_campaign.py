@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from atlib import campaign, grid, jobs, results, training
+from atlib import campaign, evaluation, grid, jobs, results, training
 from atlib.errors import InputError
-from atlib.files import REPOSITORY, read_json, write_json
+from atlib.files import REPOSITORY, read_json, results_dir, write_json
 
 GRID = """
 t:
@@ -231,3 +231,34 @@ def test_stamps_say_what_is_done_and_nothing_else(path: Path) -> None:
     write_json(normal.folder / "training.json", {})
     campaign.stamps(planned)
     assert [p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()] == [f"{normal.run}/trained"]
+
+
+def test_a_scheduler_that_fails_is_said_and_is_no_success(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(campaign, "SNAKEMAKE", Path("/bin/false"))
+    assert campaign.run(path=path) == 1
+    assert "error: Snakemake ended with status 1; what it said is above" in capsys.readouterr().err
+    with pytest.raises(InputError, match=r"^PROFILE = 'no/such': must be a folder with a config.yaml$"):
+        campaign.run(path=path, profile="no/such")
+
+
+def test_an_underfit_run_waits_for_the_normal_one_too_even_if_that_is_published(path: Path) -> None:
+    path.write_text(
+        "t: {common: {width: 4}, runs: [{model: [normal, pgd-linf-8]}, {model: underfit, match: pgd-linf-8}]}"
+    )
+    normal, target, underfit = planned = grid.load(path)
+    assert underfit.after == (target.run, normal.run) and normal.after == ()
+    for one in (normal, target):
+        places: dict[str, dict] = {place: {} for place in evaluation.expected(one.config)}
+        write_json(results_dir() / f"{one.run}.json", {"evaluation": {"measurements": places}})
+        (results_dir() / f"{one.run}.csv").touch()
+    folder = campaign.stamps(planned)  # both published from elsewhere; the normal one's snapshots are needed here
+    assert not (folder / normal.run / "trained").exists() and (folder / normal.run / "published").exists()
+    assert (folder / target.run / "trained").exists()
+
+
+def test_a_published_run_may_be_matched_where_it_was_not_trained() -> None:
+    name = "shapes/pgd-linf-8-w4-s1-00000000"
+    write_json(results_dir() / f"{name}.json", {"training": {"holdout_accuracy": 0.7}})
+    assert training.resolve(attack="none", match=name).match == name and training.target_accuracy(name) == 0.7

@@ -275,7 +275,7 @@ def test_alignment_and_distance() -> None:
     assert saliency.map_distance(maps, -2 * maps).abs().max() < 1e-6
 
 
-@given(st.integers(0, 50), st.floats(0.1, 10))
+@given(st.integers(0, 50), st.sampled_from([1e-20, 1e-12, 0.1, 10.0, 1e6]))
 def test_statistics_do_not_depend_on_a_maps_scale_or_its_neighbours(seed: int, scale: float) -> None:
     maps, images = random_maps(3, 3, 8, 8, seed=seed), torch.rand(3, 3, 8, 8)
     for statistic in (
@@ -287,3 +287,5 @@ def test_statistics_do_not_depend_on_a_maps_scale_or_its_neighbours(seed: int, s
         found = statistic(maps)
         torch.testing.assert_close(statistic(scale * maps), found, rtol=1e-4, atol=1e-5)
         torch.testing.assert_close(statistic(maps[:1]), found[:1])
+        assert statistic(torch.zeros_like(maps)).abs().max() == 0
+    torch.testing.assert_close(saliency.map_distance(scale * maps, maps), torch.zeros(3), rtol=0, atol=1e-6)
