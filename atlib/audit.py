@@ -1,7 +1,7 @@
 """Any number can be audited: measure a published row again from the network's weights, and compare.
 
-python -m atlib.audit ROW [ROW ...]      ROW is RUN:DISTORTION@LEVEL/METRIC, as tables and figures print it
-python -m atlib.audit ship RUN [RUN ...] put a run's half-precision weights and their model card into models/
+python -m atlib.audit ROW [ROW ...]         ROW is RUN:DISTORTION@LEVEL/METRIC, as tables and figures print it
+python -m atlib.audit ship RUN [RUN ...]    put a run's half-precision weights and their model card into models/
 """
 
 from __future__ import annotations

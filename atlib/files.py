@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -18,6 +19,7 @@ from torch import Tensor
 
 from .errors import InputError
 
+RUN_NAME = re.compile(r"[^/]+/[^/]+-w\d+-s\d+-[0-9a-f]{8}")  # DATASET/MODEL-w16-s1-HASH
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 

@@ -68,7 +68,8 @@ def training_work(config: training.Config) -> Work:
     seen = count * float(config.epochs or 0)
     attacked = seen * (config.share or 0) * (config.steps or 0)
     looks = (1 if config.attack != "none" else 1 + training.LOOKS_PER_EPOCH) * float(config.epochs or 0)
-    return Work(looks * count / 9, attacked, seen)
+    holdout = min(5000, count / 9)  # data.hold_out: a tenth of all, 5,000 at most
+    return Work(looks * holdout, attacked, seen)
 
 
 def evaluation_work(config: training.Config) -> Work:

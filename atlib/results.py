@@ -30,14 +30,13 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from .errors import InputError, in_range, nearest, one_of
-from .files import REPOSITORY, atomic, read_json, results_dir, write_json
+from .files import REPOSITORY, RUN_NAME, atomic, read_json, results_dir, write_json
 
 COLUMNS = (
     "run", "dataset", "model", "width", "share", "recipe", "seed",
     "distortion", "level", "metric", "value", "count", "total",
 )  # fmt: skip
 CELL = ("dataset", "model", "width", "share", "recipe", "distortion", "level", "metric")
-RUN_NAME = re.compile(r"[^/]+/[^/]+-w\d+-s\d+-[0-9a-f]{8}")
 FRACTIONS = (
     "accuracy", "p_true", "accuracy_last", "accuracy_any",
     "shape_bias", "coverage", "shape_accuracy", "texture_accuracy",

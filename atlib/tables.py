@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from . import grid, models, results
-from .files import REPOSITORY, read_json, results_dir
+from . import grid, models, results, training
+from .files import REPOSITORY, RUN_NAME, load_tensors, read_json, results_dir
 from .plots import budget
 
 PAPER = REPOSITORY / "book" / "paper.csv"
@@ -28,7 +28,7 @@ def records(folder: Path | None = None) -> dict[str, dict]:
     found = {}
     for path in sorted(folder.glob("*/*.json")):
         run = path.relative_to(folder).with_suffix("").as_posix()
-        if results.RUN_NAME.fullmatch(run):
+        if RUN_NAME.fullmatch(run):
             found[run] = read_json(path)
     return found
 
@@ -83,6 +83,12 @@ def main_lines(table: pd.DataFrame) -> pd.DataFrame:
     """The lines of `cue_table` in the main setting: its recipe and, for adversarial training, its share."""
     at = setting("shapes")
     return table[(table["recipe"] == at.recipe) & table["share"].isin([0.0, at.share])]
+
+
+def short(commit: object) -> str:
+    """A commit as people write it, with its mark if the code that ran was not the committed one."""
+    digits, *mark = str(commit).split("-")
+    return "-".join([digits[:12], *mark])
 
 
 def percent(value: float, digits: int = 1) -> str:
@@ -408,7 +414,7 @@ def bench_sentence(folder: Path | None = None) -> str:
     return (
         f"Medians of {first['rounds']} rounds in CPU seconds of one thread on {first['processor']}, where bf16 is "
         f"{first['bf16']}; torch {first['torch']}, torchattacks {first['torchattacks']}, foolbox {first['foolbox']}, "
-        f"commit `{first['commit'][:12]}`."
+        f"commit `{short(first['commit'])}`."
     )
 
 
@@ -476,7 +482,7 @@ def plan_caption(folder: Path | None = None) -> str:
     first = costs.iloc[0]
     return (
         f"The cost of each block. Core hours: one thread of {first['processor']}, training in {first['precision']}, "
-        f"evaluation in fp32, commit {str(first['commit'])[:12]}. GPU hours: at "
+        f"evaluation in fp32, commit {short(first['commit'])}. GPU hours: at "
         f"a stated {first['flops']:g} operations a second."
     )
 
@@ -485,7 +491,7 @@ def shipped_table(frame: pd.DataFrame) -> pd.DataFrame:
     """The networks in models/, with the rows of their runs: clean and robust accuracy in per cent."""
     lines = []
     for name, path in models.shipped().items():
-        run = path.with_suffix(".md").read_text().split("run `")[1].split("`")[0]
+        run = training.config_of(load_tensors(path)[1]["config"], name).run
         rows = frame[(frame["run"] == run) & frame["metric"].isin(["accuracy", "accuracy_last"])]
         rows = rows[rows["distortion"].isin(["clean", "pgd-linf"])]
         cell = Cell(grid.accuracies(rows), map(results.row_id, rows.to_dict("records")))

@@ -12,7 +12,6 @@ import hashlib
 import json
 import math
 import os
-import re
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
@@ -25,13 +24,22 @@ from tqdm.auto import tqdm
 
 from . import attacks, data, models, provenance, transforms
 from .errors import InputError, in_range, nearest, one_of
-from .files import hold, load_tensors, read_json, results_dir, runs_dir, save_tensors, tensor_digest, write_json
+from .files import (
+    RUN_NAME,
+    hold,
+    load_tensors,
+    read_json,
+    results_dir,
+    runs_dir,
+    save_tensors,
+    tensor_digest,
+    write_json,
+)
 from .shapes import CUES
 
 ATTACKS = ("none", "fgsm", "pgd", "spatial", "noise", "blur")  # the last two are controls, not attacks
 CORRUPTIONS = {"noise": 0.1, "blur": 1.0}  # and their usual sigma
 SCHEDULES = ("one-cycle", "steps")
-RUN = re.compile(r"[^/]+/[^/]+-w\d+-s\d+-[0-9a-f]{8}")
 PRECISIONS = ("auto", "fp32", "bf16")
 CHECKPOINT_SECONDS = 30.0
 LOOKS_PER_EPOCH = 4  # how often a network without an attack is looked at, for the underfit control
@@ -639,7 +647,7 @@ def _choose_underfit(config: Config, progress: bool) -> None:
 def _published(match: str) -> bool:
     """Whether that is the name of a published run that was trained elsewhere."""
     here = (runs_dir() / match / "training.json").is_file()
-    return not here and bool(RUN.fullmatch(match)) and (results_dir() / f"{match}.json").is_file()
+    return not here and bool(RUN_NAME.fullmatch(match)) and (results_dir() / f"{match}.json").is_file()
 
 
 def target_accuracy(match: str) -> float:

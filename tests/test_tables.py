@@ -232,6 +232,11 @@ def test_the_grid_shows_what_is_published_and_calls_the_rest_pending(tmp_path):
     assert "**1 of 12** runs" in tables.grid_sentence(planned, frame)
 
 
+def test_a_commit_keeps_its_mark():
+    assert tables.short("0123456789abcdef") == "0123456789ab"
+    assert tables.short("0123456789abcdef-dirty") == "0123456789ab-dirty" and tables.short("unknown") == "unknown"
+
+
 def test_the_plan_is_pending_until_it_was_made(tmp_path):
     planned = [p for p in grid.load() if p.block in "ab"]
     frame = results.frame_of([])
