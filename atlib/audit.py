@@ -75,14 +75,14 @@ def audit(row: str, frame: pd.DataFrame | None = None) -> Audit:
     """Measure one published row again. InputError, saying what is missing, if weights or data are not at hand."""
     published = results.find_row(row, frame)
     run, began = str(published["run"]), time.perf_counter()
-    one_of("distortion", published["distortion"], evaluation.MEASUREMENTS)
+    name, _, level = results.measurement(published).partition("@")
+    one_of("measurement", name, evaluation.MEASUREMENTS)
     if pd.isna(published["total"]) or not published["total"]:
         raise InputError(f"row = {row!r}: of no image, there is nothing to compare")
     config = training.config_of(record_of(run)["config"], run)
     subject = evaluation.subject_from(config, weights_of(run), training.device_of_choice())
-    measurement = evaluation.MEASUREMENTS[str(published["distortion"])]
     with evaluation.exact():
-        found = measurement.measure(subject, str(published["level"]))
+        found = evaluation.MEASUREMENTS[name].measure(subject, level)
     values = {found_row.metric: found_row.value for found_row in found.rows}
     if published["metric"] not in values:
         raise InputError(f"row = {row!r}: measured again, it has no {published['metric']}, only {', '.join(values)}")

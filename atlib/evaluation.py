@@ -9,12 +9,13 @@ read (`atlib.results`).
 from __future__ import annotations
 
 import contextlib
+import functools
 import io
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -22,13 +23,13 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from . import attacks, data, models, provenance, results, training
+from . import attacks, data, models, provenance, results, saliency, training, transforms
 from .errors import InputError, one_of
 from .files import atomic, load_tensors, read_json, tensor_digest, write_json
 
 BATCH = 250  # images a pass; chunks of this size fit a processor's cache at width 16
 # Table 1's attack (the official code's gen_result.py): PGD-40, 8/255, step 2/255, zero start.
-TABLE_1 = {"eps": 8 / 255, "norm": "linf", "steps": 40, "step_size": 2 / 255}
+TABLE_1: dict[str, Any] = {"eps": 8 / 255, "norm": "linf", "steps": 40, "step_size": 2 / 255}
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,12 @@ class Subject:
     conflict: data.Conflict | None = None
     config: training.Config | None = None
     seed: int = 0
+
+    @functools.cached_property
+    def clean_maps(self) -> dict[str, Tensor]:
+        """Maps of the undistorted `map_pictures`, with which those of every distortion are compared."""
+        chosen = map_pictures(self)
+        return both_maps(self, shown_under(self, "clean@", chosen), chosen)
 
 
 @dataclass(frozen=True)
@@ -85,22 +92,6 @@ def register(name: str, levels: Callable[[Subject], tuple[str, ...]]) -> Callabl
     return remember
 
 
-def distortion(name: str, levels: tuple[str, ...]) -> Callable:
-    """Decorator: make a function (images float in [0, 1], level, seed) → images a distortion of every run's test set.
-
-    The seed differs from batch to batch, and is the same for every network.
-    """
-
-    def remember(distort: Callable[[Tensor, str, int], Tensor]) -> Callable[[Tensor, str, int], Tensor]:
-        def measure(subject: Subject, level: str) -> Findings:
-            return said(subject, lambda images, batch: distort(images, level, subject.seed + batch))
-
-        MEASUREMENTS[name] = Measurement(lambda subject: levels, measure)
-        return distort
-
-    return remember
-
-
 def ratio(metric: str, right: np.ndarray) -> Row:
     """A row for the share of images for which `right` (bool) is true."""
     return Row(metric, float(right.mean()), int(right.sum()), len(right))
@@ -112,14 +103,19 @@ def batches(subject: Subject, images: Tensor, labels: Tensor) -> Iterator[tuple[
         yield data.prepare(some.to(subject.device), subject.side), target.to(subject.device)
 
 
+Change = Callable[[Tensor, range], Tensor]  # float images and their places in the test set, to images
+
+
 @torch.no_grad()
 def predict(
-    subject: Subject, images: Tensor, labels: Tensor, change: Callable[[Tensor, int], Tensor] | None = None
+    subject: Subject, images: Tensor, labels: Tensor, change: Change | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(predicted class, probability of the label) of every image, after `change` (images, batch number) if given."""
-    classes, probabilities = [], []
-    for number, (some, target) in enumerate(batches(subject, images, labels)):
-        logits = subject.model(some if change is None else change(some, number)).float()
+    """(predicted class, probability of the label) of every image, after `change` if given."""
+    classes, probabilities, done = [], [], 0
+    for some, target in batches(subject, images, labels):
+        shown = some if change is None else change(some, range(done, done + len(some)))
+        done += len(some)
+        logits = subject.model(shown).float()
         classes.append(logits.argmax(1).cpu())
         probabilities.append(logits.softmax(1).gather(1, target[:, None])[:, 0].cpu())
     # 256 classes fit a byte
@@ -127,11 +123,12 @@ def predict(
     return predicted.astype(np.uint8 if predicted.max() < 256 else np.uint16), torch.cat(probabilities).numpy()
 
 
-def said(subject: Subject, change: Callable[[Tensor, int], Tensor] | None = None) -> Findings:
-    """Accuracy and mean probability of the true class on the changed test set, with what was said of every image."""
-    predicted, p_true = predict(subject, *subject.test, change)
-    right = predicted == subject.test.labels.numpy()
-    rows = [ratio("accuracy", right), Row("p_true", float(p_true.mean()), None, len(p_true))]
+def said(subject: Subject, images: Tensor | None = None, change: Change | None = None) -> Findings:
+    """Accuracy and mean probability of the true class on the test set, or on others of the same labels; and the class
+    that was said of every image."""
+    labels = subject.test.labels
+    predicted, p_true = predict(subject, subject.test.images if images is None else images, labels, change)
+    rows = [ratio("accuracy", predicted == labels.numpy()), Row("p_true", float(p_true.mean()), None, len(p_true))]
     return Findings(rows, {"class": predicted, "p_true": p_true.astype(np.float16)})
 
 
@@ -189,6 +186,105 @@ def conflict(subject: Subject, level: str) -> Findings:
         rows.append(ratio("shape_bias", shape[either]))
     arrays = {"class": predicted, "labels": labels.numpy(), "textures": textures.numpy()}
     return Findings(rows, arrays)
+
+
+# --- Distortions -----------------------------------------------------------------------------------------------------
+
+
+def distorted(name: str) -> Callable[[Subject, str], Findings]:
+    """The measurement of what a network says of the test set under one of transforms.DISTORTIONS."""
+
+    def measure(subject: Subject, level: str) -> Findings:
+        """The test set, distorted."""
+        found = said(subject, change=lambda some, at: transforms.distort(some, name, level, at, subject.seed))
+        # what was said of each image is enough to compare networks; thirty probabilities an image would be megabytes
+        return found._replace(arrays={"class": found.arrays["class"]})
+
+    return measure
+
+
+def levels_of(name: str) -> Callable[[Subject], tuple[str, ...]]:
+    """Which levels of a distortion apply to a subject."""
+    return lambda subject: transforms.levels(name, subject.side)
+
+
+for _name in transforms.DISTORTIONS:
+    register(_name, levels_of(_name))(distorted(_name))
+
+
+# --- Saliency maps ---------------------------------------------------------------------------------------------------
+
+MAP_PLACES = ("clean@", "saturation@1024", "patch-shuffle@4", "pgd-linf@8")
+MAP_PICTURES = {"cifar10": 500}  # of the test set, drawn once; of other data sets MAP_PICTURES_ELSEWHERE
+MAP_PICTURES_ELSEWHERE = 200
+
+
+def map_pictures(subject: Subject) -> Tensor:
+    """Places in the test set of the pictures whose maps are drawn, the same for every network."""
+    dataset = subject.config.dataset if subject.config else ""
+    order = torch.randperm(len(subject.test.labels), generator=torch.Generator().manual_seed(0))
+    return order[: MAP_PICTURES.get(dataset, MAP_PICTURES_ELSEWHERE)]
+
+
+def shown_under(subject: Subject, place: str, chosen: Tensor) -> Tensor:
+    """Test pictures under "DISTORTION@LEVEL", float, on the subject's device. chosen: their places in the test set."""
+    name, _, level = place.partition("@")
+    images = data.prepare(subject.test.images[chosen].to(subject.device), subject.side)
+    if name == "clean":
+        return images
+    if name in transforms.DISTORTIONS:
+        return transforms.distort(images, name, level, chosen.tolist(), subject.seed)
+    if place == "pgd-linf@8":
+        labels = subject.test.labels[chosen].to(subject.device)
+        return in_batches(lambda some, target: attacks.pgd(subject.model, some, target, **TABLE_1), images, labels)
+    raise InputError(f"under = {place!r}: not a way to show test pictures")
+
+
+def in_batches(do: Callable[[Tensor, Tensor], Tensor], images: Tensor, labels: Tensor) -> Tensor:
+    """What `do` makes of images and labels, BATCH at a time."""
+    return torch.cat([do(*some) for some in zip(images.split(BATCH), labels.split(BATCH), strict=True)])
+
+
+def map_statistics(maps: Tensor, shown: Tensor, clean: Tensor, clean_maps: Tensor) -> dict[str, Tensor]:
+    """results.MAP_METRICS of signed maps, one value a picture. shown: the pictures that the maps are of; clean,
+    clean_maps: the undistorted ones and theirs."""
+    return {
+        "gini": saliency.gini(maps),
+        "edge_correlation": saliency.edge_correlation(maps, clean),
+        "high_frequency": saliency.high_frequency(maps),
+        "alignment": saliency.alignment(maps, shown),
+        "map_distance": saliency.map_distance(maps, clean_maps),
+    }
+
+
+def both_maps(subject: Subject, images: Tensor, chosen: Tensor) -> dict[str, Tensor]:
+    """Maps of the true class, by what their metrics begin with: SmoothGrad's ("") and the plain gradient's."""
+    labels = subject.test.labels[chosen].to(subject.device)
+    draws = torch.Generator().manual_seed(subject.seed)
+    return {
+        "": saliency.smoothgrad(subject.model, images, labels, samples=saliency.SAMPLES, generator=draws),
+        "grad_": in_batches(lambda some, target: saliency.grad(subject.model, some, target), images, labels),
+    }
+
+
+@register("maps", lambda subject: MAP_PLACES)
+def maps(subject: Subject, level: str) -> Findings:
+    """Statistics of the saliency maps of the true class under one distortion (level: "DISTORTION@LEVEL").
+
+    Their rows are that distortion's. All pictures count, also those that the network gets wrong.
+    """
+    chosen = map_pictures(subject)
+    clean = shown_under(subject, "clean@", chosen)
+    images = clean if level == "clean@" else shown_under(subject, level, chosen)
+    found = subject.clean_maps if level == "clean@" else both_maps(subject, images, chosen)
+    arrays: dict[str, np.ndarray] = {}
+    for prefix, drawn in found.items():
+        statistics = map_statistics(drawn, images, clean, subject.clean_maps[prefix])
+        if level == "clean@":
+            del statistics["map_distance"]  # to themselves
+        arrays |= {prefix + name: values.cpu().numpy() for name, values in statistics.items()}
+    rows = [Row(name, float(values.mean()), None, len(values)) for name, values in arrays.items()]
+    return Findings(rows, {name: values.astype(np.float16) for name, values in arrays.items()})
 
 
 @contextlib.contextmanager
@@ -302,11 +398,12 @@ class Table:
 
     def put(self, name: str, level: str, found: Findings, seconds: float) -> None:
         """Replace what is there of this measurement and level, and write all three files."""
-        mine = (self.rows["distortion"] == name) & (self.rows["level"] == level)
-        place = self.columns | {"distortion": name, "level": level}
-        new = results.frame_of([place | asdict(row) for row in found.rows])
-        self.rows = pd.concat([self.rows[~mine], new], ignore_index=True)
         key = f"{name}@{level}"
+        mine = [results.measurement(row) == key for row in self.rows.to_dict("records")]
+        distortion, at = level.split("@") if name == "maps" else (name, level)  # maps' rows are those of what they show
+        place = self.columns | {"distortion": distortion, "level": at}
+        new = results.frame_of([place | asdict(row) for row in found.rows])
+        self.rows = pd.concat([self.rows[~np.array(mine, bool)], new], ignore_index=True)
         self.arrays = {k: v for k, v in self.arrays.items() if not k.startswith(f"{key}/")}
         self.arrays |= {f"{key}/{k}": v for k, v in found.arrays.items()}
         self.origins["measurements"][key] = {

@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from . import attacks, evaluation, grid, models, provenance, training
+from . import attacks, evaluation, grid, models, provenance, saliency, training
 from .errors import InputError, in_range, one_of
 from .files import atomic, results_dir, writable
 
@@ -73,12 +73,15 @@ def training_work(config: training.Config) -> Work:
 
 
 def evaluation_work(config: training.Config) -> Work:
-    """Of one evaluation: PGD-40, the attack of its training, and a forward for every other measurement."""
+    """Of one evaluation: PGD-40, the attack of its training, maps, and a forward for every other measurement."""
     _, count = PICTURES[config.dataset]
     places = evaluation.expected(config)
-    steps = int(evaluation.TABLE_1["steps"]) if "pgd-linf@8" in places else 0  # type: ignore[call-overload]
-    gradients = steps + (int(config.steps or 0) if "trained-attack@" in places else 0)
-    return Work(count * len(places), count * gradients, 0)
+    pictures = min(count, evaluation.MAP_PICTURES.get(config.dataset, evaluation.MAP_PICTURES_ELSEWHERE))
+    maps = [place for place in places if place.startswith("maps@")]
+    steps = int(config.steps or 0) if "trained-attack@" in places else 0
+    gradients = count * (evaluation.TABLE_1["steps"] + steps)
+    gradients += pictures * (evaluation.TABLE_1["steps"] + len(maps) * (saliency.SAMPLES + 1))
+    return Work(count * (len(places) - len(maps)), gradients, 0)
 
 
 def network(what: Architecture) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:

@@ -165,6 +165,12 @@ def row_id(row: Mapping[Any, Any] | pd.Series) -> str:
     return f"{row['run']}:{row['distortion']}@{row['level']}/{row['metric']}"
 
 
+def measurement(row: Mapping[Any, Any] | pd.Series) -> str:
+    """The measurement, "NAME@LEVEL", that a row comes from: its distortion's, or that of the maps under it."""
+    place = f"{row['distortion']}@{row['level']}"
+    return f"maps@{place}" if str(row["metric"]).removeprefix("grad_") in MAP_METRICS else place
+
+
 def find_row(name: str, frame: pd.DataFrame | None = None) -> dict[str, Any]:
     """The published row of that id; InputError, with the nearest there is, if there is none."""
     frame = load() if frame is None else frame
@@ -197,7 +203,7 @@ def _with_provenance(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
     record = read_json(path)
     training, measured = record.get("training", {}), record.get("evaluation", {}).get("measurements", {})
     hardware = training.get("hardware", {})
-    places = (frame["distortion"] + "@" + frame["level"]).map(lambda place: measured.get(place, {}))
+    places = pd.Series([measured.get(measurement(row), {}) for row in frame.to_dict("records")], frame.index)
     return frame.assign(
         training_commit=training.get("commit", "unknown"),
         evaluation_commit=places.map(lambda found: found.get("commit", "unknown")),

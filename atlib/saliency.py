@@ -9,6 +9,8 @@ from torch import Tensor, nn
 from .attacks import frozen, input_gradient
 from .errors import in_range
 
+SAMPLES = 100  # n of equation 3, as in the paper
+
 
 def _log_probability(logits: Tensor, labels: Tensor) -> Tensor:
     return -F.cross_entropy(logits.float(), labels, reduction="none")
@@ -25,7 +27,7 @@ def smoothgrad(
     images: Tensor,
     labels: Tensor,
     *,
-    samples: int = 100,
+    samples: int = SAMPLES,
     sigma: float = 0.1,
     chunk: int = 64,
     generator: torch.Generator | None = None,

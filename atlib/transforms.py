@@ -1,26 +1,48 @@
-"""What is done to pictures apart from attacks: pure functions of float images in [0, 1], N×3×H×W, on any device."""
+"""What is done to pictures apart from attacks: pure functions of float images in [0, 1], N×3×H×W, on any device.
+
+DISTORTIONS lists those that every network is shown, at which levels, by the names that rows and claims use.
+"""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-from .errors import InputError, in_range
+from .errors import InputError, in_range, one_of
 
 SIDE = 32  # the side at which the strength of a blur is given
 
 
-def noise(images: Tensor, sigma: float, generator: torch.Generator | None = None) -> Tensor:
+def each(numbers: Sequence[int], seed: int, draw: Callable[[torch.Generator], Tensor]) -> Tensor:
+    """What `draw` gives for each image, stacked: it depends on the seed and the image's number, not on its batch."""
+    # within 32 bits: torch's generator ignores the upper ones; the golden ratio keeps the seeds far from each other
+    seeds = [(seed * 0x9E3779B1 + int(number)) % 2**32 for number in numbers]
+    return torch.stack([draw(torch.Generator().manual_seed(one)) for one in seeds])
+
+
+def noise(
+    images: Tensor,
+    sigma: float,
+    generator: torch.Generator | None = None,
+    *,
+    seed: int = 0,
+    numbers: Sequence[int] | None = None,
+) -> Tensor:
     """Gaussian noise of standard deviation `sigma` (in units of the range) on every value, clamped to [0, 1].
 
-    Drawn on the CPU, so that one seed gives one noise on every device. InputError if sigma is negative.
+    Drawn on the CPU, so that one seed gives one noise on every device: for the whole batch from `generator`, or, if
+    `numbers` are given, for each image from `seed` and its number. InputError if sigma is negative.
     """
     in_range("sigma", sigma, 0)
-    draws = torch.randn(images.shape, generator=generator).to(images)
-    return (images + sigma * draws).clamp(0, 1)
+    if numbers is None:
+        draws = torch.randn(images.shape, generator=generator)
+    else:
+        draws = each(numbers, seed, lambda own: torch.randn(images.shape[1:], generator=own))
+    return (images + sigma * draws.to(images)).clamp(0, 1)
 
 
 def blur(images: Tensor, sigma: float) -> Tensor:
@@ -43,13 +65,6 @@ def blur(images: Tensor, sigma: float) -> Tensor:
 
 
 # --- The paper's distortions -----------------------------------------------------------------------------------------
-
-
-def each(numbers: Sequence[int], seed: int, draw: Callable[[torch.Generator], Tensor]) -> Tensor:
-    """What `draw` gives for each image, stacked: it depends on the seed and the image's number, not on its batch."""
-    # within 32 bits: torch's generator ignores the upper ones; the golden ratio keeps the seeds far from each other
-    seeds = [(seed * 0x9E3779B1 + int(number)) % 2**32 for number in numbers]
-    return torch.stack([draw(torch.Generator().manual_seed(one)) for one in seeds])
 
 
 def saturation(images: Tensor, level: float) -> Tensor:
@@ -146,3 +161,58 @@ def random_drop(images: Tensor, share: float, *, seed: int = 0, numbers: Sequenc
 
     kept = each(range(n) if numbers is None else numbers, seed, draw)
     return keep(images, kept.reshape(n, channels, height, width // 2 + 1))
+
+
+# --- What every network is shown -------------------------------------------------------------------------------------
+
+
+class Distortion(NamedTuple):
+    """levels: as rows name them; change: (images, level, numbers of the images in their test set, seed) to images."""
+
+    levels: tuple[str, ...]
+    change: Callable[[Tensor, float, Sequence[int], int], Tensor]
+
+
+DISTORTIONS: dict[str, Distortion] = {
+    "saturation": Distortion(
+        ("0", "0.25", "0.5", "1", "2", "4", "8", "16", "64", "1024", "inf"),
+        lambda images, level, numbers, seed: saturation(images, level),
+    ),
+    "patch-shuffle": Distortion(
+        ("1", "2", "4", "8"),
+        lambda images, level, numbers, seed: patch_shuffle(images, int(level), seed=seed, numbers=numbers),
+    ),
+    "low-pass": Distortion(("0.1", "0.2", "0.3", "0.5"), lambda images, level, numbers, seed: low_pass(images, level)),
+    "high-pass": Distortion(
+        ("0.1", "0.2", "0.3", "0.5"), lambda images, level, numbers, seed: high_pass(images, level)
+    ),
+    "random-drop": Distortion(
+        ("0.1", "0.3", "0.5"),
+        lambda images, level, numbers, seed: random_drop(images, level, seed=seed, numbers=numbers),
+    ),
+    "noise": Distortion(
+        ("0.05", "0.1", "0.2"),
+        lambda images, level, numbers, seed: noise(images, level, seed=seed, numbers=numbers),
+    ),
+    "blur": Distortion(("0.5", "1", "2"), lambda images, level, numbers, seed: blur(images, level)),
+}
+
+
+def levels(name: str, side: int) -> tuple[str, ...]:
+    """The levels of a distortion that pictures of this side can be shown at: patches have to divide it."""
+    every = DISTORTIONS[name].levels
+    return tuple(level for level in every if side % int(level) == 0) if name == "patch-shuffle" else every
+
+
+def distort(images: Tensor, name: str, level: str, numbers: Sequence[int], seed: int = 0) -> Tensor:
+    """One of DISTORTIONS by its name and level: float images in [0, 1], N×3×H×W, to the same.
+
+    numbers: the images' places in their test set; with the seed they decide what is random, so that every network is
+    shown the same. InputError for another name, or a level that is no number.
+    """
+    one_of("distortion", name, DISTORTIONS)
+    try:
+        strength = float(level)
+    except ValueError:
+        raise InputError(f"level = {level!r}: must be a number, for instance {DISTORTIONS[name].levels[0]}") from None
+    return DISTORTIONS[name].change(images, strength, numbers, seed)

@@ -37,8 +37,19 @@ PGD = tiny(eps=4, share=0.5, epochs=3, batch=16)  # long enough to be right abou
 NORMAL, SPATIAL = tiny(attack="none"), tiny(attack="spatial")
 
 
+BASIC = ("clean", "pgd-linf", "trained-attack", "conflict")  # distortions and maps: tests/test_lens.py
+
+
+@pytest.fixture(scope="module", autouse=True)
+def basic() -> Iterator[None]:
+    """Only the basic measurements, of which these tests speak."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluation, "MEASUREMENTS", {name: evaluation.MEASUREMENTS[name] for name in BASIC})
+        yield
+
+
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def trained(basic: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with three finished runs, the first of them measured."""
     root = tmp_path_factory.mktemp("trained")
     with pytest.MonkeyPatch.context() as patch:
@@ -421,33 +432,6 @@ def test_only_what_is_missing_is_measured(pgd: Path, calls: list[str]) -> None:
     evaluation.evaluate(pgd, progress=False)
     assert sorted(calls) == ["pgd-linf@8", "trained-attack@"]
     assert (pgd / "rows.csv").read_bytes() == whole
-
-
-def test_a_distortion_is_measured_by_being_registered(
-    pgd: Path, registry: dict, calls: list[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(evaluation, "BATCH", 40)
-    seeds: dict[str, list[int]] = {"0.5": [], "1": []}
-
-    @evaluation.distortion("negative", ("0.5", "1"))
-    def negative(images: Tensor, level: str, seed: int) -> Tensor:
-        assert images.dtype == torch.float32 and images.min() >= 0 and images.max() <= 1
-        seeds[level].append(seed)
-        return images * (1 - float(level)) + (1 - images) * float(level)
-
-    before = rows_of(pgd)
-    evaluation.evaluate(pgd, progress=False)
-    assert calls == [] and seeds == {"0.5": [0, 1, 2], "1": [0, 1, 2]}
-    rows, arrays = rows_of(pgd), arrays_of(pgd)
-    pd.testing.assert_frame_equal(rows[rows["distortion"] != "negative"].reset_index(drop=True), before)
-    subject = evaluation.subject_of(pgd)
-    for level in seeds:
-        logits = subject.model(negative(subject.test.images.float() / 255, level, 0))
-        right = logits.argmax(1) == subject.test.labels
-        assert value(rows, "negative", "accuracy", level)["count"] == int(right.sum())
-        p_true = logits.softmax(1)[range(100), subject.test.labels]
-        assert value(rows, "negative", "p_true", level)["value"] == pytest.approx(float(p_true.mean()), abs=1e-5)
-        assert (arrays[f"negative@{level}/class"] == logits.argmax(1).numpy()).all()
 
 
 def test_stopped_between_two_measurements_it_goes_on(pgd: Path, registry: dict, calls: list[str]) -> None:

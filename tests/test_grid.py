@@ -7,10 +7,11 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from atlib import evaluation, grid, results, training
+from atlib import evaluation, grid, results, training, transforms
 from atlib.errors import InputError
 from atlib.files import REPOSITORY, results_dir, write_json
 
@@ -150,9 +151,19 @@ def test_states_in_the_order_in_which_a_run_goes_through_them(tmp_path: Path) ->
 
 
 def test_expected_is_what_an_evaluation_measures() -> None:
-    assert evaluation.expected(training.resolve(attack="none")) == ["clean@", "pgd-linf@8", "conflict@"]
-    assert evaluation.expected(training.resolve(dataset="cifar10")) == ["clean@", "pgd-linf@8", "trained-attack@"]
-    assert evaluation.expected(training.resolve(dataset="cifar10", attack="noise")) == ["clean@", "pgd-linf@8"]
+    def named(**given: Any) -> list[str]:
+        places = evaluation.expected(training.resolve(**given))
+        assert len(set(places)) == len(places)
+        distorted = [place for place in places if place.split("@")[0] in transforms.DISTORTIONS]
+        assert len(distorted) == sum(len(d.levels) for d in transforms.DISTORTIONS.values()) == 32
+        assert [place for place in places if place.startswith("maps@")] == [
+            f"maps@{at}" for at in evaluation.MAP_PLACES
+        ]
+        return [place for place in places if place not in distorted and not place.startswith("maps@")]
+
+    assert named(attack="none") == ["clean@", "pgd-linf@8", "conflict@"]
+    assert named(dataset="cifar10") == ["clean@", "pgd-linf@8", "trained-attack@"]
+    assert named(dataset="cifar10", attack="noise") == ["clean@", "pgd-linf@8"]
 
 
 def test_status_prints_a_line_for_each_network_with_its_seeds_side_by_side(tmp_path: Path) -> None:
