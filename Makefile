@@ -50,7 +50,7 @@ endif
 	@$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
 	@touch $@
 
-.venv/.dev: requirements-dev.txt .venv/.book
+.venv/.dev: requirements-dev.txt requirements-style.txt .venv/.book
 	@echo "== installing requirements-dev.txt into .venv (once)"
 	@$(BIN)/pip install -r requirements-dev.txt
 	@touch $@

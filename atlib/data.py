@@ -585,10 +585,11 @@ def decoded(
             yield [positions[name] for name, _ in block], np.stack(list(squares))
 
 
-def square(content: bytes, side: int, name: str) -> np.ndarray:
+def square(content: bytes, side: int, name: str, least: int = 1) -> np.ndarray:
     """A picture file as RGB, uint8 3×side×side: short side resized to `side` (bilinear), centre cropped.
 
-    Grey, palette and CMYK become RGB. InputError names a file that is no picture of 8 bits a channel.
+    Grey, palette and CMYK become RGB. InputError names a file that is no picture of 8 bits a channel, or whose short
+    side has fewer than `least` pixels.
     """
     try:
         with Image.open(io.BytesIO(content)) as image:
@@ -599,6 +600,8 @@ def square(content: bytes, side: int, name: str) -> np.ndarray:
     if rgb is None:
         raise InputError(f"{name}: pixels of type {mode}: must be 8 bits a channel")
     short = min(rgb.size)
+    if short < least:
+        raise InputError(f"{name}: {rgb.width}×{rgb.height} pixels: must have at least {least} a side")
     if short != side:
         width, height = (max(side, int(side * length / short)) for length in rgb.size)
         rgb = rgb.resize((width, height), Image.Resampling.BILINEAR)

@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from . import attacks, data, models, provenance, results, saliency, training, transforms
+from . import attacks, data, models, provenance, results, saliency, style, training, transforms
 from .errors import InputError, one_of
 from .files import atomic, load_tensors, read_json, tensor_digest, write_json
 
@@ -37,7 +37,7 @@ class Subject:
     """A network to measure and the pictures to measure it on.
 
     model: float images in [0, 1] to logits; test: uint8 images and labels; config: of the run, None for a network
-    from elsewhere; seed: of every random draw.
+    from elsewhere; seed: of every random draw; dataset: name of what `test` belongs to, for its stylised pictures.
     """
 
     model: nn.Module
@@ -47,6 +47,7 @@ class Subject:
     conflict: data.Conflict | None = None
     config: training.Config | None = None
     seed: int = 0
+    dataset: str = ""
 
     @functools.cached_property
     def clean_maps(self) -> dict[str, Tensor]:
@@ -66,27 +67,30 @@ class Row:
 
 
 class Findings(NamedTuple):
-    """What a measurement found at one level: rows, and arrays with one entry a test image."""
+    """What a measurement found at one level: rows, arrays with one entry a test image, and more for its record."""
 
     rows: list[Row]
     arrays: dict[str, np.ndarray]
+    record: dict[str, Any] = {}  # noqa: RUF012 (never changed)
 
 
 class Measurement(NamedTuple):
-    """levels: those that apply to a subject (none: not measured on it); measure: the findings at one."""
+    """levels: those that apply to a subject (none: not measured on it); measure: the findings at one; lacks: what is
+    missing to measure one here, in a line (empty: nothing)."""
 
     levels: Callable[[Subject], tuple[str, ...]]
     measure: Callable[[Subject, str], Findings]
+    lacks: Callable[[Subject, str], str] = lambda subject, level: ""
 
 
 MEASUREMENTS: dict[str, Measurement] = {}
 
 
-def register(name: str, levels: Callable[[Subject], tuple[str, ...]]) -> Callable:
-    """Decorator: make a function (subject, level) → Findings a measurement of every run."""
+def register(name: str, levels: Callable[[Subject], tuple[str, ...]], **more: Any) -> Callable:
+    """Decorator: make a function (subject, level) → Findings a measurement of every run. more: as in Measurement."""
 
     def remember(measure: Callable[[Subject, str], Findings]) -> Callable[[Subject, str], Findings]:
-        MEASUREMENTS[name] = Measurement(levels, measure)
+        MEASUREMENTS[name] = Measurement(levels, measure, **more)
         return measure
 
     return remember
@@ -212,23 +216,49 @@ for _name in transforms.DISTORTIONS:
     register(_name, levels_of(_name))(distorted(_name))
 
 
+def stored_side(subject: Subject) -> int:
+    """Of the pictures as they are stored, from which `data.prepare` takes what the network sees."""
+    return subject.test.images.shape[-1]
+
+
+def stylised_levels(subject: Subject) -> tuple[str, ...]:
+    """Every data set but `shapes`, whose textures are known, has stylised test sets."""
+    return () if subject.dataset in ("", "shapes") else style.LEVELS
+
+
+def stylised_lacks(subject: Subject, level: str) -> str:
+    """How to make a stylised test set that is not there."""
+    return style.lacking(subject.dataset, stored_side(subject), level)
+
+
+@register("stylised", stylised_levels, lacks=stylised_lacks)
+def stylised(subject: Subject, level: str) -> Findings:
+    """The test set in other styles (level: STYLES-STYLIST), as notebooks/stylise.ipynb keeps it."""
+    images, about = style.load(subject.dataset, subject.test.images, level)
+    found = said(subject, images)
+    return Findings(found.rows, {"class": found.arrays["class"]}, {"stylised": style.summary(about)})
+
+
 # --- Saliency maps ---------------------------------------------------------------------------------------------------
 
 MAP_PLACES = ("clean@", "saturation@1024", "patch-shuffle@4", "pgd-linf@8")
+MAP_STYLES = ("generated-ghiasi", "paintings-ghiasi")
 MAP_PICTURES = {"cifar10": 500}  # of the test set, drawn once; of other data sets MAP_PICTURES_ELSEWHERE
 MAP_PICTURES_ELSEWHERE = 200
 
 
 def map_pictures(subject: Subject) -> Tensor:
     """Places in the test set of the pictures whose maps are drawn, the same for every network."""
-    dataset = subject.config.dataset if subject.config else ""
     order = torch.randperm(len(subject.test.labels), generator=torch.Generator().manual_seed(0))
-    return order[: MAP_PICTURES.get(dataset, MAP_PICTURES_ELSEWHERE)]
+    return order[: MAP_PICTURES.get(subject.dataset, MAP_PICTURES_ELSEWHERE)]
 
 
 def shown_under(subject: Subject, place: str, chosen: Tensor) -> Tensor:
     """Test pictures under "DISTORTION@LEVEL", float, on the subject's device. chosen: their places in the test set."""
     name, _, level = place.partition("@")
+    if name == "stylised":
+        styled, _ = style.load(subject.dataset, subject.test.images, level)
+        return data.prepare(styled[chosen].to(subject.device), subject.side)
     images = data.prepare(subject.test.images[chosen].to(subject.device), subject.side)
     if name == "clean":
         return images
@@ -267,7 +297,18 @@ def both_maps(subject: Subject, images: Tensor, chosen: Tensor) -> dict[str, Ten
     }
 
 
-@register("maps", lambda subject: MAP_PLACES)
+def map_places(subject: Subject) -> tuple[str, ...]:
+    """What maps are drawn of: MAP_PLACES, and two stylised test sets where there are any."""
+    return (*MAP_PLACES, *(f"stylised@{level}" for level in MAP_STYLES if stylised_levels(subject)))
+
+
+def maps_lack(subject: Subject, level: str) -> str:
+    """As `stylised_lacks`."""
+    name, _, at = level.partition("@")
+    return stylised_lacks(subject, at) if name == "stylised" else ""
+
+
+@register("maps", map_places, lacks=maps_lack)
 def maps(subject: Subject, level: str) -> Findings:
     """Statistics of the saliency maps of the true class under one distortion (level: "DISTORTION@LEVEL").
 
@@ -313,7 +354,9 @@ def subject_from(config: training.Config, weights: Path, device: torch.device) -
     model, _ = models.load(weights)
     dataset = data.load(config.dataset, side=config.side, **training.dataset_arguments(config))
     folded = models.fold(model).to(device)
-    return Subject(folded, dataset.test, int(config.side or 0), device, dataset.conflict, config)
+    return Subject(
+        folded, dataset.test, int(config.side or 0), device, dataset.conflict, config, dataset=config.dataset
+    )
 
 
 def wanted(subject: Subject, only: tuple[str, ...] = ()) -> list[tuple[str, str]]:
@@ -327,7 +370,7 @@ def expected(config: training.Config) -> list[str]:
     nothing = torch.empty(0)
     conflict = data.Conflict(nothing, nothing, nothing) if config.dataset == "shapes" else None
     split, side = data.Split(nothing, nothing), int(config.side or 0)
-    subject = Subject(nn.Identity(), split, side, torch.device("cpu"), conflict, config)
+    subject = Subject(nn.Identity(), split, side, torch.device("cpu"), conflict, config, dataset=config.dataset)
     return ["@".join(pair) for pair in wanted(subject)]
 
 
@@ -349,6 +392,12 @@ def evaluate(run: str | Path, *, only: tuple[str, ...] = (), again: bool = False
             raise InputError(f"measure = {', '.join(only)!r}: does not apply to {folder.name}")
         table = Table(folder, subject)
         missing = [pair for pair in pairs if again or pair not in table]
+        lacks = {pair: MEASUREMENTS[pair[0]].lacks(subject, pair[1]) for pair in missing}
+        if only and any(lacks.values()):
+            raise InputError(next(line for line in lacks.values() if line))
+        for line in dict.fromkeys(filter(None, lacks.values())):
+            print(f"left out: {line}", flush=True)
+        missing = [pair for pair in missing if not lacks[pair]]
         for name, level in (bar := tqdm(missing, disable=not progress, desc=folder.name, unit="measurement")):
             bar.set_postfix_str(f"{name} {level}".strip())
             began = time.perf_counter()
@@ -408,6 +457,7 @@ class Table:
         self.arrays |= {f"{key}/{k}": v for k, v in found.arrays.items()}
         self.origins["measurements"][key] = {
             "seconds": round(seconds, 2),
+            **found.record,
             **provenance.record(self.subject.device),
         }
         self.write()

@@ -11,11 +11,12 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
 
-from . import evaluation, training
+from . import data, evaluation, style, training
 from .errors import InputError, nearest, one_of
 
 TRAIN = tuple(field.name for field in fields(training.Config) if field.name != "quick")
 EVALUATE = ("run", "measure", "again")
+STYLISE = ("dataset", "side", "styles", "stylist", "weights", "seed", "count")
 # What only some attacks have; naming it beside another attack is a mistake that would otherwise pass in silence.
 BELONGS = {
     "norm": ("pgd", "fgsm"),
@@ -90,3 +91,19 @@ def evaluate_arguments(values: Mapping[str, object], history: Sequence[str] = ()
     if not run:
         raise InputError("run = '': must name a finished run, as a folder or as DATASET/RUN, e.g. -p run runs/shapes/…")
     return {"run": training.find_run(str(run)), "only": only, "again": again}
+
+
+def stylise_arguments(values: Mapping[str, object], history: Sequence[str] = ()) -> dict:
+    """The arguments of `style.make` that stylise.ipynb's parameters mean; InputError as above.
+
+    With ATLIB_QUICK=1: three pictures of the embedded data set.
+    """
+    check_names(injected(history), values, STYLISE)
+    given = {name: values[name] for name in STYLISE}
+    for name in ("styles", "stylist", "weights"):
+        if not isinstance(given[name], str):
+            raise InputError(f"{name} = {given[name]!r}: must be text")
+    one_of("stylist", given["stylist"], style.STYLISTS)
+    given |= {"dataset": "shapes", "side": None, "count": 3} if quick() else {}
+    data.check(str(given["dataset"]), given["side"])  # type: ignore[arg-type]
+    return given

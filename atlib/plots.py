@@ -16,6 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from . import attacks, data, evaluation, saliency, shapes, training
+from .files import load_tensors
 from .results import t_interval
 
 # One colour a family of networks on every page (Okabe and Ito's palette: safe for colour-blind readers).
@@ -115,6 +116,20 @@ def show_cues(cues: shapes.Cues) -> Drawing:
             axis.set_title(f"{shapes.SILHOUETTES[shape]}\n{shapes.TEXTURES[texture]}", fontsize=7)
             axis.set(xticks=[], yticks=[])
             axis.grid(False)
+    return figure
+
+
+def show_stylised(path: Path) -> Drawing:
+    """The first pictures of a stylised test set (`style.make`), each below what it was, as a figure."""
+    tensors, about = load_tensors(path)
+    painted = tensors["images"][:10]
+    test = data.load(about["dataset"], side=about["network_side"], progress=False).test
+    with sheet(2, len(painted), max(3.0, 1.1 * len(painted)), 2.4) as (figure, axes):
+        for column, pair in enumerate(zip(test.images, painted, strict=False)):
+            for axis, image in zip(axes[:, column], pair, strict=True):
+                axis.imshow(image.permute(1, 2, 0).numpy())
+                axis.set(xticks=[], yticks=[])
+                axis.grid(False)
     return figure
 
 

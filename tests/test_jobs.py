@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import os
 import subprocess
@@ -14,10 +15,11 @@ import jupytext
 import nbformat
 import pytest
 
-from atlib import jobs, results, training
+from atlib import jobs, results, style, training
 from atlib.errors import InputError
 from atlib.files import REPOSITORY, data_dir, runs_dir, write_json
 
+JOBS = [("train", jobs.TRAIN), ("evaluate", jobs.EVALUATE), ("stylise", jobs.STYLISE)]
 FINISHED = "shapes/pgd-linf-8-w16-s1-01234567"
 
 
@@ -46,10 +48,14 @@ def evaluate_arguments(**given: object) -> dict:
     return jobs.evaluate_arguments(*notebook("evaluate", given))
 
 
+def stylise_arguments(**given: object) -> dict:
+    return jobs.stylise_arguments(*notebook("stylise", given))
+
+
 # --- parameters -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "known"), [("train", jobs.TRAIN), ("evaluate", jobs.EVALUATE)])
+@pytest.mark.parametrize(("name", "known"), JOBS)
 def test_notebook_has_exactly_the_known_parameters(name: str, known: tuple[str, ...]) -> None:
     values, _ = notebook(name, {})
     assert tuple(key for key in values if not key.startswith("__")) == known
@@ -65,7 +71,7 @@ def test_defaults_of_the_notebook_are_those_of_the_library() -> None:
     assert {name: values[name] for name in jobs.TRAIN} == {f.name: f.default for f in fields(training.Config)[:-1]}
 
 
-@pytest.mark.parametrize("name", ["train", "evaluate"])
+@pytest.mark.parametrize("name", [name for name, _ in JOBS])
 def test_every_parameter_has_a_type_and_a_comment(name: str) -> None:
     for line in parameters(name).splitlines():
         before, hash_sign, comment = line.partition("  # ")
@@ -337,7 +343,7 @@ def test_papermill_ends_with_the_one_line(name: str, value: str, expected: str, 
     assert not runs_dir().exists()
 
 
-@pytest.mark.parametrize(("name", "known"), [("train", jobs.TRAIN), ("evaluate", jobs.EVALUATE)])
+@pytest.mark.parametrize(("name", "known"), JOBS)
 def test_help_lists_each_parameter_with_its_comment(name: str, known: tuple[str, ...]) -> None:
     done = papermill("--help-notebook", f"notebooks/{name}.ipynb")
     assert done.returncode == 0, done.stderr
@@ -380,6 +386,36 @@ def test_a_network_from_one_command(tmp_path: Path) -> None:
     assert second.returncode == 0, second.stderr
     assert "already trained, nothing to do" in printed(executed((tmp_path / "out.ipynb").read_text()))
     assert [*runs_dir().glob("shapes/*")] == [folder]
+
+
+def test_arguments_of_stylise(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = stylise_arguments(dataset="caltech101", side=112, styles="paintings", seed=4)
+    assert found == {
+        "dataset": "caltech101", "side": 112, "styles": "paintings", "stylist": "ghiasi", "weights": "", "seed": 4,
+        "count": None,
+    }  # fmt: skip
+    assert set(found) <= set(inspect.signature(style.make).parameters)
+    monkeypatch.setenv("ATLIB_QUICK", "1")
+    assert stylise_arguments(stylist="microast") == {
+        "dataset": "shapes", "side": None, "styles": "generated", "stylist": "microast", "weights": "", "seed": 0,
+        "count": 3,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("dataset", "cifar11", "must be one of shapes, cifar10, "),
+        ("side", 12, "must be 32"),
+        ("styles", 3, "must be text"),
+        ("stylist", "giasi", "must be one of ghiasi, microast (did you mean 'ghiasi'?)"),
+        ("style", "x", "no such parameter (did you mean 'styles'?)"),
+    ],
+)
+def test_bad_parameter_of_stylise(name: str, value: object, expected: str, finished: None) -> None:
+    with pytest.raises(InputError) as error:
+        stylise_arguments(**{name: value})
+    check(error.value, name, value, expected)
 
 
 def test_evaluate_finds_a_run_of_its_own_in_quick_mode(monkeypatch: pytest.MonkeyPatch) -> None:

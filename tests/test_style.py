@@ -1,0 +1,403 @@
+"""Style transfer: the two stylists, the pictures styles are taken from, and stylised test sets."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor, nn
+
+from atlib import data, evaluation, plots, style, textures
+from atlib.errors import InputError
+from atlib.files import data_dir, load_tensors, read_json
+
+CPU = torch.device("cpu")
+
+
+def refused(do: Callable[[], object], *parts: str) -> None:
+    """It raises an InputError of one line that holds these parts."""
+    with pytest.raises(InputError) as error:
+        do()
+    message = str(error.value)
+    assert "\n" not in message and all(part in message for part in parts), message
+
+
+# --- textures ---------------------------------------------------------------------------------------------------------
+
+
+def test_generated_pictures_are_their_numbers_and_differ() -> None:
+    some = textures.generate(12)
+    assert some.shape == (12, 3, 256, 256) and some.dtype == torch.uint8
+    assert torch.equal(some[7], textures.picture(7)) and not torch.equal(some[7], textures.picture(7, seed=1))
+    flat = some.flatten(1).float()
+    assert (flat.std(1) > 15).all()  # a texture each
+    assert torch.pdist(flat).min() > 1e4
+    refused(lambda: textures.generate(0), "count = 0: must be a whole number at least 1")
+
+
+# --- MicroAST, with weights drawn at random ---------------------------------------------------------------------------
+
+
+class Conv(nn.Module):
+    """A convolution with mirrored borders, named as in the network's files."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
+        super().__init__()
+        self.conv_layer = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, groups=groups, padding_mode="reflect")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv_layer(x)
+
+
+class Residual(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv1, self.conv2 = Conv(64, 64, 3), Conv(64, 64, 3)
+
+    def forward(self, x: Tensor, weight: Tensor | None = None, bias: Tensor | None = None) -> Tensor:
+        if weight is None or bias is None:
+            return x + self.conv2(F.relu(self.conv1(x)))
+        first = F.relu(self.conv1(x) * weight + x * bias)
+        return x + self.conv2(first) * weight + first * bias
+
+
+def encoder() -> nn.ModuleDict:
+    layers = [Conv(3, 16, 9), Conv(16, 32, 3, 2, 16), Conv(32, 32, 1), Conv(32, 64, 3, 2, 32), Conv(64, 64, 1)]
+    enc1 = nn.Sequential(*(one for layer in layers for one in (layer, nn.ReLU())), Residual())
+    return nn.ModuleDict({"enc1": enc1, "enc2": nn.Sequential(Residual())})
+
+
+class Plain:
+    """MicroAST after its paper's figure, from torch's own modules."""
+
+    def __init__(self) -> None:
+        layers = [Conv(64, 32, 3, 1, 32), Conv(32, 32, 1), Conv(32, 16, 3, 1, 16), Conv(16, 16, 1)]
+        ups: list[nn.Module] = [
+            nn.Upsample(scale_factor=2, mode="bilinear"),
+            layers[0],
+            nn.ReLU(),
+            layers[1],
+            nn.ReLU(),
+        ]
+        ups += [
+            nn.Upsample(scale_factor=2, mode="bilinear"),
+            layers[2],
+            nn.ReLU(),
+            layers[3],
+            nn.ReLU(),
+            Conv(16, 3, 9),
+        ]
+        self.parts = {
+            "content_encoder": encoder(),
+            "style_encoder": encoder(),
+            "modulator": nn.ModuleDict(
+                {f"{kind}{n}": nn.Sequential(Conv(64, 64, 3, 1, 64)) for kind in ("weight", "bias") for n in (1, 2)}
+            ),
+            "decoder": nn.ModuleDict({"dec1": Residual(), "dec2": Residual(), "dec3": nn.Sequential(*ups)}),
+        }
+
+    def __call__(self, content: Tensor, styles: Tensor) -> Tensor:
+        """Every content picture in the style of the picture at its place."""
+        deep = self.parts["style_encoder"]["enc1"](styles)
+        features = [deep, self.parts["style_encoder"]["enc2"](deep)]
+        x = self.parts["content_encoder"]["enc2"](self.parts["content_encoder"]["enc1"](content))
+        for block, depth in (("dec1", 2), ("dec2", 1)):
+            s = features[depth - 1]
+            weight, bias = (
+                self.parts["modulator"][f"{kind}{depth}"](s).mean((2, 3), True) for kind in ("weight", "bias")
+            )
+            normal = F.instance_norm(x) if x.shape[-1] > 1 else x
+            std = (s.var((2, 3), keepdim=True) + 1e-5).sqrt()
+            x = self.parts["decoder"][block](normal * std + s.mean((2, 3), keepdim=True), weight, bias)
+        return self.parts["decoder"]["dec3"](x)
+
+    def save(self, folder: Path, names: str = "microast_{}.pt") -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, part in self.parts.items():
+            torch.save(part.state_dict(), folder / names.format(name))
+
+
+@pytest.fixture
+def plain(monkeypatch: pytest.MonkeyPatch) -> Plain:
+    """A network of random weights in the data directory, taken for the true one."""
+    network = Plain()
+    network.save(data_dir() / "weights")
+    tensors = {
+        f"{name}.{key}": value for name, part in network.parts.items() for key, value in part.state_dict().items()
+    }
+    monkeypatch.setattr(style, "MICROAST_DIGEST", style.tensor_digest(tensors))
+    return network
+
+
+@torch.no_grad()
+def test_microast_is_its_papers_network(plain: Plain, tmp_path: Path) -> None:
+    content, styles = torch.rand(2, 3, 64, 64), torch.rand(2, 3, 80, 80)
+    stylist = style.find_stylist("microast")
+    expected = plain(content, styles)
+    found = stylist.paint(content, stylist.encode(styles))
+    # instance_norm divides by the biased deviation, which is 1.002 times smaller at 16×16
+    torch.testing.assert_close(found, expected, rtol=0, atol=0.02 * float(expected.std()))
+    plain.save(tmp_path, "{}_iter_160000.pth.tar")  # the official names
+    again = style.find_stylist("microast", str(tmp_path))
+    assert again.weights == stylist.weights == style.MICROAST_DIGEST
+    assert torch.equal(again.paint(content, again.encode(styles)), found)
+
+
+def test_after_adain_the_channels_have_the_styles_moments() -> None:
+    features, other = torch.rand(3, 5, 9, 9), torch.randn(3, 5, 12, 12) * 4 + 2
+    found = style.moments(style.adain(features, *style.moments(other)))
+    for mine, its in zip(found, style.moments(other), strict=True):
+        torch.testing.assert_close(mine, its, rtol=1e-3, atol=1e-4)
+
+
+def test_wrong_weights_get_one_line(plain: Plain, tmp_path: Path) -> None:
+    find = style.find_stylist
+    refused(lambda: find("adain"), "stylist = 'adain': must be one of ghiasi, microast")
+    refused(lambda: find("microast", str(tmp_path / "no")), f"weights = '{tmp_path / 'no'}': no such folder")
+    plain.save(tmp_path)
+    (tmp_path / "microast_decoder.pt").unlink()
+    refused(
+        lambda: find("microast", str(tmp_path)), "neither microast_decoder.pt nor decoder_iter_160000.pth.tar there"
+    )
+    whole = (data_dir() / "weights" / "microast_decoder.pt").read_bytes()
+    (tmp_path / "microast_decoder.pt").write_bytes(whole[:5000])  # truncated
+    refused(lambda: find("microast", str(tmp_path)), "microast_decoder.pt: not a weights-only PyTorch file of tensors")
+    Plain().save(tmp_path)
+    refused(lambda: find("microast", str(tmp_path)), "not MicroAST's: the digest of its tensors is another")
+
+
+# --- Ghiasi et al. ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def ghiasi() -> style.Stylist:
+    return style.find_stylist("ghiasi")
+
+
+def test_ghiasi_takes_the_colours_of_the_style(ghiasi: style.Stylist) -> None:
+    """The files of the package, run: a grey picture takes on the style's colours, two styles give two pictures."""
+    ramp = torch.linspace(0, 255, 32).byte().expand(2, 3, 32, 32)
+    pictures = torch.zeros(2, 3, 256, 256)
+    pictures[0, 0, :, ::8], pictures[1, 2, ::8] = 1, 1  # red columns, blue rows
+    codes = ghiasi.encode(pictures)
+    assert codes.shape == (2, 100)
+    red, blue = style.stylise(ramp, codes, ghiasi).float().mean((2, 3))
+    assert red[0] > red[2] + 30 and blue[2] > blue[0] + 30
+
+
+def test_ghiasi_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    refused(lambda: style.ghiasi(str(tmp_path)), f"weights = '{tmp_path}': no arbitrary_predict.onnx there")
+    (tmp_path / "arbitrary_predict.onnx").write_bytes(b"damaged")
+    refused(lambda: style.ghiasi(str(tmp_path)), "arbitrary_predict.onnx: its sha256 is not d832a92a6afc")
+    monkeypatch.setattr(style, "PACKAGE", "no_such_package")
+    refused(style.ghiasi, "stylist = 'ghiasi': needs no_such_package; pip install -r requirements-style.txt")
+
+
+# --- stylising --------------------------------------------------------------------------------------------------------
+
+
+def test_one_by_one_equals_batched_equals_with_codes_of_another_call(plain: Plain) -> None:
+    stylist = style.find_stylist("microast")
+    images = (torch.rand(5, 3, 24, 24) * 255).byte()
+    pictures = textures.generate(3).float() / 255
+    codes, choice = stylist.encode(pictures), torch.tensor([2, 0, 1, 1, 0])
+    batched = style.stylise(images, codes, stylist, choice)
+    assert batched.shape == images.shape and batched.dtype == torch.uint8
+    alone = torch.cat([style.stylise(images[i : i + 1], codes, stylist, choice[i : i + 1]) for i in range(5)])
+    anew = torch.cat(
+        [style.stylise(images[i : i + 1], stylist.encode(pictures[c : c + 1]), stylist) for i, c in enumerate(choice)]
+    )
+    for other in (alone, anew):
+        assert (batched.int() - other.int()).abs().max() <= 1  # rounding
+    floats = style.stylise(images.float() / 255, codes, stylist, choice)
+    assert floats.dtype == torch.float32 and (floats * 255 - batched).abs().max() <= 0.51
+    assert torch.equal(images, images.clone())
+    refused(
+        lambda: style.stylise(images, codes, stylist), "images = 5 pictures: must be as many as the styles chosen, 3"
+    )
+    refused(
+        lambda: style.stylise(images, codes, stylist, choice + 1), "choice = 3: must be below the number of codes, 3"
+    )
+
+
+def test_each_picture_draws_its_style_by_its_number() -> None:
+    whole = style.choose(range(1000), 7, seed=3)
+    assert torch.equal(style.choose(range(500, 510), 7, seed=3), whole[500:510])
+    assert torch.bincount(whole, minlength=7).min() > 90 and not torch.equal(
+        style.choose(range(1000), 7, seed=4), whole
+    )
+
+
+# --- where styles come from -------------------------------------------------------------------------------------------
+
+
+def picture(mode: str, size: tuple[int, int], kind: str = "JPEG") -> bytes:
+    stream = io.BytesIO()
+    noise = np.random.default_rng(0).integers(0, 255, (size[1], size[0], 4), dtype=np.uint8)
+    Image.fromarray(noise[..., :3]).convert(mode).save(stream, kind)
+    return stream.getvalue()
+
+
+def test_styles_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {
+        "a.jpg": picture("L", (40, 30)),
+        "b.jpg": picture("CMYK", (30, 50)),
+        "c.png": picture("RGB", (300, 300), "PNG"),
+    }
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "notes.txt").write_text("not a picture")
+    found = style.Styles(str(tmp_path))
+    assert found.names == list(files) and len(found) == 3 and found.source == tmp_path.name
+    grey, cmyk, _ = (found.picture(n) for n in range(3))
+    assert grey.shape == (3, 256, 256) and torch.equal(grey[0], grey[2]) and cmyk.float().std() > 20
+    monkeypatch.setenv("ATLIB_STYLES", str(tmp_path))
+    assert style.Styles("paintings").names == found.names and style.Styles("paintings").source == "paintings"
+    generated = style.Styles()
+    assert len(generated) == 60 and torch.equal(generated.picture(3), textures.picture(3))
+
+
+def test_styles_that_cannot_be_used(tmp_path: Path) -> None:
+    refused(lambda: style.Styles("paintings"), "styles = 'paintings': ", "set ATLIB_STYLES to a folder of pictures")
+    refused(lambda: style.Styles(str(tmp_path / "no")), f"{tmp_path / 'no'}: no such folder")
+    refused(lambda: style.Styles(str(tmp_path)), f"{tmp_path}: holds no picture (.jpg, ")
+    (tmp_path / "one.png").write_bytes(picture("RGB", (1, 1), "PNG"))
+    (tmp_path / "two.jpg").write_bytes(picture("RGB", (40, 40))[:200])
+    styles = style.Styles(str(tmp_path))
+    refused(lambda: styles.picture(0), "one.png: 1×1 pixels: must have at least 16 a side")
+    refused(lambda: styles.picture(1), "two.jpg: not a readable picture")
+    (tmp_path / "one.png").unlink()
+    refused(lambda: styles.picture(0), "one.png: not readable")
+
+
+# --- stylised test sets -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """A stylist that adds the first number of its code, and counts its pictures; the quick data set in small chunks."""
+    painted: list[int] = []
+
+    def paint(images: Tensor, codes: Tensor) -> Tensor:
+        painted.append(len(images))
+        return images * 0.5 + codes[:, :1, None, None] * 0.5
+
+    fake = style.Stylist("fake", "w", 32, lambda pictures: pictures.mean((2, 3)), paint)
+    monkeypatch.setitem(style.STYLISTS, "fake", lambda weights: fake)
+    monkeypatch.setattr(style, "CHUNK", 4)
+    monkeypatch.setattr(style, "BATCH", 3)
+    load = data.load
+    monkeypatch.setattr(data, "load", lambda name, **given: load(name, test_count=10, train_count=10, **given))
+    return painted
+
+
+def test_a_stylised_test_set_and_its_manifest(fake: list[int]) -> None:
+    path = style.make("shapes", stylist="fake", progress=False)
+    assert path == data_dir() / "stylised" / "shapes-32" / "generated-fake.safetensors"
+    assert fake == [3, 1, 3, 1, 2] and not path.with_suffix(".part").exists()
+    images = data.load("shapes").test.images
+    found, about = style.load("shapes", images, "generated-fake")
+    assert about == read_json(path.with_suffix(".json")) == load_tensors(path)[1]
+    choice = style.choose(range(10), 60)
+    assert about["style_of_each"] == [f"generated-{n:03d}" for n in choice.tolist()]
+    assert set(about["style_hashes"]) == set(about["style_of_each"])
+    known = {"stylist": "fake", "weights": "w", "seed": 0, "count": 10, "working_side": 32, "styles": "generated"}
+    assert known.items() <= about.items()
+    expected = (
+        images.float() / 2
+        + torch.stack([textures.picture(n)[0].float().mean() for n in choice.tolist()]).view(-1, 1, 1, 1) / 2
+    )
+    assert (found - expected).abs().max() <= 0.51
+    assert set(style.summary(about)) == set(about) - {"style_of_each", "style_hashes", "versions"}
+    style.make("shapes", stylist="fake", progress=False)
+    assert len(fake) == 5  # it was there
+    style.make("shapes", stylist="fake", seed=1, progress=False)
+    assert len(fake) == 10
+    assert plots.show_stylised(path).axes
+
+
+def test_stopped_it_goes_on_and_equals_an_undisturbed_one(fake: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = style.make("shapes", stylist="fake", progress=False)
+    first = load_tensors(whole)[0]["images"]
+    whole.unlink()
+    fake.clear()
+    save = style.save_tensors
+
+    def stop(path: Path, *given: object) -> None:
+        if path.name == "000004.safetensors":
+            raise KeyboardInterrupt
+        save(path, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(style, "save_tensors", stop)
+    with pytest.raises(KeyboardInterrupt):
+        style.make("shapes", stylist="fake", progress=False)
+    assert not whole.exists() and fake == [3, 1, 3, 1]
+    monkeypatch.setattr(style, "save_tensors", save)
+    fake.clear()
+    style.make("shapes", stylist="fake", progress=False)
+    assert fake == [3, 1, 2] and torch.equal(load_tensors(whole)[0]["images"], first)
+
+
+def test_what_a_set_is_not_taken_for(fake: list[int]) -> None:
+    images = data.load("shapes").test.images
+    refused(
+        lambda: style.load("shapes", images, "generated-fake"), "stylised@generated-fake: ", "notebooks/stylise.ipynb"
+    )
+    few = style.make("shapes", stylist="fake", count=2, progress=False)
+    assert few.name == "generated-fake-first2.safetensors" and style.lacking("shapes", 32, "generated-fake")
+    path = style.make("shapes", stylist="fake", progress=False)
+    assert style.lacking("shapes", 32, "generated-fake") == ""
+    refused(
+        lambda: style.load("shapes", images.flip(0), "generated-fake"), "made from other pictures than the test set has"
+    )
+    path.write_bytes(path.read_bytes()[:-100])
+    refused(lambda: style.load("shapes", images, "generated-fake"), "damaged")
+    refused(lambda: style.make("shapes", stylist="fake", seed=-1), "seed = -1: must be")
+    refused(lambda: style.make("shapes", stylist="fake", count=0), "count = 0: must be")
+
+
+class Mean(nn.Module):
+    """Says class 1 of bright pictures, 0 of dark ones."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        bright = images.mean((1, 2, 3))
+        return torch.stack([0.5 - bright, bright - 0.5], 1) * 10
+
+
+def test_a_stylised_set_is_measured_like_any_other_distortion(fake: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(style, "LEVELS", ("generated-fake", "paintings-fake"))
+    monkeypatch.setattr(evaluation, "MAP_STYLES", ("generated-fake",))
+    test = data.load("shapes").test
+    labels = torch.arange(10) % 2
+    subject = evaluation.Subject(Mean(), data.Split(test.images, labels), 32, CPU, dataset="elsewhere")
+    pairs = [pair for pair in evaluation.wanted(subject) if "stylised" in pair[0] + pair[1]]
+    assert pairs == [
+        ("stylised", "generated-fake"),
+        ("stylised", "paintings-fake"),
+        ("maps", "stylised@generated-fake"),
+    ]
+    for name, level in pairs:
+        assert "is not there" in evaluation.MEASUREMENTS[name].lacks(subject, level)
+    style.make("shapes", stylist="fake", progress=False)
+    path = style.place("shapes", 32, "generated-fake")
+    path.parent.rename(path.parent.with_name("elsewhere-32"))
+    lacks = [bool(evaluation.MEASUREMENTS[name].lacks(subject, level)) for name, level in pairs]
+    assert lacks == [False, True, False]
+    found = evaluation.stylised(subject, "generated-fake")
+    shown, about = style.load("elsewhere", test.images, "generated-fake")
+    said = (shown.float().mean((1, 2, 3)) / 255 > 0.5).long()
+    assert found.arrays["class"].tolist() == said.tolist()
+    assert found.rows[0].count == int((said == labels).sum()) and found.record["stylised"] == style.summary(about)
+    json.dumps(found.record)
+    chosen = torch.tensor([3, 1])
+    assert torch.equal(evaluation.shown_under(subject, "stylised@generated-fake", chosen), shown[chosen].float() / 255)
+    maps = {row.metric: row.value for row in evaluation.maps(subject, "stylised@generated-fake").rows}
+    assert "edge_correlation" in maps and "grad_map_distance" in maps
+    assert evaluation.stylised_levels(evaluation.Subject(Mean(), test, 32, CPU, dataset="shapes")) == ()
