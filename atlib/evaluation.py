@@ -216,11 +216,6 @@ for _name in transforms.DISTORTIONS:
     register(_name, levels_of(_name))(distorted(_name))
 
 
-def stored_side(subject: Subject) -> int:
-    """Of the pictures as they are stored, from which `data.prepare` takes what the network sees."""
-    return subject.test.images.shape[-1]
-
-
 def stylised_levels(subject: Subject) -> tuple[str, ...]:
     """Every data set but `shapes`, whose textures are known, has stylised test sets."""
     return () if subject.dataset in ("", "shapes") else style.LEVELS
@@ -228,13 +223,13 @@ def stylised_levels(subject: Subject) -> tuple[str, ...]:
 
 def stylised_lacks(subject: Subject, level: str) -> str:
     """How to make a stylised test set that is not there."""
-    return style.lacking(subject.dataset, stored_side(subject), level)
+    return style.lacking(subject.dataset, subject.side, level)
 
 
 @register("stylised", stylised_levels, lacks=stylised_lacks)
 def stylised(subject: Subject, level: str) -> Findings:
     """The test set in other styles (level: STYLES-STYLIST), as notebooks/stylise.ipynb keeps it."""
-    images, about = style.load(subject.dataset, subject.test.images, level)
+    images, about = style.load(subject.dataset, subject.side, subject.test.images, level)
     found = said(subject, images)
     return Findings(found.rows, {"class": found.arrays["class"]}, {"stylised": style.summary(about)})
 
@@ -257,7 +252,7 @@ def shown_under(subject: Subject, place: str, chosen: Tensor) -> Tensor:
     """Test pictures under "DISTORTION@LEVEL", float, on the subject's device. chosen: their places in the test set."""
     name, _, level = place.partition("@")
     if name == "stylised":
-        styled, _ = style.load(subject.dataset, subject.test.images, level)
+        styled, _ = style.load(subject.dataset, subject.side, subject.test.images, level)
         return data.prepare(styled[chosen].to(subject.device), subject.side)
     images = data.prepare(subject.test.images[chosen].to(subject.device), subject.side)
     if name == "clean":

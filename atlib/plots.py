@@ -123,7 +123,7 @@ def show_stylised(path: Path) -> Drawing:
     """The first pictures of a stylised test set (`style.make`), each below what it was, as a figure."""
     tensors, about = load_tensors(path)
     painted = tensors["images"][:10]
-    test = data.load(about["dataset"], side=about["network_side"], progress=False).test
+    test = data.load(about["dataset"], side=about["side"], progress=False).test
     with sheet(2, len(painted), max(3.0, 1.1 * len(painted)), 2.4) as (figure, axes):
         for column, pair in enumerate(zip(test.images, painted, strict=False)):
             for axis, image in zip(axes[:, column], pair, strict=True):

@@ -297,7 +297,7 @@ LEVELS = ("generated-ghiasi", "paintings-ghiasi", "generated-microast", "paintin
 
 
 def place(dataset: str, side: int, level: str) -> Path:
-    """Where the stylised test set of a data set is kept. side: of its stored pictures; level: STYLES-STYLIST."""
+    """Where the stylised test set of a data set is kept. side: that the network sees; level: STYLES-STYLIST."""
     return data_dir() / "stylised" / f"{data.slug(dataset)}-{side}" / f"{level}.safetensors"
 
 
@@ -323,13 +323,13 @@ def make(
     if count is not None:
         in_range("count", count, 1, whole=True)
     source, network = Styles(styles), find_stylist(stylist, weights)
-    test = data.load(dataset, side=side, progress=progress).test
-    images = test.images[:count]
+    _, side = data.check(dataset, side)
+    images = data.load(dataset, side=side, progress=progress).test.images[:count]
     level = f"{source.source}-{network.name}" + ("" if count is None else f"-first{len(images)}")
-    path = place(dataset, images.shape[-1], level)
+    path = place(dataset, side, level)
     choice = choose(range(len(images)), len(source), seed)
     about: dict[str, Any] = {
-        "dataset": dataset, "side": images.shape[-1], "count": len(images),
+        "dataset": dataset, "side": side, "count": len(images),
         "content": tensor_digest({"images": images}),
         "stylist": network.name, "weights": network.weights, "working_side": network.side,
         "styles": source.source, "seed": seed,
@@ -349,7 +349,7 @@ def make(
             pairs = zip(images[some].split(BATCH), choice[some].split(BATCH), strict=True)
             painted = torch.cat([stylise(shown, codes, network, which) for shown, which in pairs])
             save_tensors(part, {"images": painted}, {"of": digest})
-        about |= {"network_side": side, **provenance.record(torch.device("cpu"))}
+        about |= provenance.record(torch.device("cpu"))
         save_tensors(path, {"images": torch.cat([load_tensors(part)[0]["images"] for part in parts])}, about)
         write_json(path.with_suffix(".json"), about)
         shutil.rmtree(folder)
@@ -379,14 +379,14 @@ def lacking(dataset: str, side: int, level: str) -> str:
     return f"stylised@{level}: {path} is not there; {how} makes it"
 
 
-def load(dataset: str, images: Tensor, level: str) -> tuple[Tensor, dict]:
-    """(pictures, manifest) of the stylised test set of these pictures, uint8, N×3×H×H.
+def load(dataset: str, side: int, images: Tensor, level: str) -> tuple[Tensor, dict]:
+    """(pictures, manifest) of the stylised test set of these pictures, as they are stored: uint8, N×3×H×H.
 
     InputError if there is none, or it is of other pictures.
     """
-    if line := lacking(dataset, images.shape[-1], level):
+    if line := lacking(dataset, side, level):
         raise InputError(line)
-    path = place(dataset, images.shape[-1], level)
+    path = place(dataset, side, level)
     tensors, about = load_tensors(path)
     if about.get("content") != tensor_digest({"images": images}):
         raise InputError(f"{path}: made from other pictures than the test set has; remove it and make it again")

@@ -303,7 +303,7 @@ def test_a_stylised_test_set_and_its_manifest(fake: list[int]) -> None:
     assert path == data_dir() / "stylised" / "shapes-32" / "generated-fake.safetensors"
     assert fake == [3, 1, 3, 1, 2] and not path.with_suffix(".part").exists()
     images = data.load("shapes").test.images
-    found, about = style.load("shapes", images, "generated-fake")
+    found, about = style.load("shapes", 32, images, "generated-fake")
     assert about == read_json(path.with_suffix(".json")) == load_tensors(path)[1]
     choice = style.choose(range(10), 60)
     assert about["style_of_each"] == [f"generated-{n:03d}" for n in choice.tolist()]
@@ -348,17 +348,20 @@ def test_stopped_it_goes_on_and_equals_an_undisturbed_one(fake: list[int], monke
 def test_what_a_set_is_not_taken_for(fake: list[int]) -> None:
     images = data.load("shapes").test.images
     refused(
-        lambda: style.load("shapes", images, "generated-fake"), "stylised@generated-fake: ", "notebooks/stylise.ipynb"
+        lambda: style.load("shapes", 32, images, "generated-fake"),
+        "stylised@generated-fake: ",
+        "notebooks/stylise.ipynb",
     )
     few = style.make("shapes", stylist="fake", count=2, progress=False)
     assert few.name == "generated-fake-first2.safetensors" and style.lacking("shapes", 32, "generated-fake")
     path = style.make("shapes", stylist="fake", progress=False)
     assert style.lacking("shapes", 32, "generated-fake") == ""
     refused(
-        lambda: style.load("shapes", images.flip(0), "generated-fake"), "made from other pictures than the test set has"
+        lambda: style.load("shapes", 32, images.flip(0), "generated-fake"),
+        "made from other pictures than the test set has",
     )
     path.write_bytes(path.read_bytes()[:-100])
-    refused(lambda: style.load("shapes", images, "generated-fake"), "damaged")
+    refused(lambda: style.load("shapes", 32, images, "generated-fake"), "damaged")
     refused(lambda: style.make("shapes", stylist="fake", seed=-1), "seed = -1: must be")
     refused(lambda: style.make("shapes", stylist="fake", count=0), "count = 0: must be")
 
@@ -391,7 +394,7 @@ def test_a_stylised_set_is_measured_like_any_other_distortion(fake: list[int], m
     lacks = [bool(evaluation.MEASUREMENTS[name].lacks(subject, level)) for name, level in pairs]
     assert lacks == [False, True, False]
     found = evaluation.stylised(subject, "generated-fake")
-    shown, about = style.load("elsewhere", test.images, "generated-fake")
+    shown, about = style.load("elsewhere", 32, test.images, "generated-fake")
     said = (shown.float().mean((1, 2, 3)) / 255 > 0.5).long()
     assert found.arrays["class"].tolist() == said.tolist()
     assert found.rows[0].count == int((said == labels).sum()) and found.record["stylised"] == style.summary(about)
