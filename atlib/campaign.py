@@ -2,7 +2,7 @@
 
     python -m atlib.campaign status [--blocks a,b]
     python -m atlib.campaign run [--blocks a,b] [--jobs 1] [--threads 2] [--minutes 150] [--profile slurm]
-    python -m atlib.campaign job train|evaluate|publish|data NAME        (what workflow/Snakefile calls)
+    python -m atlib.campaign job data|stylise|train|evaluate|publish NAME        (what workflow/Snakefile calls)
 
 Snakemake schedules. The jobs are the papermill notebooks and may be stopped or killed at any moment: what a run has
 done lies in its folder, so that Snakemake's own outputs are mere stamps, made anew from the folders at each start.
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import os
 import signal
 import subprocess
@@ -23,14 +24,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from . import data, grid, jobs, results, training
+from . import data, evaluation, grid, jobs, results, style, training
 from .errors import InputError, in_range, one_of
 from .files import REPOSITORY, data_dir, hold, read_json, results_dir, runs_dir, writable, write_json
 
 SNAKEFILE = REPOSITORY / "workflow" / "Snakefile"
 SNAKEMAKE = REPOSITORY / ".venv-campaign" / "bin" / "snakemake"
 PROFILES = REPOSITORY / "workflow" / "profiles"
-JOBS = ("data", "train", "evaluate", "publish")
+JOBS = ("data", "stylise", "train", "evaluate", "publish")
 STOPPED = 75  # exit status of a job that was stopped and goes on next time (EX_TEMPFAIL)
 SECONDS_TO_STOP = 30.0  # a job that has been told to stop is killed after these
 
@@ -58,11 +59,10 @@ def watch(parent: int, deadline: float, stopping: threading.Event) -> None:
     os._exit(STOPPED)
 
 
-def execute(notebook: str, run: str, given: dict[str, object]) -> None:
-    """Run a job notebook into the run's folder; its output, with the traceback of a failure, is kept there."""
+def execute(notebook: str, folder: Path, given: dict[str, object]) -> None:
+    """Run a job notebook into a folder; its output, with the traceback of a failure, is kept there."""
     import papermill
 
-    folder = runs_dir() / run
     folder.mkdir(parents=True, exist_ok=True)
     papermill.execute_notebook(
         REPOSITORY / "notebooks" / f"{notebook}.ipynb",
@@ -81,15 +81,16 @@ def job(kind: str, name: str, planned: Sequence[grid.Planned]) -> int:
             data.load(name, side=side, progress=False)
         return 0
     wanted = {p.run: p for p in planned}
-    one_of("run", name, list(wanted))
-    this, failure = wanted[name], runs_dir() / name / "failed.json"
+    if kind != "stylise":
+        one_of("run", name, list(wanted))
+    failure = runs_dir() / (f".campaign/{name}" if kind == "stylise" else name) / "failed.json"
     failure.unlink(missing_ok=True)
     stopping = threading.Event()
     deadline = float(os.environ.get("ATLIB_DEADLINE") or "inf")
     threading.Thread(target=watch, args=(os.getppid(), deadline, stopping), daemon=True).start()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(STOPPED))  # until nbclient takes it over
     try:
-        _do(kind, this)
+        _stylise(name) if kind == "stylise" else _do(kind, wanted[name])
     except KeyboardInterrupt:
         return STOPPED
     except Exception as error:
@@ -102,18 +103,26 @@ def job(kind: str, name: str, planned: Sequence[grid.Planned]) -> int:
     return 0
 
 
+def _stylise(name: str) -> None:
+    """Make a stylised test set. name: stylised/DATASET/SIDE/LEVEL, as `stylised_sets` has it."""
+    _, dataset, side, level = name.split("/")
+    styles, _, stylist = level.rpartition("-")
+    given = {"dataset": dataset, "side": int(side), "styles": styles, "stylist": stylist}
+    execute("stylise", runs_dir() / ".campaign" / name, given)
+
+
 def _do(kind: str, planned: grid.Planned) -> None:
     folder = planned.folder
     end = time.time() + SECONDS_TO_STOP
     while grid.held(folder) is not None and time.time() < end:
         time.sleep(0.5)  # a job of a campaign that was killed ends by itself, soon
     if kind == "train" and not grid.trained(planned):
-        execute("train", planned.run, parameters(planned.config))
+        execute("train", folder, parameters(planned.config))
         if not grid.trained(planned):
             raise InputError(f"{folder}: the notebook trained another run than the grid's; see train.ipynb there")
     if kind == "evaluate" and not grid.evaluated(planned):
-        execute("evaluate", planned.run, {"run": str(folder)})
-    if kind == "publish" and not grid.published(planned):
+        execute("evaluate", folder, {"run": str(folder)})
+    if kind == "publish" and not grid.published(planned, evaluation.lacking(planned.config)):
         results.publish(folder)
         clean = grid.accuracies(results.read_rows(folder / "rows.csv"))
         print(f"published {planned.run}: {clean} % clean/under PGD", flush=True)
@@ -146,14 +155,38 @@ def alone() -> Iterator[int]:
         yield lock
 
 
+def stylised_sets(config: training.Config) -> dict[str, str]:
+    """The stylised test sets that a run still wants to be shown: stylised/DATASET/SIDE/LEVEL, and what stands in the
+    way of making each here (empty: nothing)."""
+    levels = sorted({place.rpartition("@")[2] for place in evaluation.lacking(config) if "stylised@" in place})
+    if config.dataset.startswith("folder:"):  # its name is a path, which can't be part of another
+        line = f"dataset = {config.dataset!r}: a campaign stylises named data sets; use notebooks/stylise.ipynb"
+        return {f"stylised/{data.slug(config.dataset)}/{config.side}/{level}": line for level in levels}
+    return {f"stylised/{config.dataset}/{config.side}/{level}": obstacle(level) for level in levels}
+
+
+obstacle = functools.cache(style.obstacle)
+
+
+def out_of_reach(planned: grid.Planned) -> set[str]:
+    """Measurements of a run that this campaign can't take, since a stylised test set can't be made here."""
+    blocked = {name.rpartition("/")[2] for name, line in stylised_sets(planned.config).items() if line}
+    return {place for place in evaluation.lacking(planned.config) if place.rpartition("@")[2] in blocked}
+
+
+def settled(planned: grid.Planned) -> bool:
+    """Whether everything that can be measured here is published."""
+    return grid.published(planned, out_of_reach(planned))
+
+
 def stamps(planned: Sequence[grid.Planned]) -> Path:
     """Snakemake's outputs as they ought to be: a stamp for each thing that is done, and no other."""
     folder = runs_dir() / ".campaign" / "stamps"
     # an underfit run is cut from the normal one's snapshots, which are in its folder and not among what is published
-    sources = {p.after[-1] for p in planned if p.after and not grid.published(p)}
+    sources = {p.after[-1] for p in planned if p.after and not settled(p)}
     for p in planned:
-        done = {"published": grid.published(p)}
-        done["evaluated"] = done["published"] or grid.evaluated(p)
+        done = {"published": settled(p)}
+        done["evaluated"] = done["published"] or grid.evaluated(p, out_of_reach(p))
         done["trained"] = grid.trained(p) or (done["evaluated"] and p.run not in sources)
         for name, is_done in done.items():
             stamp = folder / p.run / name
@@ -162,7 +195,8 @@ def stamps(planned: Sequence[grid.Planned]) -> Path:
                 stamp.touch()
             else:
                 stamp.unlink(missing_ok=True)
-    for stamp in folder.glob("*.data"):  # whether a data set is there is the data job's to say, in no time if it is
+    # whether a data set or a stylised test set is there is its job's to say, in no time if it is
+    for stamp in (*folder.glob("*.data"), *folder.glob("stylised/*/*/*")):
         stamp.unlink()
     return folder
 
@@ -173,6 +207,7 @@ def snapshot(planned: Sequence[grid.Planned]) -> Path:
     content = [
         {"run": p.run, "dataset": p.config.dataset, "needs": p.needs, "rank": p.rank, "block": p.block}
         | {"config": asdict(p.config), "after": [run for run in p.after if run in known]}
+        | {"stylised": [name for name, line in stylised_sets(p.config).items() if not line]}
         for p in planned
     ]
     path = (runs_dir() / ".campaign" / "jobs.json").resolve()  # Snakemake works in another folder
@@ -228,8 +263,11 @@ def run(
     with alone() as lock:
         stop_file().unlink(missing_ok=True)
         stamps(planned)
-        todo = [p for p in planned if not grid.published(p)]
+        todo = [p for p in planned if not settled(p)]
         print(f"{len(planned) - len(todo)} of {len(planned)} runs are done, {len(todo)} to do", flush=True)
+        blocked = {line for p in planned for line in stylised_sets(p.config).values() if line}
+        for line in sorted(blocked):
+            print(f"left out, some stylised test sets: {line}", flush=True)
         if not todo:
             return 0
         deadline = time.time() + 60 * minutes if minutes else float("inf")

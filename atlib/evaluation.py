@@ -360,13 +360,24 @@ def wanted(subject: Subject, only: tuple[str, ...] = ()) -> list[tuple[str, str]
     return [(name, level) for name, measurement in chosen.items() for level in measurement.levels(subject)]
 
 
-def expected(config: training.Config) -> list[str]:
-    """Every "NAME@LEVEL" that applies to a run, from its configuration alone."""
+def _outline(config: training.Config) -> Subject:
+    """A run's subject without its network and pictures."""
     nothing = torch.empty(0)
     conflict = data.Conflict(nothing, nothing, nothing) if config.dataset == "shapes" else None
     split, side = data.Split(nothing, nothing), int(config.side or 0)
-    subject = Subject(nn.Identity(), split, side, torch.device("cpu"), conflict, config, dataset=config.dataset)
-    return ["@".join(pair) for pair in wanted(subject)]
+    return Subject(nn.Identity(), split, side, torch.device("cpu"), conflict, config, dataset=config.dataset)
+
+
+def expected(config: training.Config) -> list[str]:
+    """Every "NAME@LEVEL" that applies to a run, from its configuration alone."""
+    return ["@".join(pair) for pair in wanted(_outline(config))]
+
+
+def lacking(config: training.Config) -> dict[str, str]:
+    """Those of `expected` that can't be measured here yet, each with what is missing, in a line."""
+    subject = _outline(config)
+    lines = {f"{name}@{level}": MEASUREMENTS[name].lacks(subject, level) for name, level in wanted(subject)}
+    return {place: line for place, line in lines.items() if line}
 
 
 def evaluate(run: str | Path, *, only: tuple[str, ...] = (), again: bool = False, progress: bool = True) -> Path:

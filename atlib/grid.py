@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import itertools
 import time
-from collections.abc import Hashable, Iterable
+from collections.abc import Collection, Hashable, Iterable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -207,14 +207,19 @@ def measured(record: Path) -> set[str]:
     return set(content.get("evaluation", content).get("measurements", {}))
 
 
-def evaluated(planned: Planned) -> bool:
-    """Whether every measurement that applies to it is there, here."""
-    return trained(planned) and set(evaluation.expected(planned.config)) <= measured(planned.folder / "evaluation.json")
+def evaluated(planned: Planned, without: Collection[str] | None = None) -> bool:
+    """Whether every measurement that applies to it is there, here.
+
+    without: "NAME@LEVEL" of those that don't matter (None: those for which something is missing here).
+    """
+    without = evaluation.lacking(planned.config) if without is None else without
+    wanted = set(evaluation.expected(planned.config)) - set(without)
+    return trained(planned) and wanted <= measured(planned.folder / "evaluation.json")
 
 
-def published(planned: Planned) -> bool:
-    """Whether results/ has every measurement that applies to it."""
-    return not unpublished(planned)
+def published(planned: Planned, without: Collection[str] = ()) -> bool:
+    """Whether results/ has every measurement that applies to it, except for those of `without`."""
+    return not set(unpublished(planned)) - set(without)
 
 
 def unpublished(planned: Planned) -> tuple[str, ...]:

@@ -379,6 +379,17 @@ def lacking(dataset: str, side: int, level: str) -> str:
     return f"stylised@{level}: {path} is not there; {how} makes it"
 
 
+def obstacle(level: str) -> str:
+    """Why test sets can't be stylised at a level (STYLES-STYLIST) here, in one line; empty if they can."""
+    styles, _, stylist = level.rpartition("-")
+    try:
+        Styles(styles)
+        find_stylist(stylist)
+    except InputError as error:
+        return str(error)
+    return ""
+
+
 def load(dataset: str, side: int, images: Tensor, level: str) -> tuple[Tensor, dict]:
     """(pictures, manifest) of the stylised test set of these pictures, as they are stored: uint8, N×3×H×H.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -11,11 +12,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from atlib import campaign, evaluation, grid, jobs, results, training
+from atlib import campaign, evaluation, grid, jobs, results, style, training
 from atlib.errors import InputError
-from atlib.files import REPOSITORY, read_json, results_dir, write_json
+from atlib.files import REPOSITORY, data_dir, read_json, results_dir, write_json
 
 GRID = """
 t:
@@ -262,3 +264,58 @@ def test_a_published_run_may_be_matched_where_it_was_not_trained() -> None:
     name = "shapes/pgd-linf-8-w4-s1-00000000"
     write_json(results_dir() / f"{name}.json", {"training": {"holdout_accuracy": 0.7}})
     assert training.resolve(attack="none", match=name).match == name and training.target_accuracy(name) == 0.7
+
+
+STYLED = """
+t:
+  title: pictures
+  common: {dataset: cifar10, width: 4, precision: fp32, epochs: 1, batch: 16}
+  runs:
+    - {model: normal, seed: 1}
+"""
+
+
+@pytest.fixture
+def pictures(path: Path) -> grid.Planned:
+    """A run on a data set of a few pictures that has stylised test sets."""
+    draws = np.random.default_rng(0)
+    data_dir().mkdir(parents=True)
+    parts = {
+        f"x_{part}": draws.integers(0, 255, (n, 32, 32, 3), dtype=np.uint8) for part, n in (("train", 40), ("test", 10))
+    }
+    labels = {f"y_{part}": np.arange(n) % 10 for part, n in (("train", 40), ("test", 10))}
+    np.savez(data_dir() / "cifar10.npz", **parts, **labels)  # type: ignore[arg-type]
+    path.write_text(STYLED)
+    campaign.obstacle.cache_clear()
+    (planned,) = grid.load(path)
+    return planned
+
+
+def test_what_stands_in_the_way_of_stylised_sets(pictures: grid.Planned, path: Path) -> None:
+    ways = campaign.stylised_sets(pictures.config)
+    assert [name.removeprefix("stylised/cifar10/32/") for name in ways] == sorted(style.LEVELS)
+    assert [bool(line) for line in ways.values()] == [False, True, True, True]  # of generated-ghiasi: nothing
+    assert campaign.out_of_reach(pictures) == {
+        "stylised@generated-microast", "stylised@paintings-ghiasi", "stylised@paintings-microast",
+        "maps@stylised@paintings-ghiasi",
+    }  # fmt: skip
+    (job,) = json.loads(campaign.snapshot([pictures]).read_text())
+    assert job["stylised"] == ["stylised/cifar10/32/generated-ghiasi"]
+    shapes = training.resolve()
+    assert campaign.stylised_sets(shapes) == {} and evaluation.lacking(shapes) == {}
+
+
+@installed
+def test_a_campaign_stylises_before_it_evaluates_and_says_what_it_leaves_out(
+    pictures: grid.Planned, path: Path
+) -> None:
+    assert start(path).wait(timeout=300) == 0, (path.parent / "log").read_text()
+    log = (path.parent / "log").read_text()
+    assert "left out, some stylised test sets: styles = 'paintings': " in log
+    rows = results.load()
+    assert set(rows.loc[rows["distortion"] == "stylised", "level"]) == {"generated-ghiasi"}
+    record = read_json(results_dir() / f"{pictures.run}.json")["evaluation"]["measurements"]
+    assert record["stylised@generated-ghiasi"]["stylised"]["count"] == 10 and "maps@stylised@generated-ghiasi" in record
+    assert grid.status([pictures])["text"].tolist() == [f"pending, 4 of {len(record) + 4} measurements"]
+    assert start(path).wait(timeout=60) == 0
+    assert "1 of 1 runs are done, 0 to do" in (path.parent / "log").read_text()
