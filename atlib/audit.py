@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from . import data, evaluation, models, results, training
+from . import data, destroyed, evaluation, models, results, training
 from .errors import InputError, one_of
 from .files import REPOSITORY, atomic, load_tensors, read_json, results_dir, runs_dir, tensor_digest
 
@@ -72,7 +72,13 @@ def record_of(run: str) -> dict[str, Any]:
 
 
 def audit(row: str, frame: pd.DataFrame | None = None) -> Audit:
-    """Measure one published row again. InputError, saying what is missing, if weights or data are not at hand."""
+    """Measure one published row again. InputError, saying what is missing, if weights or data are not at hand.
+
+    row: of a run, or of a table of what distortions destroy (`destroyed.row_id`).
+    """
+    if row.startswith("destroyed/"):
+        began = time.perf_counter()
+        return Audit(row, *destroyed.again(row), TOLERANCE_MEAN, time.perf_counter() - began)
     published = results.find_row(row, frame)
     run, began = str(published["run"]), time.perf_counter()
     name, _, level = results.measurement(published).partition("@")

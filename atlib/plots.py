@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,9 @@ import pandas as pd
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from torch import Tensor
 
-from . import attacks, data, evaluation, saliency, shapes, training
+from . import attacks, data, evaluation, saliency, shapes, training, transforms
 from .files import load_tensors
 from .results import t_interval
 
@@ -27,6 +28,8 @@ FAMILIES = {
     "pgd-l2": "#56B4E9",
     "fgsm": "#E69F00",
     "spatial": "#009E73",
+    "noise": "#D55E00",
+    "blur": "#CC79A7",
 }
 STYLE: dict[Any, Any] = {
     "figure.dpi": 110,
@@ -130,6 +133,64 @@ def show_stylised(path: Path) -> Drawing:
                 axis.imshow(image.permute(1, 2, 0).numpy())
                 axis.set(xticks=[], yticks=[])
                 axis.grid(False)
+    return figure
+
+
+# One colour and marker a distortion on every page; their strongest level is named in the figure.
+DISTORTIONS = {
+    "saturation": ("#0072B2", "o"),
+    "patch-shuffle": ("#D55E00", "s"),
+    "low-pass": ("#009E73", "v"),
+    "high-pass": ("#CC79A7", "^"),
+    "random-drop": ("#999999", "D"),
+    "noise": ("#E69F00", "X"),
+    "blur": ("#56B4E9", "P"),
+    "stylised": ("#000000", "*"),
+}
+
+
+def show_distortions(image: Tensor, count: int = 5) -> Drawing:
+    """One float picture, 3×H×W, under every distortion, `count` of its levels in a row, as a figure."""
+    names = list(transforms.DISTORTIONS)
+    with sheet(len(names), count, 1.25 * count + 1.2, 1.35 * len(names)) as (figure, axes):
+        for row, name in enumerate(names):
+            every = transforms.levels(name, image.shape[-1])
+            levels = [
+                every[i] for i in np.unique(np.linspace(0, len(every) - 1, min(count, len(every))).round().astype(int))
+            ]
+            for axis in axes[row]:
+                axis.set_axis_off()
+            for axis, level in zip(axes[row], levels, strict=False):
+                axis.imshow(
+                    transforms.distort(image[None], name, level, [0])[0].permute(1, 2, 0).numpy(), vmin=0, vmax=1
+                )
+                axis.set_title(f"{name}\n{level}" if level == levels[0] else f"\n{level}", fontsize=9)
+    return figure
+
+
+def kept(panels: Mapping[str, pd.DataFrame], labels: tuple[str, str]) -> Drawing:
+    """What distortions leave, one panel a key: every distortion a path through its levels; as a figure.
+
+    panels: frames with the columns distortion, level, x, y; a line of distortion "other" is drawn as two dotted lines.
+    labels: of the two axes.
+    """
+    panels = {name: frame for name, frame in panels.items() if not frame.empty}
+    if not panels:
+        return pending()
+    with sheet(1, len(panels), 4.1 * len(panels) + 0.4, 4.9, sharex=True, sharey=True) as (figure, axes):
+        for axis, (title, frame) in zip(axes[0], panels.items(), strict=True):
+            for name, (colour, marker) in DISTORTIONS.items():
+                path = frame[frame["distortion"] == name]
+                joined = "" if name == "stylised" else "-"  # its levels have no order
+                axis.plot(
+                    path["x"], path["y"], f"{joined}{marker}", color=colour, markersize=5, linewidth=1, label=name
+                )
+            for line in frame[frame["distortion"] == "other"].to_dict("records"):
+                axis.axvline(line["x"], color="#666666", linestyle=":", linewidth=1)
+                axis.axhline(line["y"], color="#666666", linestyle=":", linewidth=1)
+            axis.set(title=title, xlabel=labels[0], xlim=(-0.03, 1.03), ylim=(-0.05, 1.05))
+        axes[0, 0].set_ylabel(labels[1])
+        figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9)
     return figure
 
 

@@ -1,0 +1,206 @@
+"""What each distortion leaves of shape and of texture, measured on the pictures themselves, without any network.
+
+    python -m atlib.destroyed DATASET [--side N]       writes results/destroyed/DATASET-SIDE.csv
+
+Two numbers a picture, each 1 for a picture that is left as it is:
+
+- shape: `saliency.correlation` of the distorted picture's Sobel edges with those of the original;
+- texture: `texture_similarity` of their local spectra, which know no place.
+
+How near to each other two pictures are that have nothing in common is measured too (distortion "other"): the original
+beside another picture of the set. For the statistics of saliency maps the table holds two baselines: the edges of the
+picture taken for a map (edges_gini, …), and the maps of a network that was never trained (untrained_gini, …).
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from scipy import stats
+from torch import Tensor
+
+from . import data, evaluation, models, provenance, saliency, style, training, transforms
+from .errors import InputError, nearest
+from .files import atomic, results_dir, writable, write_json
+
+PICTURES = 500  # of the test set, the first of the permutation that maps are drawn from
+WINDOW = 4  # windows of a quarter of the side, half overlapping
+
+
+@dataclass(frozen=True)
+class Line:
+    """The mean of a metric over `total` pictures with its 95 % t-interval.
+
+    metric: shape, texture; edges_… and untrained_… for the baselines of the statistics of maps.
+    """
+
+    dataset: str
+    side: int
+    distortion: str
+    level: str
+    metric: str
+    value: float
+    low: float
+    high: float
+    total: int
+
+
+def shape_similarity(one: Tensor, two: Tensor) -> Tensor:
+    """Correlation of the Sobel edges of each pair of float pictures, N×3×H×W; N values, 1 if alike."""
+    return saliency.correlation(saliency.edges(one), saliency.edges(two))
+
+
+def local_spectrum(images: Tensor) -> Tensor:
+    """Root mean square amplitude of every frequency over all windows of a picture, N×3×frequencies.
+
+    Windows: a quarter of the side, half overlapping, their mean taken off, under a Hann window. Where a texture is does
+    not matter, nor its phase.
+    """
+    size = images.shape[-1] // WINDOW
+    cut = images.unfold(2, size, size // 2).unfold(3, size, size // 2).flatten(2, 3)  # N×3×windows×size×size
+    hann = torch.hann_window(size + 2, periodic=False, device=images.device)[1:-1]
+    cut = (cut - cut.mean((3, 4), keepdim=True)) * hann[:, None] * hann
+    return torch.fft.rfft2(cut).abs().square().mean(2).sqrt().flatten(2)
+
+
+def texture_similarity(one: Tensor, two: Tensor) -> Tensor:
+    """1 − Σ|a − b| / Σ(a + b) over the local spectra of each pair of float pictures (1 less Bray and Curtis'
+    dissimilarity): 1 if alike, 0 if nothing is shared; N values. Two flat pictures are alike."""
+    a, b = (local_spectrum(images.double()).flatten(1) for images in (one, two))
+    total = (a + b).sum(1)
+    return torch.where(total > 1e-9, 1 - (a - b).abs().sum(1) / total.clamp_min(1e-9), torch.ones_like(total)).float()
+
+
+METRICS = {"shape": shape_similarity, "texture": texture_similarity}
+
+
+def subject(dataset: str, side: int | None = None, width: int = 16) -> evaluation.Subject:
+    """A data set's test pictures, and a network for them that was never trained."""
+    config = training.resolve(dataset=dataset, side=side, attack="none", width=width)
+    loaded = data.load(dataset, side=config.side, progress=False, **training.dataset_arguments(config))
+    model = models.resnet18(len(loaded.classes), width=width, stem=str(config.stem))
+    device = training.device_of_choice()
+    return evaluation.Subject(
+        models.fold(model).to(device), loaded.test, int(config.side or 0), device, dataset=dataset
+    )
+
+
+def places(about: evaluation.Subject) -> list[str]:
+    """Every "DISTORTION@LEVEL" that a data set's pictures can be shown under here."""
+    found = [f"{name}@{level}" for name in transforms.DISTORTIONS for level in transforms.levels(name, about.side)]
+    styled = [level for level in evaluation.stylised_levels(about) if not evaluation.stylised_lacks(about, level)]
+    return found + [f"stylised@{level}" for level in styled]
+
+
+def chosen(about: evaluation.Subject) -> Tensor:
+    """Places in the test set of the pictures that are measured."""
+    order = torch.randperm(len(about.test.labels), generator=torch.Generator().manual_seed(0))
+    return order[:PICTURES]
+
+
+def measure(about: evaluation.Subject) -> list[Line]:
+    """Every line of the table of a data set."""
+    lines = [line for place in ("other@", *places(about)) for line in left(about, place)]
+    return lines + baselines(about)
+
+
+def left(about: evaluation.Subject, place: str) -> list[Line]:
+    """What one "DISTORTION@LEVEL" leaves; "other@": how near to each other unrelated pictures are."""
+    at = chosen(about)
+    clean = evaluation.shown_under(about, "clean@", at)
+    shown = clean.roll(1, 0) if place == "other@" else evaluation.shown_under(about, place, at)
+    return [_line(about, place, name, metric(shown, clean)) for name, metric in METRICS.items()]
+
+
+def baselines(about: evaluation.Subject) -> list[Line]:
+    """Map statistics of the picture's own edges, and of a network with random weights, on undistorted pictures."""
+    at = evaluation.map_pictures(about)
+    clean = evaluation.shown_under(about, "clean@", at)
+    edges = saliency.edges(clean)[:, None].expand_as(clean)
+    lines = []
+    for name, maps in {"edges": edges, **{f"untrained{k and '_grad'}": v for k, v in about.clean_maps.items()}}.items():
+        statistics = evaluation.map_statistics(maps, clean, clean, maps)
+        del statistics["map_distance"]  # to themselves
+        lines += [_line(about, "clean@", f"{name}_{metric}", values) for metric, values in statistics.items()]
+    return lines
+
+
+def _line(about: evaluation.Subject, place: str, metric: str, values: Tensor) -> Line:
+    x = values.double().cpu()
+    mean, error = float(x.mean()), float(x.std()) / len(x) ** 0.5
+    half = float(stats.t.ppf(0.975, len(x) - 1)) * error if len(x) > 1 else float("nan")
+    name, _, level = place.partition("@")
+    return Line(about.dataset, about.side, name, level, metric, mean, mean - half, mean + half, len(x))
+
+
+def row_id(line: Mapping[Any, Any] | pd.Series) -> str:
+    """The name by which a line is audited: destroyed/DATASET-SIDE:DISTORTION@LEVEL/METRIC."""
+    place = f"{line['distortion']}@{line['level']}/{line['metric']}"
+    return f"destroyed/{data.slug(str(line['dataset']))}-{line['side']}:{place}"
+
+
+def again(row: str) -> tuple[float, float]:
+    """(published value, value measured again) of a line by its id. InputError if it is not published."""
+    lines = {row_id(line): line for line in load().to_dict("records")}
+    if row not in lines:
+        raise InputError(f"row = {row!r}: not published{nearest(row, lines)}")
+    line = lines[row]
+    about = subject(str(line["dataset"]), int(line["side"]))
+    place = f"{line['distortion']}@{line['level']}"
+    with evaluation.exact():
+        found = left(about, place) if line["metric"] in METRICS else baselines(about)
+    return float(line["value"]), next(one.value for one in found if one.metric == line["metric"])
+
+
+def table_path(dataset: str, side: int) -> Path:
+    """Where the table of a data set is published."""
+    return results_dir() / "destroyed" / f"{data.slug(dataset)}-{side}.csv"
+
+
+def write(about: evaluation.Subject) -> Path:
+    """Measure a data set and publish the table, with a JSON of commit, versions and stylised sets beside it."""
+    path = table_path(about.dataset, about.side)
+    writable(path.parent)
+    with evaluation.exact():
+        frame = pd.DataFrame([asdict(line) for line in measure(about)])
+    levels = [place.partition("@")[2] for place in places(about) if place.startswith("stylised@")]
+    styled = {
+        level: style.summary(style.load(about.dataset, about.side, about.test.images, level)[1]) for level in levels
+    }
+    write_json(path.with_suffix(".json"), provenance.record(about.device) | {"stylised": styled})
+    with atomic(path) as temporary:
+        frame.to_csv(temporary, index=False, float_format="%.6g")
+    return path
+
+
+def load() -> pd.DataFrame:
+    """The published tables of every data set, one below the other; level is text."""
+    paths = sorted((results_dir() / "destroyed").glob("*.csv"))
+    frames = [pd.read_csv(path, dtype={"level": str}, keep_default_na=False) for path in paths]
+    columns = list(Line.__dataclass_fields__)
+    return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; 2 with one line on stderr if something can't be used."""
+    parser = argparse.ArgumentParser(prog="python -m atlib.destroyed", description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("dataset")
+    parser.add_argument("--side", type=int)
+    given = parser.parse_args(arguments)
+    try:
+        print(f"wrote {write(subject(given.dataset, given.side))}")
+    except (InputError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

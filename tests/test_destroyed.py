@@ -1,0 +1,198 @@
+"""What distortions leave of shape and texture: the two measures, the published table, and the page's tables."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from atlib import audit, data, destroyed, plots, results, saliency, shapes, tables, transforms
+from atlib.errors import InputError
+from atlib.evaluation import Subject
+
+DRAWS = torch.Generator().manual_seed(0)
+
+
+@pytest.fixture
+def pictures() -> torch.Tensor:
+    """Twelve pictures of the generated data set, float."""
+    index = torch.arange(12) % 10
+    return shapes.draw(index, (index + 3) % 10, generator=torch.Generator().manual_seed(1)).images / 255
+
+
+@pytest.fixture
+def about(pictures: torch.Tensor) -> Subject:
+    images = (pictures * 255).round().byte()
+    subject = destroyed.subject("shapes", width=4)
+    return Subject(subject.model, data.Split(images, torch.arange(12) % 10), 32, subject.device, dataset="shapes")
+
+
+def test_an_unchanged_picture_keeps_both(pictures: torch.Tensor) -> None:
+    for metric in destroyed.METRICS.values():
+        found = metric(pictures, pictures)
+        assert found.shape == (12,) and torch.allclose(found, torch.ones(12), atol=1e-5)
+
+
+def test_shape_is_pearsons_correlation_of_edges(pictures: torch.Tensor) -> None:
+    other = pictures.roll(1, 0)
+    found = destroyed.shape_similarity(other, pictures)
+    a, b = (saliency.edges(one).flatten(1).numpy() for one in (other, pictures))
+    assert found.numpy() == pytest.approx([np.corrcoef(x, y)[0, 1] for x, y in zip(a, b, strict=True)], abs=1e-4)
+
+
+def plain_spectrum(image: np.ndarray) -> np.ndarray:
+    """The local spectrum by loops: every window, every frequency of a real transform."""
+    side = image.shape[-1]
+    size = side // 4
+    hann = np.array([0.5 - 0.5 * math.cos(2 * math.pi * (i + 1) / (size + 1)) for i in range(size)])
+    power: list[np.ndarray] = []
+    for top in range(0, side - size + 1, size // 2):
+        for left in range(0, side - size + 1, size // 2):
+            window = image[:, top : top + size, left : left + size]
+            window = (window - window.mean((1, 2), keepdims=True)) * hann[:, None] * hann
+            power.append(np.abs(np.fft.rfft2(window)) ** 2)
+    return np.sqrt(np.mean(power, 0)).reshape(3, -1)
+
+
+def test_texture_is_what_the_local_spectra_share(pictures: torch.Tensor) -> None:
+    one, two = pictures[:1].double(), pictures[1:2].double()
+    a, b = plain_spectrum(one[0].numpy()), plain_spectrum(two[0].numpy())
+    np.testing.assert_allclose(destroyed.local_spectrum(one)[0].numpy(), a, rtol=1e-6, atol=1e-9)
+    expected = 1 - np.abs(a - b).sum() / (a + b).sum()
+    assert destroyed.texture_similarity(one, two).item() == pytest.approx(expected, abs=1e-6)
+    flat = torch.full((1, 3, 32, 32), 0.4)
+    assert (
+        destroyed.texture_similarity(flat, flat).item() == 1 and destroyed.texture_similarity(flat, one).item() < 0.01
+    )
+
+
+def test_moving_patches_keeps_texture_and_destroys_shape_and_flattening_does_the_opposite(
+    pictures: torch.Tensor,
+) -> None:
+    shuffled = transforms.patch_shuffle(pictures, 4)
+    silhouettes = transforms.blur(pictures, 1)
+    shape, texture = destroyed.shape_similarity, destroyed.texture_similarity
+    assert shape(shuffled, pictures).mean() < 0.2 and texture(shuffled, pictures).mean() > 0.8
+    assert shape(silhouettes, pictures).mean() > 0.7 > texture(silhouettes, pictures).mean()
+
+
+def test_every_place_once_with_its_interval_and_the_baselines(about: Subject, pictures: torch.Tensor) -> None:
+    frame = pd.DataFrame(destroyed.measure(about))
+    assert not frame.duplicated(["distortion", "level", "metric"]).any()
+    pictured = frame[frame["metric"].isin(list(destroyed.METRICS))]
+    assert len(pictured) == 2 * (1 + 32) and set(frame["total"]) == {12}
+    line = frame[(frame["distortion"] == "blur") & (frame["level"] == "1") & (frame["metric"] == "texture")].iloc[0]
+    # uint8 in between: the subject's pictures are stored
+    stored = (pictures * 255).round() / 255
+    values = destroyed.texture_similarity(transforms.blur(stored, 1), stored)
+    assert line["value"] == pytest.approx(values.mean().item(), abs=1e-5)
+    half = 2.201 * values.std().item() / math.sqrt(12)  # t of 11 degrees of freedom
+    assert (line["low"], line["high"]) == pytest.approx((line["value"] - half, line["value"] + half), abs=1e-4)
+    other = frame[(frame["distortion"] == "other") & (frame["metric"] == "shape")]["value"].item()
+    assert abs(other) < 0.6
+    maps = frame[~frame["metric"].isin(list(destroyed.METRICS))].set_index("metric")["value"]
+    assert maps["edges_edge_correlation"] == pytest.approx(1) and maps["edges_gini"] > 0.3
+    kinds = {f"{name}_{metric}" for name in ("edges", "untrained", "untrained_grad") for metric in results.MAP_METRICS}
+    assert set(maps.index) == {kind for kind in kinds if not kind.endswith("map_distance")}
+
+
+def test_published_and_audited(about: Subject, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+    monkeypatch.setattr(destroyed, "subject", lambda dataset, side=None: about)
+    assert destroyed.main(["shapes"]) == 0
+    path = destroyed.table_path("shapes", 32)
+    assert capsys.readouterr().out == f"wrote {path}\n" and path.with_suffix(".json").is_file()
+    frame = destroyed.load()
+    assert frame["level"].map(type).eq(str).all() and len(frame) == len(destroyed.measure(about))
+    assert results.load().empty  # it is no run's table
+    ids = [destroyed.row_id(line) for line in frame.to_dict("records")]
+    row = "destroyed/shapes-32:saturation@inf/texture"
+    assert row in ids and len(set(ids)) == len(ids)
+    for one in (row, "destroyed/shapes-32:other@/shape", "destroyed/shapes-32:clean@/untrained_gini"):
+        found = audit.audit(one)
+        assert found.agrees and found.published == frame["value"][ids.index(one)]
+    with pytest.raises(InputError, match=r"^row = 'destroyed/shapes-32:saturation@3/shape': not published"):
+        audit.audit("destroyed/shapes-32:saturation@3/shape")
+
+
+def test_a_data_set_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture) -> None:
+    assert destroyed.main(["cifar10"]) == 2
+    assert capsys.readouterr().err.startswith("error: dataset = 'cifar10': no download")
+    assert destroyed.load().empty
+
+
+# --- the page ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_table_names_what_is_there_and_what_is_pending(about: Subject) -> None:
+    destroyed.write(about)
+    found = tables.destroyed_table(destroyed.load())
+    table = found.set_index("distortion").to_dict("index")
+    assert len(table) == 1 + 32 + 4 and list(found.columns[1:3]) == ["shapes: shape", "shapes: texture"]
+    assert table["saturation 2"]["shapes: shape"] == "1.00 [1.00, 1.00]"
+    assert set(found["cifar10: shape"]) == {"pending"} and table["stylised generated-ghiasi"]["shapes: shape"] == "–"
+    html = tables.html(tables.destroyed_table(destroyed.load()), "caption")
+    assert 'data-rows="destroyed/shapes-32:blur@1/shape"' in html
+
+
+def rows_of(cue: str, seed: int, accuracies: dict[str, int]) -> list[dict]:
+    at = tables.setting(f"shapes-{cue}")
+    common = {"run": f"shapes/normal-w16-s{seed}-0000000{seed}", "dataset": "shapes", "model": "normal", "width": 16}
+    common |= {"share": 0.0, "recipe": at.recipe, "seed": seed, "metric": "accuracy", "total": 100}
+    return [
+        common | dict(zip(("distortion", "level"), place.split("@"), strict=True)) | {"value": n / 100, "count": n}
+        for place, n in accuracies.items()
+    ]
+
+
+def test_accuracies_of_single_cue_networks() -> None:
+    shape = {"clean@": 90, "blur@1": 80, "patch-shuffle@2": 20, "saturation@0": 10}
+    texture = {"clean@": 94, "blur@1": 30, "patch-shuffle@2": 92, "saturation@0": 10}
+    lines = [row for seed in (1, 2) for row in rows_of("shape", seed, {k: v + seed for k, v in shape.items()})]
+    lines += [row for seed in (1, 2) for row in rows_of("texture", seed, {k: v + seed for k, v in texture.items()})]
+    found = tables.single_cue_accuracy(results.frame_of(lines))
+    table = tables.single_cue_table(found).set_index("distortion").to_dict("index")
+    assert len(table) == 33 and table["clean"]["shape alone"].startswith("91.50 [")
+    assert table["patch-shuffle 2"]["texture alone"].rows == (
+        "shapes/normal-w16-s1-00000001:patch-shuffle@2/accuracy",
+        "shapes/normal-w16-s2-00000002:patch-shuffle@2/accuracy",
+    )
+    assert table["noise 0.1"]["shape alone"] == "pending"
+    panel = tables.single_cue_panel(found)
+    assert len(panel) == 4 and panel.iloc[0].tolist() == ["clean", "", pytest.approx(0.955), pytest.approx(0.915)]
+
+    places = {"blur@1": (0.9, 0.3), "patch-shuffle@2": (0.2, 0.9), "saturation@0": (0.0, 0.0)}
+    guessed = pd.DataFrame(
+        [
+            {"dataset": "shapes", "distortion": p.split("@")[0], "level": p.split("@")[1], "metric": metric, "value": v}
+            for p, pair in places.items()
+            for metric, v in zip(("shape", "texture"), pair, strict=True)
+        ]
+    )
+    sentence = tables.proxies_sentence(found, guessed)
+    assert "Over the 3 distortions" in sentence and "shape-only networks is 1.00" in sentence
+    assert "texture-only networks 1.00" in sentence
+    assert "pending" in tables.proxies_sentence(found, destroyed.load())
+
+
+def test_figures_show_every_path_and_say_when_there_is_nothing() -> None:
+    frame = pd.DataFrame(
+        [("blur", "1", 0.5, 0.9), ("blur", "2", 0.2, 0.6), ("other", "", 0.4, 0.1)],
+        columns=["distortion", "level", "x", "y"],
+    )
+    figure = plots.kept({"one": frame, "two": frame.iloc[:0]}, ("texture", "shape"))
+    (axis,) = figure.axes
+    drawn = {line.get_label(): line.get_xydata() for line in axis.lines}
+    assert np.asarray(drawn["blur"]).tolist() == [[0.5, 0.9], [0.2, 0.6]] and np.size(drawn["noise"]) == 0
+    assert {tuple(np.asarray(line.get_xdata())) for line in axis.lines if str(line.get_label()).startswith("_")} >= {
+        (0.4, 0.4)
+    }
+    assert plots.kept({}, ("a", "b")).texts[0].get_text() == "pending"
+    assert set(plots.DISTORTIONS) == {*transforms.DISTORTIONS, "stylised"} and set(plots.DISTORTIONS) < set(
+        results.DISTORTIONS
+    )
+    shown = plots.show_distortions(torch.rand(3, 32, 32))
+    titles = [axis.get_title() for axis in shown.axes if axis.get_title()]
+    assert titles[:5] == ["saturation\n0", "\n0.5", "\n4", "\n64", "\ninf"] and len(titles) == 5 + 4 + 4 + 4 + 3 + 3 + 3
