@@ -218,8 +218,8 @@ def load(
     side 32, 32 and 64 for the first three, at 256/224 of `side` for the others. root: the data directory
     (ATLIB_DATA). parameters: of `shapes`. Caltech is split 80/20 a class, seeded, over all its categories,
     the clutter and background ones included, as in the paper's code; folder:PATH likewise, unless PATH holds
-    train/ and test/ (or val/). InputError says in one line what is wrong, or which file to put where if there
-    is no network.
+    train/ and test/ (or val/), or test/ alone: then there is nothing to train on. InputError says in one line
+    what is wrong, or which file to put where if there is no network.
     """
     spec, side = check(name, side, **parameters)
     if name == "shapes":
@@ -689,7 +689,10 @@ def class_folders(path: Path) -> dict[str, list[str]]:
 
 
 def list_folder(path: Path) -> Listing:
-    """PATH/train and PATH/test (or PATH/val) with a folder a class each; or PATH with them, split 80/20."""
+    """PATH/train and PATH/test (or PATH/val) with a folder a class each; or PATH with them, split 80/20.
+
+    PATH/test or PATH/val alone: nothing to train on, and every picture is tested.
+    """
     held_out = next((part for part in ("test", "val") if (path / part).is_dir()), None)
     if held_out and (path / "train").is_dir():
         pictures = class_folders(path / "train")
@@ -699,10 +702,16 @@ def list_folder(path: Path) -> Listing:
             one_of(f"class in {path / held_out}", name, label)
         train = [(f"train/{p}", label[name]) for name in pictures for p in pictures[name]]
         test = [(f"{held_out}/{p}", label[name]) for name in tested for p in tested[name]]
+    elif held_out and [p.name for p in path.iterdir() if p.is_dir() and not p.name.startswith(".")] == [held_out]:
+        pictures = class_folders(path / held_out)
+        train = []
+        test = [(f"{held_out}/{p}", i) for i, name in enumerate(pictures) for p in pictures[name]]
+        if len(pictures) < 2:
+            raise InputError(f"{path / held_out}: must hold at least 2 folders of pictures, one a class")
     else:
         pictures = class_folders(path)
         train, test = split_classes(pictures)
-    if len(pictures) < 2 or len(train) < 10 or not test:
+    if len(pictures) < 2 or 0 < len(train) < 10 or not test:
         raise InputError(
             f"{path}: {len(pictures)} classes, {len(train)} training and {len(test)} test pictures: must be at "
             "least 2, 10 and 1, as PATH/CLASS/PICTURE or PATH/train/CLASS/PICTURE beside PATH/test/CLASS/PICTURE"

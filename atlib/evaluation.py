@@ -392,49 +392,60 @@ def evaluate(run: str | Path, *, only: tuple[str, ...] = (), again: bool = False
     folder = training.find_run(str(run))
     provenance.commit()  # of the code that now runs
     with training.exclusive(folder):
-        subject = subject_of(folder)
-        pairs = wanted(subject, only)
-        if not pairs:
-            raise InputError(f"measure = {', '.join(only)!r}: does not apply to {folder.name}")
-        table = Table(folder, subject)
-        missing = [pair for pair in pairs if again or pair not in table]
-        lacks = {pair: MEASUREMENTS[pair[0]].lacks(subject, pair[1]) for pair in missing}
-        if only and any(lacks.values()):
-            raise InputError(next(line for line in lacks.values() if line))
-        for line in dict.fromkeys(filter(None, lacks.values())):
-            print(f"left out: {line}", flush=True)
-        missing = [pair for pair in missing if not lacks[pair]]
-        for name, level in (bar := tqdm(missing, disable=not progress, desc=folder.name, unit="measurement")):
-            bar.set_postfix_str(f"{name} {level}".strip())
-            began = time.perf_counter()
-            with exact():
-                found = MEASUREMENTS[name].measure(subject, level)
-            table.put(name, level, found, time.perf_counter() - began)
+        subject, record = subject_of(folder), read_json(folder / "training.json")
+        assert subject.config is not None
+        columns = columns_of(subject.config, record["run"])
+        complete(Table(folder, subject, columns, record["weights_digest"]), only=only, again=again, progress=progress)
     return folder
 
 
-class Table:
-    """A run's rows, arrays and their origins, as files in its folder."""
+def columns_of(config: training.Config, run: str) -> dict[str, object]:
+    """What all rows of a run have in common."""
+    return {
+        "run": run,
+        "dataset": config.dataset,
+        "model": config.model,
+        "width": config.width,
+        "share": config.share or 0.0,
+        "recipe": config.recipe,
+        "seed": config.seed,
+    }
 
-    def __init__(self, folder: Path, subject: Subject) -> None:
-        self.folder, self.subject = folder, subject
-        record = read_json(folder / "training.json")
-        assert subject.config is not None
-        config = subject.config
-        self.columns = {
-            "run": record["run"],
-            "dataset": config.dataset,
-            "model": config.model,
-            "width": config.width,
-            "share": config.share or 0.0,
-            "recipe": config.recipe,
-            "seed": config.seed,
-        }
+
+def complete(table: Table, *, only: tuple[str, ...] = (), again: bool = False, progress: bool = True) -> None:
+    """Measure what a table lacks, and say what is left out for want of a stylised test set."""
+    subject, folder = table.subject, table.folder
+    pairs = wanted(subject, only)
+    if not pairs:
+        raise InputError(f"measure = {', '.join(only)!r}: does not apply to {folder.name}")
+    missing = [pair for pair in pairs if again or pair not in table]
+    lacks = {pair: MEASUREMENTS[pair[0]].lacks(subject, pair[1]) for pair in missing}
+    if only and any(lacks.values()):
+        raise InputError(next(line for line in lacks.values() if line))
+    for line in dict.fromkeys(filter(None, lacks.values())):
+        print(f"left out: {line}", flush=True)
+    missing = [pair for pair in missing if not lacks[pair]]
+    for name, level in (bar := tqdm(missing, disable=not progress, desc=folder.name, unit="measurement")):
+        bar.set_postfix_str(f"{name} {level}".strip())
+        began = time.perf_counter()
+        with exact():
+            found = MEASUREMENTS[name].measure(subject, level)
+        table.put(name, level, found, time.perf_counter() - began)
+
+
+class Table:
+    """Rows, arrays and their origins, as files in a folder.
+
+    columns: what all rows have in common; digest: of the network's weights.
+    """
+
+    def __init__(self, folder: Path, subject: Subject, columns: dict[str, object], digest: str) -> None:
+        self.folder, self.subject, self.columns = folder, subject, columns
         self.rows = results.frame_of([])
         self.arrays: dict[str, np.ndarray] = {"labels": subject.test.labels.numpy().astype(np.uint16)}
-        self.origins: dict = {"weights_digest": record["weights_digest"], "measurements": {}}
+        self.origins: dict = {"weights_digest": digest, "measurements": {}}
         if (folder / "evaluation.json").is_file():
-            self.restore(record["weights_digest"])
+            self.restore(digest)
 
     def restore(self, digest: str) -> None:
         """Take over what an earlier evaluation of the same weights wrote."""

@@ -10,12 +10,14 @@ import ast
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
 
-from . import data, evaluation, style, training
+from . import data, evaluation, own, style, training
 from .errors import InputError, nearest, one_of
 
 TRAIN = tuple(field.name for field in fields(training.Config) if field.name != "quick")
-EVALUATE = ("run", "measure", "again")
+EVALUATE = ("run", "measure", "again", "model", "dataset", "side", "classes", "weights")
 STYLISE = ("dataset", "side", "styles", "stylist", "weights", "seed", "count")
 # What only some attacks have; naming it beside another attack is a mistake that would otherwise pass in silence.
 BELONGS = {
@@ -72,25 +74,46 @@ def train_config(values: Mapping[str, object], history: Sequence[str] = ()) -> t
 
 
 def evaluate_arguments(values: Mapping[str, object], history: Sequence[str] = ()) -> dict:
-    """The arguments of `evaluation.evaluate` that evaluate.ipynb's parameters mean; InputError as above.
+    """What evaluate.ipynb's parameters mean; InputError as above.
 
-    With ATLIB_QUICK=1 and no run named, a run of `train_config`'s quick kind, trained if need be.
+    For a run: the arguments of `evaluation.evaluate`. For a network from elsewhere (model): those of `own.evaluate`,
+    the network found and checked. With ATLIB_QUICK=1 and neither named, a run of `train_config`'s quick kind,
+    trained if need be.
     """
     check_names(injected(history), values, EVALUATE)
-    run, measure, again = (values[name] for name in EVALUATE)
-    if not isinstance(measure, str):
-        raise InputError(f"measure = {measure!r}: must be names separated by commas, or empty for all")
-    only = tuple(name.strip() for name in measure.split(",") if name.strip())
+    run, measure, again, model = (values[name] for name in EVALUATE[:4])
+    for name in ("measure", "model", "classes", "weights"):
+        if not isinstance(values[name], str):
+            what = "names separated by commas, or empty for all" if name == "measure" else "text"
+            raise InputError(f"{name} = {values[name]!r}: must be {what}")
+    only = tuple(name.strip() for name in str(measure).split(",") if name.strip())
     for name in only:
         one_of("measure", name, evaluation.MEASUREMENTS)
     if again not in (True, False):
         raise InputError(f"again = {again!r}: must be True or False")
+    if model:
+        if run:
+            raise InputError(f"run = {run!r}: only without model; a run is measured, or a network from elsewhere")
+        if not values["dataset"]:
+            raise InputError(
+                "dataset = '': must name the pictures to measure the model on, e.g. -p dataset folder:PATH"
+            )
+        given: dict = {name: values[name] for name in ("side", "classes", "weights")}
+        return {"about": own.subject(str(model), str(values["dataset"]), **given), "only": only, "again": again}
+    for name in ("dataset", "side", "classes", "weights"):
+        if values[name]:
+            raise InputError(f"{name} = {values[name]!r}: only with model; a run has its own")
     if not run and quick():
         defaults = {field.name: field.default for field in fields(training.Config)}
         run = training.train(train_config(defaults), progress=False)
     if not run:
         raise InputError("run = '': must name a finished run, as a folder or as DATASET/RUN, e.g. -p run runs/shapes/…")
     return {"run": training.find_run(str(run)), "only": only, "again": again}
+
+
+def evaluate(arguments: Mapping[str, Any]) -> Path:
+    """Measure what `evaluate_arguments` says; the folder."""
+    return own.evaluate(**arguments) if "about" in arguments else evaluation.evaluate(**arguments)
 
 
 def stylise_arguments(values: Mapping[str, object], history: Sequence[str] = ()) -> dict:

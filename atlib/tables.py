@@ -96,6 +96,11 @@ def percent(value: float, digits: int = 1) -> str:
     return f"{100 * value:.{digits}f}"
 
 
+def dash(value: float, form: str) -> str:
+    """A number in a form, or a dash for one that isn't there."""
+    return "–" if value != value else form.format(value)
+
+
 def over_seeds(lines: pd.DataFrame, metric: str, digits: int = 2) -> Cell:
     """Mean and 95 % t-interval of one value a seed; the value and "one seed" for a single one; "pending" for none.
 

@@ -560,6 +560,8 @@ def _finished(config: Config) -> bool:
 def _train(config: Config, progress: bool) -> None:
     device = device_of_choice()
     dataset = data.load(config.dataset, side=config.side, **dataset_arguments(config))
+    if not len(dataset.train.labels):
+        raise InputError(f"dataset = {config.dataset!r}: has no pictures to train on; put them at PATH/train/CLASS")
     run = Run(config, dataset, device)
     if run.step:
         print(f"{config.run}: going on at step {run.step} of {run.total}")

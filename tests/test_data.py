@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from atlib import _torchvision, data
+from atlib import _torchvision, data, training
 from atlib.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -596,6 +596,20 @@ def test_folder_with_a_split(tmp_path: Path) -> None:
     assert dataset.classes == ("cat", "dog")
     assert dataset.test.labels.tolist() == [1, 1, 1]
     assert together(dataset)[1].bincount().tolist() == [10, 10]
+
+
+def test_folder_with_test_pictures_alone(tmp_path: Path) -> None:
+    fill(tmp_path / "own" / "test", ["cat", "dog"], 3)
+    dataset = load(f"folder:{tmp_path / 'own'}", side=21)
+    assert dataset.classes == ("cat", "dog") and dataset.test.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    assert len(dataset.train.labels) == len(dataset.holdout.labels) == 0
+    with pytest.raises(
+        InputError, match=r"^dataset = 'folder:.*': has no pictures to train on; put them at PATH/train"
+    ):
+        training.train(training.resolve(dataset=f"folder:{tmp_path / 'own'}", side=21, width=4), progress=False)
+    fill(tmp_path / "one" / "val", ["cat"], 3)
+    with pytest.raises(InputError, match=r"one/val: must hold at least 2 folders of pictures, one a class$"):
+        load(f"folder:{tmp_path / 'one'}", side=21)
 
 
 def test_folder_without_a_split_follows_its_files(tmp_path: Path, root: Path) -> None:

@@ -15,7 +15,7 @@ import jupytext
 import nbformat
 import pytest
 
-from atlib import jobs, results, style, training
+from atlib import jobs, own, results, style, training
 from atlib.errors import InputError
 from atlib.files import REPOSITORY, data_dir, runs_dir, write_json
 
@@ -223,6 +223,21 @@ BAD_EVALUATE: dict[str, Cases] = {
         (["clean"], {}, "must be names separated by commas, or empty for all"),
     ],
     "again": [(value, {}, "must be True or False") for value in ("yes", 2, None)],
+    "model": [
+        ("resnet18", {"run": "", "dataset": "shapes"}, "must be one of atlib:DATASET/MODEL, torchvision:NAME, "),
+        (18, {}, "must be text"),
+    ],
+    "dataset": [
+        ("", {"run": "", "model": "mine:good"}, "must name the pictures to measure the model on"),
+        ("cifar11", {"run": "", "model": "atlib:shapes/normal"}, "must be one of shapes, cifar10, "),
+        ("shapes", {}, "only with model; a run has its own"),
+    ],
+    "side": [
+        (64, {}, "only with model"),
+        (64, {"run": "", "model": "atlib:shapes/normal", "dataset": "shapes"}, "must be 32"),
+    ],
+    "classes": [("map.csv", {}, "only with model"), (3, {}, "must be text")],
+    "weights": [("a.pt", {}, "only with model"), (None, {}, "must be text")],
 }
 
 
@@ -265,7 +280,7 @@ def test_bad_parameter_of_train(name: str, value: object, others: dict, expected
 def test_bad_parameter_of_evaluate(name: str, value: object, others: dict, expected: str, finished: None) -> None:
     run = {} if name == "run" else {"run": FINISHED}
     with pytest.raises(InputError) as error:
-        evaluate_arguments(**run, **others, **{name: value})
+        evaluate_arguments(**(run | dict(others) | {name: value}))
     check(error.value, name, "" if name == "run" and not value else value, expected)
 
 
@@ -313,6 +328,12 @@ def test_arguments_of_evaluate(finished: None) -> None:
         assert evaluate_arguments(run=run) == {"run": folder, "only": (), "again": False}
     found = evaluate_arguments(run=FINISHED, measure=" clean, pgd-linf ,", again=True)
     assert found == {"run": folder, "only": ("clean", "pgd-linf"), "again": True}
+    with pytest.raises(InputError, match=r"^run = '.*': only without model; "):
+        evaluate_arguments(run=FINISHED, model="atlib:shapes/normal", dataset="shapes")
+    found = evaluate_arguments(model="atlib:shapes/normal", dataset="shapes", measure="clean")
+    assert found["about"].source == "atlib:shapes/normal" and set(found) == {"about", "only", "again"}
+    assert jobs.evaluate(found | {"progress": False}) == own.folder_of(found["about"])
+    assert (own.folder_of(found["about"]) / "report.html").is_file()
 
 
 # --- papermill --------------------------------------------------------------------------------------------------------

@@ -1,0 +1,327 @@
+"""Anybody's network: where it comes from, what is refused in one line, and the report on it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from torch import Tensor, nn
+
+import atlib
+from atlib import data, evaluation, models, own, results, saliency, tables
+from atlib.errors import InputError
+from atlib.files import read_json, results_dir, write_json
+
+FILE = """
+import torch
+from torch import nn
+
+
+class Linear(nn.Module):
+    def __init__(self, outputs=10):
+        super().__init__()
+        self.layer = nn.Linear(3 * 32 * 32, outputs)
+
+    def forward(self, images):
+        return self.layer(images.flatten(1))
+
+
+def good():
+    torch.manual_seed(0)
+    return Linear().eval()
+
+
+def training():
+    return Linear()
+
+
+def few():
+    return Linear(7).eval()
+
+
+def nan():
+    model = good()
+    with torch.no_grad():
+        model.layer.weight[3] = float("nan")
+    return model
+
+
+def crashes():
+    return nn.Linear(5, 10).eval()
+
+
+def no_gradient():
+    class Frozen(Linear):
+        @torch.no_grad()
+        def forward(self, images):
+            return super().forward(images)
+    return Frozen().eval()
+
+
+def maps():
+    return nn.Conv2d(3, 10, 3).eval()
+
+
+def fails():
+    raise RuntimeError("no weights\\nhere")
+
+
+def text():
+    return "a network"
+
+
+value = 5
+"""
+
+
+def refused(do: Callable[[], object], *parts: str) -> None:
+    """It raises an InputError of one line that holds these parts."""
+    with pytest.raises(InputError) as error:
+        do()
+    message = str(error.value)
+    assert "\n" not in message and all(part in message for part in parts), message
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A small generated data set, few maps, and a module of the reader's in the working directory."""
+    load = data.load
+
+    def few(name: str, **given: object) -> data.Dataset:
+        counts = {"train_count": 10, "test_count": 60, "conflict_count": 90} if name == "shapes" else {}
+        return load(name, **counts, **given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(data, "load", few)
+    monkeypatch.setattr(evaluation, "MAP_PICTURES_ELSEWHERE", 4)
+    monkeypatch.setattr(saliency, "SAMPLES", 2)
+    monkeypatch.setenv("ATLIB_COMMIT", "abc")
+    (tmp_path / "mine.py").write_text(FILE)
+    (tmp_path / "broken.py").write_text("import torch\n1 / 0\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delitem(sys.modules, "mine", raising=False)
+
+
+# --- where networks come from -----------------------------------------------------------------------------------------
+
+
+def test_a_function_of_the_readers() -> None:
+    about = own.subject("mine:good", "shapes")
+    assert about.name == "mine-good" and about.source == "mine:good" and str(Path.cwd()) not in sys.path
+    same = own.subject(about.subject.model, "shapes", name="by hand")
+    assert same.digest == about.digest and same.name == "by-hand" and own.folder_of(same) != own.folder_of(about)
+
+
+def test_a_shipped_network_is_the_one_of_models() -> None:
+    about = own.subject("atlib:shapes/pgd-linf-8", "shapes")
+    model, _ = models.load("shapes/pgd-linf-8")
+    images = about.subject.test.images[:20].float() / 255
+    with torch.no_grad():
+        torch.testing.assert_close(about.subject.model(images), model(images), rtol=1e-3, atol=1e-3)
+
+
+def test_a_network_of_torchvision_with_weights_from_a_file(tmp_path: Path) -> None:
+    from atlib._torchvision import torchvision
+
+    torch.manual_seed(0)
+    plain = torchvision.models.squeezenet1_1(weights=None)
+    torch.save(plain.state_dict(), "weights.pt")
+    loaded = own.network("torchvision:squeezenet1_1", "weights.pt")
+    assert len(loaded.outputs) == 1000 and "tabby" in loaded.outputs and not loaded.model.training
+    images = torch.rand(2, 3, 64, 64)
+    mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (models.IMAGENET_MEAN, models.IMAGENET_STD))
+    with torch.no_grad():
+        torch.testing.assert_close(loaded.model(images), plain.eval()((images - mean) / std))
+
+    # on a folder of pictures, two of its thousand outputs taken for one class and one for another
+    draws = np.random.default_rng(0)
+    for name in ("cats", "dogs"):
+        place = tmp_path / "pictures" / "test" / name  # nothing to train on: all are tested
+        place.mkdir(parents=True)
+        for number in range(3):
+            Image.fromarray(draws.integers(0, 255, (70, 80, 3), dtype=np.uint8)).save(place / f"{number}.png")
+    Path("map.csv").write_text("class,output\ncats,tabby\ncats,282\ndogs,207\n")
+    folder = f"folder:{tmp_path / 'pictures'}"
+    given: dict[str, Any] = {"side": 64, "classes": "map.csv", "weights": "weights.pt"}
+    about = own.subject("torchvision:squeezenet1_1", folder, **given)
+    tabby = loaded.outputs.index("tabby")
+    assert about.subject.test.labels.tolist() == [0, 0, 0, 1, 1, 1]
+    shown = data.prepare(about.subject.test.images, 64)
+    with torch.no_grad():
+        said, raw = about.subject.model(shown).softmax(1), loaded.model(shown).softmax(1)
+    expected = torch.stack([raw[:, tabby] + raw[:, 282], raw[:, 207]], 1)
+    torch.testing.assert_close(said, expected / expected.sum(1, keepdim=True), rtol=1e-3, atol=1e-5)
+    refused(
+        lambda: own.subject("torchvision:squeezenet1_1", folder, side=64, weights="weights.pt"),
+        "has 1000 outputs, the data set 2 classes; a file `classes`",
+    )
+    Path("map.csv").write_text("class,output\ncats,3\ndogs,1000\n")
+    refused(
+        lambda: own.subject("torchvision:squeezenet1_1", folder, **given),
+        "output 1000: the network has 1000, from 0 on",
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "parts"),
+    [
+        ("resnet18", ["model = 'resnet18': must be one of atlib:DATASET/MODEL, torchvision:NAME, "]),
+        ("atlib:shapes/pgd-linf-9", ["neither a file nor one of ", "(did you mean 'shapes/pgd-linf-8'?)"]),
+        ("torchvision:resnet19", ["model = torchvision = 'resnet19': must be one of ", "(did you mean 'resnet18'?)"]),
+        ("torchvision:resnet18", ["model = 'torchvision:resnet18': no download (", "; give weights, a file"]),
+        ("timm:vit_tiny", ["model = 'timm:vit_tiny': needs timm; pip install timm"]),
+        ("nowhere:good", ["model = 'nowhere:good': nowhere can't be imported: ModuleNotFoundError: "]),
+        ("broken:good", ["broken can't be imported: ZeroDivisionError: division by zero"]),
+        ("mine:god", ["mine has no function god (did you mean 'good'?)"]),
+        ("mine:value", ["mine has no function value"]),
+        ("mine:fails", ["fails() failed: RuntimeError: here"]),
+        ("mine:text", ["text() gave a str: must be a torch.nn.Module"]),
+        ("mine:training", ["model = 'mine:training': is in training mode; call .eval()"]),
+        ("mine:few", ["has 7 outputs, the data set 10 classes"]),
+        ("mine:nan", ["gives NaN or infinite outputs"]),
+        ("mine:crashes", ["fails on float pictures of 2×3×32×32: RuntimeError: "]),
+        ("mine:no_gradient", ["its outputs have no gradient by its input"]),
+        ("mine:maps", ["gives 2×10×30×30 for 2×3×32×32: must give 2×classes, the logits"]),
+    ],
+)
+def test_a_network_that_cannot_be_measured(source: str, parts: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(Path.cwd() / "torch"))
+    refused(lambda: own.subject(source, "shapes"), *parts)
+
+
+def test_weights_that_cannot_be_used() -> None:
+    Path("text.pt").write_text("hello")
+    torch.save([1, 2], "list.pt")
+    torch.save({"a": torch.zeros(1)}, "other.pt")
+    name = "torchvision:squeezenet1_1"
+    refused(lambda: own.network(name, "no.pt"), "weights = 'no.pt': no such file")
+    refused(lambda: own.network(name, "text.pt"), "weights = 'text.pt': not a weights-only PyTorch file")
+    refused(lambda: own.network(name, "list.pt"), "weights = 'list.pt': must hold a dictionary of tensors")
+    refused(lambda: own.network(name, "other.pt"), "weights = 'other.pt': not of this network: ")
+    refused(lambda: own.network("mine:good", "other.pt"), "weights = 'other.pt': only with torchvision: and timm:")
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("cats,1\n", "line 1 must be class,output"),
+        ("class,output\ncats,1,2\n", "line 2: must have two cells"),
+        ("class,output\ncast,1\n", "line 2: 'cast' is no class of the data set (did you mean 'cats'?)"),
+        ("class,output\ncats,tiger\n", "line 2: 'tiger' is neither a number nor the name of an output"),
+        ("class,output\ncats,1\n", "says nothing of 'dogs'"),
+    ],
+)
+def test_a_file_of_classes_that_cannot_be_used(text: str, part: str) -> None:
+    Path("map.csv").write_text(text)
+    refused(lambda: own.read_classes("map.csv", ["cats", "dogs"], ["tabby", "beagle"]), "classes = 'map.csv': ", part)
+    refused(lambda: own.read_classes("no.csv", ["cats"], []), "classes = 'no.csv': not readable (FileNotFoundError)")
+    Path("map.csv").write_text("class,output\ndogs, beagle\ncats,0\ncats,tabby\n")
+    assert own.read_classes("map.csv", ["cats", "dogs"], ["tabby", "beagle"]) == [[0, 0], [1]]
+
+
+class WantsNormalised(nn.Module):
+    """The shipped network behind the inverse of ImageNet's normalisation: right only about normalised pixels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model, _ = models.load("shapes/normal")
+
+    def forward(self, images: Tensor) -> Tensor:
+        mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (models.IMAGENET_MEAN, models.IMAGENET_STD))
+        return self.model(images * std + mean)
+
+
+def test_normalised_input_is_suspected(capsys: pytest.CaptureFixture) -> None:
+    about = own.subject(WantsNormalised().eval(), "shapes")
+    line = capsys.readouterr().out
+    assert line.startswith("suspicion: WantsNormalised knows ") and line.count("\n") == 1
+    assert "100 % of them once normalised by ImageNet's mean and deviation" in line and own.suspicion(about)
+    own.subject("atlib:shapes/normal", "shapes")
+    assert capsys.readouterr().out == ""
+
+
+# --- what is measured -------------------------------------------------------------------------------------------------
+
+
+def test_every_measurement_and_the_report_in_three_lines() -> None:
+    about = own.subject("atlib:shapes/normal", "shapes")
+    folder = own.evaluate(about, progress=False)
+    html = own.report(folder)
+    rows = results.read_rows(folder / "rows.csv")
+    measured = {results.measurement(row) for row in rows.to_dict("records")}
+    assert measured == set(evaluation.expected(atlib.training.resolve(attack="none")))
+    assert set(rows["model"]) == {"atlib-shapes-normal"} and set(rows["dataset"]) == {"shapes"}
+    assert read_json(folder / "evaluation.json")["weights_digest"] == about.digest
+    assert (folder / "report.html").read_text() == html and "atlib:shapes/normal on shapes" in html
+    assert "has published no networks of its own on these pictures" in html and "http" not in html
+    before = (folder / "rows.csv").stat().st_mtime_ns
+    own.evaluate(about, progress=False)
+    assert (folder / "rows.csv").stat().st_mtime_ns == before
+    refused(lambda: own.evaluate(about, only=("claen",)), "measure = 'claen': must be one of clean, ")
+    refused(lambda: own.evaluate(about, only=("stylised",)), "measure = 'stylised': does not apply")
+
+
+def published(model: str, seed: int, share: float, labels: np.ndarray, right: dict[str, float], gini: float) -> None:
+    """A published run of the main setting whose clean answers are all right, and which keeps shares of them."""
+    at = tables.setting("shapes")
+    run = f"shapes/{model}-w16-s{seed}-0000000{seed}"
+    common = {"run": run, "dataset": "shapes", "model": model, "width": 16, "share": share, "recipe": at.recipe}
+    arrays, lines = {"labels": labels}, []
+    for place, part in right.items():
+        distortion, level = place.split("@")
+        said = np.where(np.arange(len(labels)) < part * len(labels), labels, (labels + 1) % 10)
+        arrays[f"{place}/class"] = said
+        count = int((said == labels).sum())
+        row = {"seed": seed, "distortion": distortion, "level": level, "metric": "accuracy"}
+        lines.append(common | row | {"value": count / len(labels), "count": count, "total": len(labels)})
+    row = {"seed": seed, "distortion": "clean", "level": "", "metric": "gini"}
+    lines.append(common | row | {"value": gini, "count": None, "total": 9})
+    path = results_dir() / run
+    path.parent.mkdir(parents=True, exist_ok=True)
+    results.frame_of(lines).to_csv(path.with_name(f"{path.name}.csv"), index=False)
+    np.savez_compressed(path.with_name(f"{path.name}.npz"), **arrays)  # type: ignore[arg-type]
+    write_json(path.with_name(f"{path.name}.json"), {})
+
+
+def test_where_it_stands() -> None:
+    """Between networks made up by hand: halfway under saturation 8, not told where these two are alike."""
+    about = own.subject("atlib:shapes/normal", "shapes")
+    folder = own.evaluate(about, only=("clean", "saturation", "maps"), progress=False)
+    labels = about.subject.test.labels.numpy().astype(np.uint16)
+    alone = own.standing(folder)
+    assert alone["stands"].isna().all() and alone["normal"].isna().all()
+    predictions = results.read_predictions(folder / "predictions.npz")
+    mine = results.conditional(predictions, "saturation@8").value
+    gini = alone.set_index(["under", "metric"])["value"]["clean@", "gini"]
+    for seed in (1, 2):
+        low, high = (mine - 0.3, mine + 0.1) if mine > 0.5 else (mine - 0.1, mine + 0.3)
+        published("normal", seed, 0.0, labels, {"clean@": 1, "saturation@8": low, "saturation@4": 0.5}, gini + 0.1)
+        published(
+            "pgd-linf-8", seed, 1.0, labels, {"clean@": 1, "saturation@8": high, "saturation@4": 0.52}, gini - 0.1
+        )
+    table = own.standing(folder).set_index(["under", "metric"]).to_dict("index")
+    line = table["saturation@8", "conditional"]
+    assert line["value"] == mine and line["interval"] == results.conditional(predictions, "saturation@8").interval
+    assert (
+        line["stands"] == pytest.approx((mine - line["normal"]) / (line["main"] - line["normal"]))
+        and 0 <= line["stands"] <= 1
+    )
+    assert np.isnan(table["saturation@4", "conditional"]["stands"])  # .50 and .52 are too close
+    assert table["clean@", "gini"]["stands"] == pytest.approx(0.5) and table["clean@", "gini"]["interval"] is None
+    assert ("saturation@8", "accuracy") not in table and ("clean@", "accuracy") in table
+    html = own.report(folder)
+    assert "<td>0.50</td>" in html and "means over their seeds" in html
+
+    other = labels.copy()
+    other[0] = (other[0] + 1) % 10
+    for path in results_dir().glob("*/pgd*.npz"):  # published on other pictures: not comparable
+        with np.load(path) as stored:
+            np.savez_compressed(path, **{**stored, "labels": other})
+    assert own.standing(folder)["stands"].isna().all()
+    assert isinstance(own.standing(folder), pd.DataFrame)
