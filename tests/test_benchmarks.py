@@ -29,6 +29,12 @@ ROWS = [
     ("adversarial training step (PGD-3 and update), bf16", "naive loop", "0.38"),
     ("adversarial training step (PGD-7 and update), fp32", "naive loop", "0.70"),
     ("adversarial training step (PGD-7 and update), bf16", "naive loop", "0.38"),
+    ("SmoothGrad n = 100, fp32", "captum", "0.90"),
+    ("SmoothGrad n = 100, bf16", "captum", "0.47"),
+    ("MicroAST at 224, code of the style kept", "encoded for each picture", "1.00"),
+    ("patch-shuffle 4×4, uint8, 256 pictures of 64 pixels", "naive loop", "0.25"),
+    ("saturation, uint8, 256 pictures of 64 pixels", "naive loop", "0.17"),
+    ("patch-shuffle 4×4, uint8, 32 pictures of 224 pixels", "naive loop", "0.50"),
 ]
 
 
@@ -71,7 +77,7 @@ def test_quick_benchmark_has_every_row(monkeypatch: pytest.MonkeyPatch, capsys: 
         assert (row["ours_s"] != "") == (row["theirs_s"] != "") == (row["ratio"] != "") == timed
         if timed:
             assert float(row["ours_s"]) > 0 and float(row["theirs_s"]) > 0
-            assert row["met"] == "no" or float(row["ratio"]) <= float(reach)
+            assert row["met"] == "no" or float(row["ratio"]) <= float(reach) + 0.005  # two digits of reach
         if what == "any-iterate robustness":
             assert " equal to the last image to not dropping" in row["detail"]
         if what == "PGD-10, fp32":
@@ -79,7 +85,8 @@ def test_quick_benchmark_has_every_row(monkeypatch: pytest.MonkeyPatch, capsys: 
     assert frame["met"][0] == "yes" and "atlib 10/10/0" in frame["detail"][0]
     assert set(frame["threads"]) == {"1"} and set(frame["bf16"]) == {"fast"}
     assert all(
-        set(frame[name]) != {""} for name in ("processor", "commit", "python", "torch", "torchattacks", "foolbox")
+        set(frame[name]) != {""}
+        for name in ("processor", "commit", "python", "torch", "torchattacks", "foolbox", "captum")
     )
     printed = capsys.readouterr().out
     assert all(what in printed for what in frame["what"])

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 import atlib
 from atlib import data, evaluation, models, own, results, saliency, tables
 from atlib.errors import InputError
-from atlib.files import read_json, results_dir, write_json
+from atlib.files import REPOSITORY, read_json, results_dir, write_json
 
 FILE = """
 import torch
@@ -325,3 +325,31 @@ def test_where_it_stands() -> None:
             np.savez_compressed(path, **{**stored, "labels": other})
     assert own.standing(folder)["stands"].isna().all()
     assert isinstance(own.standing(folder), pd.DataFrame)
+
+
+# --- the worked example -----------------------------------------------------------------------------------------------
+
+
+def test_the_example_networks_know_their_pictures_and_rely_on_texture(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(REPOSITORY)
+    for name in ("plain", "vit"):
+        about = own.subject(f"notebooks.own_networks:{name}", "shapes")
+        assert about.digest == read_json(REPOSITORY / "results" / "own" / name / "evaluation.json")["weights_digest"]
+        folder = own.evaluate(about, only=("clean", "conflict"), progress=False)
+        rows = results.read_rows(folder / "rows.csv").set_index("metric")["value"]
+        assert rows["accuracy"] > 0.95 and rows["texture_accuracy"] > rows["shape_accuracy"] + 0.5
+
+
+def test_the_examples_table_holds_what_was_published(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATLIB_RESULTS", str(REPOSITORY / "results"))
+    table = own.side_by_side(["plain", "vit"])
+    assert len(table) == len(own.SHOWN)
+    rows = results.read_rows(own.published("vit") / "rows.csv")
+    bias = rows[rows["metric"] == "shape_bias"]["value"].item()
+    line = table[table["measured"] == "shape bias"].iloc[0]
+    assert line["vit"] == f"{bias:.2f}"
+    stands = (bias - float(line["normal"])) / (float(line["adversarially trained"]) - float(line["normal"]))
+    assert float(line["vit stands at"]) == pytest.approx(stands, abs=0.5)  # of numbers with two digits
+    assert f"vit has a shape bias of {bias:.2f}" in own.sentence(["plain", "vit"])
+    html = own.body(own.published("vit"))
+    assert html.count("<tr") > 70 and "<table" in html

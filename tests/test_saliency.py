@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+import captum.attr
 import matplotlib as mpl
 import numpy as np
 import pytest
@@ -289,3 +290,14 @@ def test_statistics_do_not_depend_on_a_maps_scale_or_its_neighbours(seed: int, s
         torch.testing.assert_close(statistic(maps[:1]), found[:1])
         assert statistic(torch.zeros_like(maps)).abs().max() == 0
     torch.testing.assert_close(saliency.map_distance(scale * maps, maps), torch.zeros(3), rtol=0, atol=1e-6)
+
+
+# --- against captum ---------------------------------------------------------------------------------------------------
+
+
+def test_grad_equals_captums_saliency(network: nn.Module, images: Tensor) -> None:
+    model = network.eval()
+    theirs = captum.attr.Saliency(lambda pixels: model(pixels).log_softmax(1)).attribute(
+        images.requires_grad_(), LABELS, abs=False
+    )
+    torch.testing.assert_close(saliency.grad(model, images.detach(), LABELS), theirs, rtol=1e-3, atol=1e-6)
