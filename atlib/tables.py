@@ -555,11 +555,12 @@ def destroyed_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def mean_cell(lines: pd.DataFrame) -> Cell:
-    """The mean of a line of `destroyed.load` with its interval."""
+    """The mean of a line of `destroyed.load` and half the width of its interval."""
     if lines.empty:
         return Cell(PENDING)
     line = lines.iloc[0]
-    return Cell(f"{line['value']:.2f} [{line['low']:.2f}, {line['high']:.2f}]", [destroyed.row_id(line)])
+    half = (line["high"] - line["low"]) / 2
+    return Cell(f"{line['value']:.2f}\u00a0±\u00a0{half:.2f}", [destroyed.row_id(line)])  # on one line
 
 
 def destroyed_panels(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:

@@ -131,7 +131,7 @@ def test_the_table_names_what_is_there_and_what_is_pending(about: Subject) -> No
     found = tables.destroyed_table(destroyed.load())
     table = found.set_index("distortion").to_dict("index")
     assert len(table) == 1 + 32 + 4 and list(found.columns[1:3]) == ["shapes: shape", "shapes: texture"]
-    assert table["saturation 2"]["shapes: shape"] == "1.00 [1.00, 1.00]"
+    assert table["saturation 2"]["shapes: shape"] == "1.00\u00a0±\u00a00.00"
     assert set(found["cifar10: shape"]) == {"pending"} and table["stylised generated-ghiasi"]["shapes: shape"] == "–"
     html = tables.html(tables.destroyed_table(destroyed.load()), "caption")
     assert 'data-rows="destroyed/shapes-32:blur@1/shape"' in html
