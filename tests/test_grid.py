@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from atlib import evaluation, grid, results, training, transforms
+from atlib import evaluation, grid, results, style, training, transforms
 from atlib.errors import InputError
 from atlib.files import REPOSITORY, results_dir, write_json
 
@@ -156,14 +156,17 @@ def test_expected_is_what_an_evaluation_measures() -> None:
         assert len(set(places)) == len(places)
         distorted = [place for place in places if place.split("@")[0] in transforms.DISTORTIONS]
         assert len(distorted) == sum(len(d.levels) for d in transforms.DISTORTIONS.values()) == 32
-        assert [place for place in places if place.startswith("maps@")] == [
-            f"maps@{at}" for at in evaluation.MAP_PLACES
-        ]
-        return [place for place in places if place not in distorted and not place.startswith("maps@")]
+        styled = [f"stylised@{level}" for level in style.LEVELS] if given.get("dataset") == "cifar10" else []
+        shown = [*evaluation.MAP_PLACES, *styled[:2]]
+        assert [place for place in places if place.startswith(("stylised@", "maps@"))] == [
+            *styled, *(f"maps@{at}" for at in shown),
+        ]  # fmt: skip
+        return [place for place in places if place not in distorted and not place.startswith(("stylised@", "maps@"))]
 
     assert named(attack="none") == ["clean@", "pgd-linf@8", "conflict@"]
     assert named(dataset="cifar10") == ["clean@", "pgd-linf@8", "trained-attack@"]
     assert named(dataset="cifar10", attack="noise") == ["clean@", "pgd-linf@8"]
+    assert style.LEVELS[:2] == evaluation.MAP_STYLES
 
 
 def test_status_prints_a_line_for_each_network_with_its_seeds_side_by_side(tmp_path: Path) -> None:
