@@ -24,6 +24,7 @@ from .files import REPOSITORY, atomic, load_tensors, read_json, results_dir, run
 # Sums are rounded in another order on another processor, so that an image at a decision boundary may change sides:
 # two in a thousand, and never fewer than two images. A mean moves far less.
 TOLERANCE_IMAGES, TOLERANCE_MEAN = 0.002, 1e-3
+ON_CARDS = ("clean", "pgd-linf", "trained-attack", "conflict")  # a card says the main ones; results/ has them all
 SIZE_LIMIT = 20 * 2**20  # of models/, in bytes
 
 
@@ -121,13 +122,14 @@ def card(run: str) -> str:
     record = record_of(run)
     config, trained = record["config"], record["training"]
     rows = results.load()
-    rows = rows[rows["run"] == run]
+    rows = rows[(rows["run"] == run) & rows["distortion"].isin(ON_CARDS) & rows["metric"].isin(results.FRACTIONS)]
     applies = {k: v for k, v in config.items() if v is not None and v is not False and k not in ("dataset", "seed")}
     measured = "\n".join(
         f"| {row['distortion']}@{row['level']} | {row['metric']} | {row['value']:.4f} | {row['total']} |"
         for row in rows.to_dict("records")
     )
-    evaluated = sorted({m["commit"] for m in record["evaluation"]["measurements"].values()})
+    measurements = record["evaluation"]["measurements"].items()
+    evaluated = sorted({m["commit"] for place, m in measurements if place.partition("@")[0] in ON_CARDS})
     hardware = trained["hardware"]
     name = f"{data.slug(config['dataset'])}/{trained['model']}"
     return f"""# {name}
