@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 
 from . import data, destroyed, evaluation, models, results, training
-from .errors import InputError, one_of
+from .errors import InputError, command_line, one_of
 from .files import REPOSITORY, atomic, load_tensors, read_json, results_dir, runs_dir, tensor_digest
 
 # Sums are rounded in another order on another processor, so that an image at a decision boundary may change sides:
@@ -180,24 +180,21 @@ def ship(run: Path, folder: Path | None = None) -> Path:
     return target
 
 
+@command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line: 0 if every row agrees, 1 if one differs, 2 with one line on stderr if one can't be audited."""
     parser = argparse.ArgumentParser(prog="python -m atlib.audit", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("row", nargs="+", help="RUN:DISTORTION@LEVEL/METRIC; or ship, and runs")
     given = parser.parse_args(arguments)
-    try:
-        if given.row[0] == "ship":
-            for name in given.row[1:]:
-                print(f"wrote {ship(training.find_run(name))}")
-            return 0
-        audits = []
-        for row in given.row:
-            audits.append(audit(row))
-            print(audits[-1], flush=True)
-        return int(not all(one.agrees for one in audits))
-    except (InputError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    if given.row[0] == "ship":
+        for name in given.row[1:]:
+            print(f"wrote {ship(training.find_run(name))}")
+        return 0
+    audits = []
+    for row in given.row:
+        audits.append(audit(row))
+        print(audits[-1], flush=True)
+    return int(not all(one.agrees for one in audits))
 
 
 if __name__ == "__main__":

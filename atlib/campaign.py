@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from . import data, evaluation, grid, jobs, results, style, training
-from .errors import InputError, in_range, one_of
+from .errors import InputError, command_line, in_range, one_of
 from .files import REPOSITORY, data_dir, hold, read_json, results_dir, runs_dir, writable, write_json
 
 SNAKEFILE = REPOSITORY / "workflow" / "Snakefile"
@@ -325,6 +325,7 @@ def summary(planned: Sequence[grid.Planned]) -> int:
     return int(counts.get("failed", 0) > 0)
 
 
+@command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 2 with one line on stderr if something can't be used."""
     parser = argparse.ArgumentParser(prog="python -m atlib.campaign", description=(__doc__ or "").split("\n")[0])
@@ -343,20 +344,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     one.add_argument("name")
     one.add_argument("--snapshot", type=Path, required=True)
     given = parser.parse_args(arguments)
-    try:
-        if given.command == "status":
-            table = grid.status(grid.select(grid.load(given.grid), given.blocks))
-            print(grid.wide(table).to_string(index=False))
-            counts = table["state"].value_counts()
-            print(", ".join(f"{counts.get(name, 0)} {name}" for name in grid.STATES))
-        elif given.command == "run":
-            limits = {"slots": given.jobs, "threads": given.threads, "minutes": given.minutes}
-            return run(given.blocks, **limits, profile=given.profile, path=given.grid)
-        else:
-            return job(given.kind, given.name, from_snapshot(given.snapshot))
-    except (InputError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    if given.command == "status":
+        table = grid.status(grid.select(grid.load(given.grid), given.blocks))
+        print(grid.wide(table).to_string(index=False))
+        counts = table["state"].value_counts()
+        print(", ".join(f"{counts.get(name, 0)} {name}" for name in grid.STATES))
+    elif given.command == "run":
+        limits = {"slots": given.jobs, "threads": given.threads, "minutes": given.minutes}
+        return run(given.blocks, **limits, profile=given.profile, path=given.grid)
+    else:
+        return job(given.kind, given.name, from_snapshot(given.snapshot))
     return 0
 
 

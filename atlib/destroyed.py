@@ -27,11 +27,11 @@ from scipy import stats
 from torch import Tensor
 
 from . import data, evaluation, models, provenance, saliency, style, training, transforms
-from .errors import InputError, nearest
+from .errors import InputError, command_line, nearest
 from .files import atomic, results_dir, writable, write_json
 
 PICTURES = 500  # of the test set, the first of the permutation that maps are drawn from
-WINDOW = 4  # windows of a quarter of the side, half overlapping
+WINDOWS = 4  # that side by side would span a picture; they overlap by half
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def local_spectrum(images: Tensor) -> Tensor:
     Windows: a quarter of the side, half overlapping, their mean taken off, under a Hann window. Where a texture is does
     not matter, nor its phase.
     """
-    size = images.shape[-1] // WINDOW
+    size = images.shape[-1] // WINDOWS
     cut = images.unfold(2, size, size // 2).unfold(3, size, size // 2).flatten(2, 3)  # N×3×windows×size×size
     hann = torch.hann_window(size + 2, periodic=False, device=images.device)[1:-1]
     cut = (cut - cut.mean((3, 4), keepdim=True)) * hann[:, None] * hann
@@ -188,17 +188,14 @@ def load() -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
 
 
+@command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 2 with one line on stderr if something can't be used."""
     parser = argparse.ArgumentParser(prog="python -m atlib.destroyed", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("dataset")
     parser.add_argument("--side", type=int)
     given = parser.parse_args(arguments)
-    try:
-        print(f"wrote {write(subject(given.dataset, given.side))}")
-    except (InputError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    print(f"wrote {write(subject(given.dataset, given.side))}")
     return 0
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import difflib
+import functools
 import math
-from collections.abc import Iterable
-from typing import Any
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, Protocol
 
 
 class InputError(ValueError):
@@ -14,6 +16,26 @@ class InputError(ValueError):
     def _render_traceback_(self) -> list[str]:
         """What a notebook shows: the one line, not the way to it."""
         return [f"{type(self).__name__}: {self}"]
+
+
+class Main(Protocol):
+    """A module's command line: its arguments (None: the process's) to its exit status."""
+
+    def __call__(self, arguments: Sequence[str] | None = None) -> int: ...
+
+
+def command_line(main: Callable[[Sequence[str] | None], int]) -> Main:
+    """Decorator of a module's `main`: one line on stderr and status 2 for what can't be used, read or written."""
+
+    @functools.wraps(main)
+    def told(arguments: Sequence[str] | None = None) -> int:
+        try:
+            return main(arguments)
+        except (InputError, OSError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
+
+    return told
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:

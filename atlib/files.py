@@ -142,3 +142,19 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict]:
     if tensor_digest(tensors, note) != digest:
         raise InputError(f"{path}: damaged: its content does not match the digest inside")
     return tensors, json.loads(note)
+
+
+def load_state(path: Path) -> dict[str, Tensor]:
+    """A dictionary of tensors from a PyTorch file, without running any code that may be in it.
+
+    InputError if the file is missing, damaged, or holds anything else.
+    """
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises a dozen types for a damaged or foreign file
+        raise InputError(f"{path}: not a weights-only PyTorch file ({type(error).__name__})") from None
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise InputError(f"{path}: must hold a dictionary of tensors by their names")
+    return state

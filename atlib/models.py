@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .errors import InputError, in_range, nearest, one_of
-from .files import REPOSITORY, data_dir, file_hash, load_tensors, save_tensors
+from .files import REPOSITORY, data_dir, file_hash, load_state, load_tensors, save_tensors
 
 STEMS = {"3x3": (3, 1), "3x3-stride2": (3, 2), "7x7": (7, 2)}
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -177,18 +177,13 @@ def load_imagenet(model: ResNet18, source: str) -> str:
     check_imagenet(source)
     path = weights_file(source)
     if path:
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-        except Exception as error:  # torch raises a dozen types for a damaged or foreign file
-            raise InputError(f"{path}: not a weights-only PyTorch file ({type(error).__name__})") from None
+        state = load_state(path)
         origin = f"{path.name} sha256:{file_hash(path)}"
     else:
         from ._torchvision import torchvision
 
         weights = torchvision.models.ResNet18_Weights[source]
         state, origin = weights.get_state_dict(check_hash=True), f"torchvision {weights}"
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise InputError(f"weights = {source!r}: must hold a dictionary of tensors by torchvision's names")
     wanted = {k: v for k, v in model.state_dict().items() if k not in ("mean", "std") and not k.startswith("fc.")}
     wrong = [k for k, v in wanted.items() if k not in state or state[k].shape != v.shape]
     wrong = [k for k in wrong if not k.endswith("num_batches_tracked")]

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 
 from . import data, evaluation, models, results, tables, training
 from .errors import InputError, nearest, one_of
-from .files import atomic, hold, read_json, results_dir, runs_dir, tensor_digest, write_json
+from .files import atomic, hold, load_state, read_json, results_dir, runs_dir, tensor_digest, write_json
 
 SOURCES = ("atlib:DATASET/MODEL", "torchvision:NAME", "timm:NAME", "module:function")
 PROBE = 200  # test pictures on which normalised input is looked for
@@ -91,21 +91,8 @@ class Loaded:
     outputs: tuple[str, ...] = ()
 
 
-def _state(path: str) -> dict[str, Tensor]:
-    """Weights from a file, without running any code that may be in it."""
-    if not Path(path).is_file():
-        raise InputError(f"weights = {path!r}: no such file")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises a dozen types for a damaged or foreign file
-        raise InputError(f"weights = {path!r}: not a weights-only PyTorch file ({type(error).__name__})") from None
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise InputError(f"weights = {path!r}: must hold a dictionary of tensors by their names")
-    return state
-
-
 def _fill(model: nn.Module, path: str) -> None:
-    state = {name: value.float() if value.is_floating_point() else value for name, value in _state(path).items()}
+    state = load_state(Path(path))
     try:
         model.load_state_dict(state)
     except RuntimeError as error:

@@ -23,7 +23,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from . import attacks, evaluation, grid, models, provenance, saliency, training
-from .errors import InputError, in_range, one_of
+from .errors import command_line, in_range, one_of
 from .files import atomic, results_dir, writable
 
 # Pictures to train on (after the hold-out), and to test on. Caltech: 80 and 20 % of each class.
@@ -180,6 +180,7 @@ def table(planned: Sequence[grid.Planned], flops: float = FLOPS, measured: bool 
     return pd.DataFrame(lines)
 
 
+@command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 2 with one line on stderr if something can't be used."""
     parser = argparse.ArgumentParser(prog="python -m atlib.plan", description=(__doc__ or "").split("\n")[0])
@@ -187,19 +188,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--flops", type=float, default=FLOPS, help=f"of the GPU not at hand, a second ({FLOPS:g})")
     parser.add_argument("--write", action="store_true", help="keep the table for the book (results/plan.csv)")
     given = parser.parse_args(arguments)
-    try:
-        in_range("FLOPS", given.flops, 0, open_low=True)
-        planned = grid.load()
-        planned = grid.select(planned, given.blocks) if given.blocks else planned
-        for p in planned:
-            one_of("dataset", p.config.dataset, PICTURES)
-        if given.write:
-            writable(results_dir())
-        torch.set_num_threads(1)
-        found = table(planned, given.flops)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    in_range("FLOPS", given.flops, 0, open_low=True)
+    planned = grid.load()
+    planned = grid.select(planned, given.blocks) if given.blocks else planned
+    for p in planned:
+        one_of("dataset", p.config.dataset, PICTURES)
+    if given.write:
+        writable(results_dir())
+    torch.set_num_threads(1)
+    found = table(planned, given.flops)
     print(found.round(1).to_string(index=False))
     precisions = {precision_here(architecture(p.config)) for p in planned}
     here = f"{provenance.processor()}, one thread, training in {' or '.join(sorted(precisions))}"

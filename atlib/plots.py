@@ -136,7 +136,7 @@ def show_stylised(path: Path) -> Drawing:
     return figure
 
 
-# One colour and marker a distortion on every page; their strongest level is named in the figure.
+# One colour and marker a distortion on every page.
 DISTORTIONS = {
     "saturation": ("#0072B2", "o"),
     "patch-shuffle": ("#D55E00", "s"),
@@ -155,15 +155,13 @@ def show_distortions(image: Tensor, count: int = 5) -> Drawing:
     with sheet(len(names), count, 1.25 * count + 1.2, 1.35 * len(names)) as (figure, axes):
         for row, name in enumerate(names):
             every = transforms.levels(name, image.shape[-1])
-            levels = [
-                every[i] for i in np.unique(np.linspace(0, len(every) - 1, min(count, len(every))).round().astype(int))
-            ]
+            picked = np.linspace(0, len(every) - 1, min(count, len(every))).round().astype(int)
+            levels = [every[i] for i in picked]
             for axis in axes[row]:
                 axis.set_axis_off()
             for axis, level in zip(axes[row], levels, strict=False):
-                axis.imshow(
-                    transforms.distort(image[None], name, level, [0])[0].permute(1, 2, 0).numpy(), vmin=0, vmax=1
-                )
+                shown = transforms.distort(image[None], name, level, [0])[0]
+                axis.imshow(shown.permute(1, 2, 0).numpy(), vmin=0, vmax=1)
                 axis.set_title(f"{name}\n{level}" if level == levels[0] else f"\n{level}", fontsize=9)
     return figure
 

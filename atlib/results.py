@@ -29,7 +29,7 @@ import yaml
 from numpy.typing import NDArray
 from scipy import stats
 
-from .errors import InputError, in_range, nearest, one_of
+from .errors import InputError, command_line, in_range, nearest, one_of
 from .files import REPOSITORY, RUN_NAME, atomic, read_json, results_dir, write_json
 
 COLUMNS = (
@@ -920,6 +920,7 @@ def _check_agreement(run: Path, rows: pd.DataFrame, predictions: Predictions) ->
             raise InputError(f"{run}: rows.csv and predictions.npz differ on {place}; evaluate it again")
 
 
+@command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 2 with one line on stderr if something can't be used."""
     from .training import find_run
@@ -930,15 +931,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command.add_argument("run", nargs="+", help="folder of a run, or its name under runs/")
     commands.add_parser("verdicts", help="print what the published rows say about each claim")
     given = parser.parse_args(arguments)
-    try:
-        if given.command == "verdicts":
-            print(verdicts(load()).drop(columns=["values", "origin"]).to_string(index=False))
-        for name in getattr(given, "run", []):
-            for path in publish(find_run(name)):
-                print(f"wrote {path}")
-    except (InputError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
+    if given.command == "verdicts":
+        print(verdicts(load()).drop(columns=["values", "origin"]).to_string(index=False))
+    for name in getattr(given, "run", []):
+        for path in publish(find_run(name)):
+            print(f"wrote {path}")
     return 0
 
 

@@ -31,7 +31,7 @@ from tqdm.auto import tqdm
 
 from . import data, provenance, textures
 from .errors import InputError, in_range, one_of
-from .files import data_dir, file_hash, hold, load_tensors, save_tensors, tensor_digest, write_json
+from .files import data_dir, file_hash, hold, load_state, load_tensors, save_tensors, tensor_digest, write_json
 
 STYLE_SIDE = 256  # of style pictures, as both stylists expect them
 CHUNK = 100  # pictures that are stylised between two writes
@@ -192,11 +192,7 @@ def microast(weights: str = "") -> Stylist:
         path = next((folder / name for name in names if (folder / name).is_file()), None)
         if path is None:
             raise InputError(f"weights = {str(folder)!r}: neither {' nor '.join(names)} there, for stylist 'microast'")
-        try:
-            state = torch.load(path, map_location="cpu", weights_only=True)
-            tensors |= {f"{part}.{name}": value.float() for name, value in state.items()}
-        except Exception as error:  # torch raises a dozen types for a damaged or foreign file
-            raise InputError(f"{path}: not a weights-only PyTorch file of tensors ({type(error).__name__})") from None
+        tensors |= {f"{part}.{name}": value.float() for name, value in load_state(path).items()}
     digest = tensor_digest(tensors)
     if digest != MICROAST_DIGEST:
         raise InputError(f"weights = {str(folder)!r}: not MicroAST's: the digest of its tensors is another")

@@ -419,7 +419,7 @@ def bench_sentence(folder: Path | None = None) -> str:
     return (
         f"Medians of {first['rounds']} rounds in CPU seconds of one thread on {first['processor']}, where bf16 is "
         f"{first['bf16']}; torch {first['torch']}, torchattacks {first['torchattacks']}, foolbox {first['foolbox']}, "
-        f"commit `{short(first['commit'])}`."
+        f"captum {first['captum']}, commit `{short(first['commit'])}`."
     )
 
 
@@ -531,7 +531,7 @@ def convergence_sentence(main: pd.DataFrame, table: pd.DataFrame, least: float =
 
 # --- What each distortion destroys ------------------------------------------------------------------------------------
 
-PICTURES = ("shapes", "cifar10", "caltech101")  # data sets of that page, in its order
+DESTROYED_ON = ("shapes", "cifar10", "caltech101")  # data sets of that page, in its order
 
 
 def every_place() -> list[tuple[str, str]]:
@@ -545,7 +545,7 @@ def destroyed_table(frame: pd.DataFrame) -> pd.DataFrame:
     lines = []
     for name, level in (("other", ""), *every_place()):
         line: dict[str, object] = {"distortion": "another picture" if name == "other" else f"{name} {level}"}
-        for dataset in PICTURES:
+        for dataset in DESTROYED_ON:
             for metric in destroyed.METRICS:
                 mine = frame[(frame["dataset"] == dataset) & (frame["metric"] == metric)]
                 cell = mine[(mine["distortion"] == name) & (mine["level"] == level)]
@@ -566,7 +566,7 @@ def mean_cell(lines: pd.DataFrame) -> Cell:
 def destroyed_panels(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """For `plots.kept`: texture (x) and shape (y) that each distortion leaves, by data set."""
     panels = {}
-    for dataset in PICTURES:
+    for dataset in DESTROYED_ON:
         mine = frame[(frame["dataset"] == dataset) & frame["metric"].isin(list(destroyed.METRICS))]
         wide = mine.pivot_table(index=["distortion", "level"], columns="metric", values="value", sort=False)
         wide = wide.reindex(columns=list(destroyed.METRICS)).rename(columns={"texture": "x", "shape": "y"})

@@ -200,9 +200,9 @@ def test_weights_that_cannot_be_used() -> None:
     torch.save([1, 2], "list.pt")
     torch.save({"a": torch.zeros(1)}, "other.pt")
     name = "torchvision:squeezenet1_1"
-    refused(lambda: own.network(name, "no.pt"), "weights = 'no.pt': no such file")
-    refused(lambda: own.network(name, "text.pt"), "weights = 'text.pt': not a weights-only PyTorch file")
-    refused(lambda: own.network(name, "list.pt"), "weights = 'list.pt': must hold a dictionary of tensors")
+    refused(lambda: own.network(name, "no.pt"), "no.pt: no such file")
+    refused(lambda: own.network(name, "text.pt"), "text.pt: not a weights-only PyTorch file")
+    refused(lambda: own.network(name, "list.pt"), "list.pt: must hold a dictionary of tensors")
     refused(lambda: own.network(name, "other.pt"), "weights = 'other.pt': not of this network: ")
     refused(lambda: own.network("mine:good", "other.pt"), "weights = 'other.pt': only with torchvision: and timm:")
 

@@ -301,3 +301,21 @@ def test_grad_equals_captums_saliency(network: nn.Module, images: Tensor) -> Non
         images.requires_grad_(), LABELS, abs=False
     )
     torch.testing.assert_close(saliency.grad(model, images.detach(), LABELS), theirs, rtol=1e-3, atol=1e-6)
+
+
+def test_smoothgrad_equals_captums_noise_tunnel_on_the_same_noise(
+    network: nn.Module, images: Tensor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, samples = network.eval(), 48
+    ours = saliency.smoothgrad(model, images, LABELS, samples=samples, generator=torch.Generator().manual_seed(1))
+    draws = torch.Generator().manual_seed(1)
+    tunnel = captum.attr.NoiseTunnel(captum.attr.Saliency(lambda pixels: model(pixels).log_softmax(1)))
+    for image, label, mine in zip(images, LABELS, ours, strict=True):
+        noise = iter(torch.randn((samples, *image.shape), generator=draws).split(16))
+        monkeypatch.setattr(torch, "normal", lambda mean, std, noise=noise: mean + std * next(noise))
+        options = {"nt_type": "smoothgrad", "nt_samples": samples, "nt_samples_batch_size": 16}
+        sigma = 0.1 * float(image.max() - image.min())
+        picture = image[None].requires_grad_()
+        theirs = tunnel.attribute(picture, target=label[None], abs=False, stdevs=sigma, **options)[0]
+        assert next(noise, None) is None  # all of it was used
+        torch.testing.assert_close(mine, theirs, rtol=1e-3, atol=1e-5)

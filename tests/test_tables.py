@@ -186,9 +186,10 @@ def test_bench_table_is_pending_without_a_run(tmp_path):
 def test_bench_sentence_names_the_processor(tmp_path):
     columns = "what,against,ours_s,theirs_s,ratio,reach,met,detail,rounds,processor,threads,bf16,commit,python,torch"
     line = "PGD,foolbox,1,2,0.5,0.58,yes,,3,slide rule,1,fast,abcdef,3.11,2.13"
-    (tmp_path / "bench.csv").write_text(f"{columns},torchattacks,foolbox\n{line},3.5.1,3.3.4\n")
+    (tmp_path / "bench.csv").write_text(f"{columns},torchattacks,foolbox,captum\n{line},3.5.1,3.3.4,0.9.0\n")
     assert tables.bench_table(tmp_path)["ratio"].tolist() == [0.5]
-    assert "slide rule, where bf16 is fast" in tables.bench_sentence(tmp_path)
+    sentence = tables.bench_sentence(tmp_path)
+    assert "slide rule, where bf16 is fast" in sentence and "foolbox 3.3.4, captum 0.9.0" in sentence
 
 
 def test_every_number_of_a_table_carries_its_rows_ids(published):

@@ -227,3 +227,12 @@ def test_filters_refuse(change: Callable, value: float, message: str) -> None:
     with pytest.raises(InputError) as error:
         change(torch.rand(1, 3, 8, 8), value)
     assert str(error.value) == message
+
+
+@pytest.mark.parametrize("name", transforms.DISTORTIONS)
+def test_bytes_and_floats_give_the_same_picture(name: str) -> None:
+    bytes_ = (torch.rand(3, 3, 16, 16) * 255).byte()
+    for level in transforms.DISTORTIONS[name].levels:
+        found, floats = (transforms.distort(x, name, level, range(3)) for x in (bytes_, bytes_ / 255))
+        assert found.dtype == (torch.uint8 if name == "patch-shuffle" else torch.float32)
+        torch.testing.assert_close(transforms.pixels(found), floats, rtol=0, atol=1e-6)
