@@ -175,20 +175,30 @@ def kept(panels: Mapping[str, pd.DataFrame], labels: tuple[str, str]) -> Drawing
     panels = {name: frame for name, frame in panels.items() if not frame.empty}
     if not panels:
         return pending()
-    with sheet(1, len(panels), 4.1 * len(panels) + 0.4, 4.9, sharex=True, sharey=True) as (figure, axes):
-        for axis, (title, frame) in zip(axes[0], panels.items(), strict=True):
+    columns = min(2, len(panels))  # side by side, more could not be read on a phone
+    rows = -(-len(panels) // columns)
+    with sheet(rows, columns, 3.3 * columns + 0.6, 3.3 * rows + 0.9, sharex=True, sharey=True) as (figure, axes):
+        for axis, (title, frame) in zip(axes.flat, panels.items(), strict=False):
             for name, (colour, marker) in DISTORTIONS.items():
                 path = frame[frame["distortion"] == name]
-                joined = "" if name == "stylised" else "-"  # its levels have no order
-                axis.plot(
-                    path["x"], path["y"], f"{joined}{marker}", color=colour, markersize=5, linewidth=1, label=name
-                )
-            for line in frame[frame["distortion"] == "other"].to_dict("records"):
-                axis.axvline(line["x"], color="#666666", linestyle=":", linewidth=1)
-                axis.axhline(line["y"], color="#666666", linestyle=":", linewidth=1)
-            axis.set(title=title, xlabel=labels[0], xlim=(-0.03, 1.03), ylim=(-0.05, 1.05))
-        axes[0, 0].set_ylabel(labels[1])
-        figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, fontsize=9)
+                line = marker if name == "stylised" else f"-{marker}"  # its levels have no order
+                axis.plot(path["x"], path["y"], line, color=colour, markersize=5, linewidth=1, label=name)
+            for unrelated in frame[frame["distortion"] == "other"].to_dict("records"):
+                axis.axvline(unrelated["x"], color="#666666", linestyle=":", linewidth=1)
+                axis.axhline(unrelated["y"], color="#666666", linestyle=":", linewidth=1)
+            axis.set(xlim=(-0.03, 1.03), ylim=(-0.05, 1.05))
+            axis.set_title(title, fontsize=11)
+        for axis in axes.flat[len(panels) :]:
+            axis.set_axis_off()
+        for axis in axes[:, 0]:
+            axis.set_ylabel(labels[1])
+        for column in range(columns):  # below the lowest panel of each column
+            lowest = axes.flat[max(n for n in range(len(panels)) if n % columns == column)]
+            lowest.set_xlabel(labels[0])
+            lowest.tick_params(labelbottom=True)
+        shown = {name for frame in panels.values() for name in frame["distortion"]}
+        entries = [pair for pair in zip(*axes[0, 0].get_legend_handles_labels(), strict=True) if pair[1] in shown]
+        figure.legend(*zip(*entries, strict=True), loc="outside lower center", ncols=2 * columns, fontsize=9)
     return figure
 
 

@@ -567,10 +567,12 @@ def destroyed_panels(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
     """For `plots.kept`: texture (x) and shape (y) that each distortion leaves, by data set."""
     panels = {}
     for dataset in DESTROYED_ON:
-        mine = frame[(frame["dataset"] == dataset) & frame["metric"].isin(list(destroyed.METRICS))]
-        wide = mine.pivot_table(index=["distortion", "level"], columns="metric", values="value", sort=False)
-        wide = wide.reindex(columns=list(destroyed.METRICS)).rename(columns={"texture": "x", "shape": "y"})
-        panels[dataset] = wide.reset_index()
+        mine = frame[frame["dataset"] == dataset]
+        x, y = (
+            mine.loc[mine["metric"] == metric, ["distortion", "level", "value"]].rename(columns={"value": axis})
+            for metric, axis in (("texture", "x"), ("shape", "y"))
+        )
+        panels[dataset] = x.merge(y, on=["distortion", "level"])  # in the order of the levels
     return panels
 
 

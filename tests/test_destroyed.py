@@ -133,6 +133,12 @@ def test_the_table_names_what_is_there_and_what_is_pending(about: Subject) -> No
     assert len(table) == 1 + 32 + 4 and list(found.columns[1:3]) == ["shapes: shape", "shapes: texture"]
     assert table["saturation 2"]["shapes: shape"] == "1.00\u00a0±\u00a00.00"
     assert set(found["cifar10: shape"]) == {"pending"} and table["stylised generated-ghiasi"]["shapes: shape"] == "–"
+    panel = tables.destroyed_panels(destroyed.load())["shapes"]
+    for name, distortion in transforms.DISTORTIONS.items():  # a path goes through the levels in their order
+        assert tuple(panel[panel["distortion"] == name]["level"]) == distortion.levels
+    blurred = panel[(panel["distortion"] == "blur") & (panel["level"] == "1")].iloc[0]
+    frame = destroyed.load().set_index(["distortion", "level", "metric"])["value"]
+    assert (blurred["x"], blurred["y"]) == (frame["blur", "1", "texture"], frame["blur", "1", "shape"])
     html = tables.html(tables.destroyed_table(destroyed.load()), "caption")
     assert 'data-rows="destroyed/shapes-32:blur@1/shape"' in html
 
@@ -184,6 +190,7 @@ def test_figures_show_every_path_and_say_when_there_is_nothing() -> None:
     )
     figure = plots.kept({"one": frame, "two": frame.iloc[:0]}, ("texture", "shape"))
     (axis,) = figure.axes
+    assert [entry.get_text() for entry in figure.legends[0].get_texts()] == ["blur"]  # only what is drawn
     drawn = {line.get_label(): line.get_xydata() for line in axis.lines}
     assert np.asarray(drawn["blur"]).tolist() == [[0.5, 0.9], [0.2, 0.6]] and np.size(drawn["noise"]) == 0
     assert {tuple(np.asarray(line.get_xdata())) for line in axis.lines if str(line.get_label()).startswith("_")} >= {
