@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import re
 from collections.abc import Iterable, Sequence
-from html import escape
+from html import escape, unescape
 from pathlib import Path
 
 import pandas as pd
@@ -37,10 +39,11 @@ class Cell(str):
     """The text of a table's cell, with the ids (`results.row_id`) of the published rows that it comes from."""
 
     rows: tuple[str, ...]
+    href: str  # where a click on it leads; empty: nowhere
 
-    def __new__(cls, text: str, rows: Iterable[str] = ()) -> Cell:
+    def __new__(cls, text: str, rows: Iterable[str] = (), href: str = "") -> Cell:
         cell = super().__new__(cls, text)
-        cell.rows = tuple(rows)
+        cell.rows, cell.href = tuple(rows), href
         return cell
 
 
@@ -128,8 +131,19 @@ def networks(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def paper() -> pd.DataFrame:
-    """Table 1 of the paper: dataset, model, metric (clean, robust), value as a fraction."""
+    """Every number that the paper's main text prints of its networks: dataset, model, metric, value as a fraction.
+
+    clean, robust: Table 1; clean2, stylised_conditional: Table 2, whose clean accuracies differ in two cells from
+    Table 1's; shuffle_2_conditional: 4.2.3, where the text says k = 1, at which its measure is 100 % by definition.
+    """
     return pd.read_csv(PAPER)
+
+
+def paper_value(dataset: str, model: str, metric: str) -> float:
+    """One number of `paper`; NaN where the paper prints none."""
+    found = paper()
+    cell = (found["dataset"] == dataset) & (found["model"] == model) & (found["metric"] == metric)
+    return float(found.loc[cell, "value"].iloc[0]) if cell.any() else float("nan")
 
 
 def table_1(frame: pd.DataFrame, about: dict[str, dict], dataset: str) -> pd.DataFrame:
@@ -194,23 +208,62 @@ def html(table: pd.DataFrame, caption: str) -> str:
     """A table as HTML with its caption; wide ones scroll by themselves, so that a page never does.
 
     Each cell that comes from published rows carries their ids (data-rows), and a list below names them once unfolded.
+    A link gives the table as CSV, as it is shown. The style sheet numbers the tables of a page (class "numbered").
     """
     names = "names" if table.columns[0] == "network" else ""  # a network's name never breaks, a sentence may
     text = {name: _cell for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])}
-    body = table.to_html(index=False, border=0, classes=["rows", names], na_rep="–", escape=False, formatters=text)
+    body = table.to_html(
+        index=False, border=0, classes=["rows", "numbered", names], na_rep="–", escape=False, formatters=text
+    )
     body = body.replace("<thead>", f"<caption>{caption}</caption>\n<thead>", 1)
     ids = [one for cell in table.to_numpy().ravel() if isinstance(cell, Cell) for one in cell.rows]
     scroll = f'<div class="rows-scroll" tabindex="0" role="region" aria-label="table">\n{body}\n</div>'
-    return scroll + unfold("table", dict.fromkeys(ids))
+    shown = pd.DataFrame({name: [_text(v) for v in table[name]] for name in table.columns}, dtype=object)
+    return scroll + download(shown, caption) + unfold("table", dict.fromkeys(ids))
+
+
+def _text(value: object) -> str:
+    """A cell's text."""
+    return ("–" if value != value else f"{value:g}") if isinstance(value, float) else str(value)
 
 
 def _cell(value: object) -> str:
     """A cell's HTML."""
-    if isinstance(value, float):
-        return "–" if value != value else f"{value:g}"
-    text = escape(str(value))
-    rows = value.rows if isinstance(value, Cell) else ()
-    return f'<span data-rows="{escape(" ".join(rows))}">{text}</span>' if rows else text
+    text = escape(_text(value))
+    if not isinstance(value, Cell):
+        return text
+    if value.href:
+        text = f'<a href="{escape(value.href)}">{text}</a>'
+    return f'<span data-rows="{escape(" ".join(value.rows))}">{text}</span>' if value.rows else text
+
+
+def download(table: pd.DataFrame, name: str) -> str:
+    """A link that gives a table as CSV, held in the page itself. name: of the file, or a caption to make it from."""
+    plain = unescape(re.sub(r"<[^>]*>", "", name))
+    words = re.findall(r"[a-z0-9]+", plain.lower())
+    slug = "-".join(words[:8])[:60] or "table"
+    content = base64.b64encode(table.to_csv(index=False).encode()).decode()
+    link = f'<a download="{slug}.csv" href="data:text/csv;charset=utf-8;base64,{content}">Data (CSV)</a>'
+    return f'\n<p class="rows-data">{link}</p>'
+
+
+def data_of(points: pd.DataFrame, name: str) -> str:
+    """What stands below a figure: its points as CSV, and folded a list of them with the rows that they come from.
+
+    points: one line a point; the column "rows", if there is one, holds the ids of its rows (a tuple). name: of the
+    file. Fractions are given to three digits, as they can be read off a figure at best; the rows hold the rest.
+    """
+    ids = points["rows"] if "rows" in points else pd.Series([()] * len(points), index=points.index)
+    plain = points.drop(columns=["rows"], errors="ignore")
+    shown = plain.map(lambda v: ("–" if v != v else f"{v:.3f}") if isinstance(v, float) else str(v))
+    link = download(plain.assign(rows=[" ".join(one) for one in ids]), name)
+    lines = [
+        f"<li>{escape(', '.join(f'{key} {value}' for key, value in line.items() if value not in ('', '–')))}"
+        f"{''.join(f' <code>{escape(one)}</code>' for one in rows)}</li>"
+        for line, rows in zip(shown.to_dict("records"), ids, strict=True)
+    ]
+    summary = f"{len(points)} points of this figure and their rows; any of them: <code>make verify ROW=…</code>"
+    return f'{link}\n<details class="rows-ids"><summary>{summary}</summary><ul>{"".join(lines)}</ul></details>'
 
 
 def unfold(what: str, ids: Iterable[str]) -> str:
@@ -222,40 +275,66 @@ def unfold(what: str, ids: Iterable[str]) -> str:
     return f'\n<details class="rows-ids"><summary>{summary}</summary><ul>{"".join(lines)}</ul></details>'
 
 
-def behind(lines: pd.DataFrame, metrics: Iterable[str]) -> str:
-    """The rows behind a figure whose points are these lines of `cue_table`, as HTML: each point and its row."""
+def behind(lines: pd.DataFrame, metrics: Iterable[str], name: str = "figure") -> str:
+    """`data_of` a figure whose points are these metrics of lines of `cue_table`."""
     points = [
-        f"<li>{escape(str(line['model']))}, amplitude {line['amplitude']:g}, seed {line['seed']}: "
-        f"{line[metric]:.3f} <code>{escape(str(line[f'{metric}_row']))}</code></li>"
+        {name: line[name] for name in ("model", "amplitude", "seed")}
+        | {"metric": metric, "value": float(line[metric]), "rows": (str(line[f"{metric}_row"]),)}
         for metric in metrics
         for line in lines[lines[metric].notna()].to_dict("records")
     ]
-    summary = f"{len(points)} points of this figure and their rows; any of them: <code>make verify ROW=…</code>"
-    return f'<details class="rows-ids"><summary>{summary}</summary><ul>{"".join(points)}</ul></details>'
+    return data_of(pd.DataFrame(points, columns=["model", "amplitude", "seed", "metric", "value", "rows"]), name)
+
+
+LEDGER = "claims.html"  # the page of the ledger, beside every page that speaks of claims
+
+
+def claim_cell(claim: results.Claim) -> Cell:
+    """A claim's sentence, which leads to its entry in the ledger."""
+    return Cell(claim.claim, href=f"{LEDGER}#claim-{claim.id}")
+
+
+def effect(decision: pd.Series, digits: int = 3) -> str:
+    """The effect in a line of `results.verdicts`, with its interval, or "pending"."""
+    number = len(decision["values"])
+    if number == 0:
+        return PENDING
+    mean, low, high = (f"{decision[name]:+.{digits}f}" for name in ("effect", "low", "high"))
+    return f"{mean} ({ONE_SEED})" if number == 1 else f"{mean} [{low}, {high}]"
 
 
 def judged(ids: Iterable[str], frame: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """The verdicts on some claims on one data set: claim, seeds, effect with interval, smallest effect, verdict."""
-    found = results.verdicts(frame)
-    texts = {claim.id: claim.claim for claim in results.load_claims().claims}
+    found, ledger = results.verdicts(frame), results.load_claims()
     lines = []
     for name in ids:
         row = found[(found["id"] == name) & (found["dataset"] == dataset)].iloc[0]
-        effect = PENDING
-        if len(row["values"]) == 1:
-            effect = f"{row['effect']:+.3f} ({ONE_SEED})"
-        elif len(row["values"]):
-            effect = f"{row['effect']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]"
         lines.append(
             {
-                "claim": texts[name],
+                "claim": claim_cell(ledger[name]),
                 "seeds": len(row["values"]),
-                "effect, 95 % interval": effect,
+                "effect, 95 % interval": effect(row),
                 "smallest that counts": f"{row['smallest_effect']:g}",
                 "verdict": row["verdict"],
             }
         )
-    return pd.DataFrame(lines)
+    return frame_of(lines)
+
+
+def judged_everywhere(ids: Sequence[str], frame: pd.DataFrame) -> pd.DataFrame:
+    """The verdicts on some claims: one line a claim and data set, where it is judged or shown; "overall" first."""
+    found, ledger = results.verdicts(frame), results.load_claims()
+    lines = []
+    for name in ids:
+        for _, row in found[found["id"] == name].iterrows():
+            whole = row["dataset"] == "overall"
+            line = {"claim": claim_cell(ledger[name]) if whole else "", "on": row["dataset"]}
+            line["on"] += "" if row["counts"] else " (shown only)"
+            line |= {"seeds": "" if whole else str(len(row["values"]))}
+            line |= {"effect, 95 % interval": "" if whole else effect(row)}
+            line |= {"smallest that counts": f"{row['smallest_effect']:g}" if whole else "", "verdict": row["verdict"]}
+            lines.append(line)
+    return frame_of(lines)
 
 
 def setting(name: str) -> results.Setting:
