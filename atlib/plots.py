@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from . import attacks, data, evaluation, saliency, shapes, training, transforms
+from . import attacks, data, evaluation, models, saliency, shapes, training, transforms
 from .files import load_tensors
 from .results import t_interval
 
@@ -199,6 +199,133 @@ def kept(panels: Mapping[str, pd.DataFrame], labels: tuple[str, str]) -> Drawing
         shown = {name for frame in panels.values() for name in frame["distortion"]}
         entries = [pair for pair in zip(*axes[0, 0].get_legend_handles_labels(), strict=True) if pair[1] in shown]
         figure.legend(*zip(*entries, strict=True), loc="outside lower center", ncols=2 * columns, fontsize=9)
+    return figure
+
+
+# The networks of a family, strongest first, so that one colour can show several.
+STROKES = (("-", "o"), ("--", "s"), (":", "^"), ("-.", "D"))
+
+
+def strokes(names: Sequence[str]) -> dict[str, tuple[str, tuple[str, str]]]:
+    """Colour, and line and marker, of each network, in the order given: by family, and by its place within it."""
+    seen: dict[str, int] = {}
+    drawn = {}
+    for name in names:
+        place = seen.setdefault(family(name), 0)
+        seen[family(name)] += 1
+        drawn[name] = (FAMILIES[family(name)], STROKES[place % len(STROKES)])
+    return drawn
+
+
+def curves(
+    panels: Mapping[str, pd.DataFrame],
+    labels: tuple[str, str],
+    order: Sequence[str],
+    limits: tuple[float, float] | None = (-0.03, 1.03),
+) -> Drawing:
+    """A value against level, one line a network in its family's colour, with its interval; one panel above the other.
+
+    panels: of `lens.summary` (model, level, mean, low, high), by title; labels: of the two axes; order: all levels.
+    Levels stand at equal distances. Families with several networks: the strongest is drawn through, weaker ones dashed.
+    """
+    panels = {title: frame for title, frame in panels.items() if not frame.empty}
+    if not panels:
+        return pending()
+    fullest = sorted(panels.values(), key=len, reverse=True)  # its order is the legend's
+    names = list(dict.fromkeys(model for frame in fullest for model in frame["model"]))
+    with sheet(len(panels), 1, 5.6, 3.3 * len(panels) + 1.1, sharex=True) as (figure, axes):
+        for axis, (title, frame) in zip(axes[:, 0], panels.items(), strict=True):
+            levels = [level for level in order if level in set(frame["level"])]
+            for number, (name, (colour, (line, marker))) in enumerate(strokes(names).items()):
+                mine = frame[frame["model"] == name].set_index("level")
+                mine = mine.reindex([level for level in order if level in mine.index])
+                places = np.array([order.index(str(level)) for level in mine.index])
+                places = places + 0.04 * (number - len(names) / 2)  # so that intervals don't hide each other
+                axis.vlines(places, mine["low"], mine["high"], color=colour, linewidth=1, alpha=0.6)
+                style = {"color": colour, "linestyle": line, "marker": marker}
+                axis.plot(places, mine["mean"], markersize=4, linewidth=1.3, label=name, **style)
+            axis.set_title(title, fontsize=12)
+            axis.set_ylabel(labels[1])
+            axis.set_xticks([order.index(level) for level in levels], levels)
+            if limits:
+                axis.set_ylim(*limits)
+        axes[-1, 0].set_xlabel(labels[0])
+        handles = axes[0, 0].get_legend_handles_labels()
+        figure.legend(*handles, loc="outside lower center", ncols=3, fontsize=10)
+    return figure
+
+
+def map_statistics(found: pd.DataFrame, titles: Mapping[str, str], places: Mapping[str, str]) -> Drawing:
+    """Statistics of saliency maps under each distortion, two panels a row: one line a network, with its interval.
+
+    found: of `lens.map_points`; titles: of the metrics, places: of the distortions, in order.
+    """
+    if found.empty:
+        return pending()
+    order, rows = list(places), -(-len(titles) // 2)
+    names = list(dict.fromkeys(found["model"]))
+    with sheet(rows, 2, 7, 3 * rows + 1, sharex=True) as (figure, axes):
+        for axis, (metric, title) in zip(axes.flat, titles.items(), strict=False):
+            for number, (name, (colour, (line, marker))) in enumerate(strokes(names).items()):
+                mine = found[(found["metric"] == metric) & (found["model"] == name)]
+                x = np.array([order.index(place) for place in mine["level"]]) + 0.12 * (number - (len(names) - 1) / 2)
+                axis.vlines(x, mine["low"], mine["high"], color=colour, linewidth=1.4)
+                axis.plot(x, mine["mean"], color=colour, linestyle=line, marker=marker, markersize=5, label=name)
+            axis.set_title(title, fontsize=12)
+            axis.set_xticks(range(len(order)), list(places.values()), rotation=40, ha="right")
+        for axis in axes.flat[len(titles) :]:
+            axis.set_axis_off()
+        handles = axes[0, 0].get_legend_handles_labels()
+        figure.legend(*handles, loc="outside lower center", ncols=3, fontsize=11)
+    return figure
+
+
+def maps_of(
+    networks: Sequence[str], silhouettes: Sequence[int], rows: Mapping[str, Callable[[Tensor], Tensor]]
+) -> Drawing:
+    """Pictures of `shapes` under some changes, beside their SmoothGrad maps of the true class by shipped networks.
+
+    networks: names of `models.load`; silhouettes: numbers of the pictures' shapes (texture and shape agree); rows: what
+    is done to the float pictures, N×3×H×W, by what it is called. Computed here; each map is scaled by itself.
+    """
+    chosen = torch.tensor(silhouettes)
+    cues = shapes.draw(chosen, chosen, generator=torch.Generator().manual_seed(5))
+    clean = cues.images / 255
+    shown = {name: change(clean) for name, change in rows.items()}
+    height = len(chosen) * len(rows)
+    with sheet(height, len(networks) + 1, 6.4, 1.55 * height + 0.5) as (figure, axes):
+        for column, network in enumerate(("picture", *networks)):
+            for place, (name, images) in enumerate(shown.items()):
+                drawn = _smooth(network, images, chosen) if column else images.permute(0, 2, 3, 1)
+                for number, one in enumerate(drawn):
+                    axis = axes[number * len(rows) + place, column]
+                    axis.imshow(one.numpy(), cmap="gray", vmin=0, vmax=1)
+                    axis.set(xticks=[], yticks=[])
+                    axis.grid(False)
+                    if column == 0:
+                        axis.set_ylabel(name)
+            axes[0, column].set_title(network.rpartition("/")[2], fontsize=11)
+    return figure
+
+
+def _smooth(network: str, images: Tensor, labels: Tensor) -> Tensor:
+    """Maps of a shipped network as the paper draws them, N×H×W."""
+    model, draws = models.load(network)[0], torch.Generator().manual_seed(0)
+    return saliency.picture(saliency.smoothgrad(model, images, labels, generator=draws))
+
+
+def scatter(found: pd.DataFrame, labels: tuple[str, str]) -> Drawing:
+    """One point a run in its family's colour. found: model, x, y; labels: of the axes."""
+    found = found.dropna(subset=["x", "y"])
+    if found.empty:
+        return pending()
+    with sheet(1, 1, 5.6, 4.6) as (figure, axes):
+        axis = axes[0, 0]
+        for name, (colour, (_, marker)) in strokes(list(dict.fromkeys(found["model"]))).items():
+            mine = found[found["model"] == name]
+            axis.plot(mine["x"], mine["y"], marker, color=colour, markersize=6, alpha=0.8, label=name)
+        axis.set(xlabel=labels[0], ylabel=labels[1])
+        figure.legend(loc="outside lower center", ncols=3, fontsize=10)
     return figure
 
 

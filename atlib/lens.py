@@ -1,0 +1,712 @@
+"""What the sections on distortions and saliency maps show: points, tables and sentences, made from published rows.
+
+A *point* is one network under one distortion at one level; the three ways to count its accuracy are
+
+- accuracy: over all test pictures;
+- conditional: over those that the network itself knows when clean (the paper's measure, 4.2);
+- common: over those that it and the reference both know when clean (ours), and the difference of the two there.
+
+Only runs of a data set's main setting (book/claims.yaml) are taken. Several seeds have a 95 % t-interval over seeds, a
+single one Wilson's over its pictures (t over pictures, where the value is a mean).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+
+import numpy as np
+import pandas as pd
+
+from . import destroyed, results, style, tables, transforms
+from .tables import ONE_SEED, PENDING, Cell
+
+SETS = {  # settings of claims.yaml in the order of the report, and what the text calls them
+    "caltech101": "Caltech-101 at 112 pixels",
+    "tiny-imagenet": "Tiny ImageNet",
+    "cifar10": "CIFAR-10",
+    "shapes": "shapes",
+}
+PAPERS = {"caltech101": "caltech256", "tiny-imagenet": "tiny-imagenet", "cifar10": "cifar10"}  # their name in paper.csv
+ALIKE = ("tiny-imagenet", "cifar10")  # the same data set as the paper's, so that a difference from it means something
+# How many of what each measure counts, as a column of `points`.
+TOTALS = {"accuracy": "pictures", "conditional": "conditional_total", "common": "total"}
+POINTS = [
+    "dataset", "distortion", "level", "model", "seed", "width", "run", *TOTALS, *TOTALS.values(), "common_reference",
+    "difference", "p", "rows",
+]  # fmt: skip
+SUMMARY = ["model", "level", "mean", "low", "high", "seeds", "width", "rows"]
+
+
+def settled(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The rows of a main setting; no row while its recipe isn't fixed."""
+    at = tables.setting(name)
+    mine = (frame["dataset"] == at.dataset) & (frame["width"] == at.width) & (frame["recipe"] == at.recipe)
+    return frame[mine & ((frame["share"] == 0) | np.isclose(frame["share"], at.share))]
+
+
+def label(name: str) -> str:
+    """A data set with the width of its networks, as text names it."""
+    return f"{SETS[name]} (width {tables.setting(name).width})"
+
+
+def levels_of(distortion: str) -> tuple[str, ...]:
+    """All levels of a distortion, in order."""
+    return style.LEVELS if distortion == "stylised" else transforms.DISTORTIONS[distortion].levels
+
+
+# --- Points ----------------------------------------------------------------------------------------------------------
+
+
+def points(
+    frame: pd.DataFrame,
+    name: str,
+    distortion: str,
+    predictions: results.Archive | None = None,
+    reference: str = "normal",
+) -> pd.DataFrame:
+    """One line a network, level and seed of a main setting under a distortion: POINTS, in the report's order.
+
+    rows: ids of what it is computed from. The columns from `common` on are NaN where the reference has no predictions.
+    """
+    predictions = predictions or results.archive()
+    rows = settled(frame, name)
+    rows = rows[(rows["distortion"] == distortion) & (rows["metric"] == "accuracy")]
+    found = []
+    for level in levels_of(distortion):  # by level: a reference that was not shown this one is none
+        here = rows[rows["level"] == level]
+        beside = results.comparison(here, predictions, reference)
+        more = dict(zip(here["run"], here.to_dict("records"), strict=True))
+        for line in beside.to_dict("records"):
+            row = more[line["run"]]
+            found.append(line | {"pictures": row["total"], "rows": (results.row_id(row),)})
+    order = {model: number for number, model in enumerate(tables.MODELS)}
+    found.sort(key=lambda line: (order.get(line["model"], len(order)), line["seed"]))  # stable: levels keep theirs
+    return pd.DataFrame(found, columns=POINTS)
+
+
+def summary(found: pd.DataFrame, measure: str) -> pd.DataFrame:
+    """Points over seeds: SUMMARY. measure: accuracy, conditional, common, or difference (which one seed has no interval
+    of)."""
+    lines = []
+    found = found[found[measure].notna()]
+    for (model, level), some in found.groupby(["model", "level"], sort=False):
+        values = list(some[measure])
+        if len(values) > 1:
+            low, high = results.t_interval(values)
+        elif measure in TOTALS:
+            total = int(some[TOTALS[measure]].iloc[0])
+            low, high = results.wilson(round(values[0] * total), total)
+        else:
+            low, high = math.nan, math.nan
+        ids = tuple(one for line in some["rows"] for one in line)
+        width = some["width"].iloc[0]
+        lines.append((model, level, float(np.mean(values)), low, high, len(values), width, ids))
+    return pd.DataFrame(lines, columns=SUMMARY)
+
+
+# Those that the sections draw: every family's strongest, and all of one; the supplement's tables have every network.
+DRAWN = ("pgd-linf-8", "pgd-linf-4", "pgd-linf-2", "pgd-linf-1", "pgd-l2-8", "fgsm-8", "normal", "underfit")
+
+
+def panels(
+    frame: pd.DataFrame, distortion: str, measure: str, predictions: results.Archive | None = None
+) -> dict[str, pd.DataFrame]:
+    """For `plots.curves`: the networks of DRAWN on every data set that has rows, by its name with width."""
+    predictions = predictions or results.archive()
+    found = {}
+    for name in SETS:
+        if measure == "p_true":
+            some = of_rows(frame, name, distortion, measure)
+        else:
+            some = summary(points(frame, name, distortion, predictions), measure)
+        some = some[some["model"].isin(DRAWN)].reset_index(drop=True)
+        if len(some):
+            found[label(name)] = some
+    return found
+
+
+def of_rows(frame: pd.DataFrame, name: str, distortion: str, metric: str) -> pd.DataFrame:
+    """Plain rows of one metric over seeds: SUMMARY. One seed has no interval here."""
+    rows = settled(frame, name)
+    rows = rows[(rows["distortion"] == distortion) & (rows["metric"] == metric)]
+    lines = []
+    for model in tables.MODELS:
+        for level in levels_of(distortion):
+            some = rows[(rows["model"] == model) & (rows["level"] == level)]
+            if len(some):
+                ids = tuple(results.row_id(row) for row in some.to_dict("records"))
+                mean, width = float(some["value"].mean()), some["width"].iloc[0]
+                lines.append((model, level, mean, *results.t_interval(some["value"]), len(some), width, ids))
+    return pd.DataFrame(lines, columns=SUMMARY)
+
+
+def drawn(found: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Panels as one table of points, for `tables.data_of`."""
+    frames = [frame.drop(columns="width").assign(on=title) for title, frame in found.items()]
+    columns = ["on", "model", "level", "mean", "low", "high", "seeds", "rows"]
+    return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
+
+
+def map_points(
+    frame: pd.DataFrame,
+    name: str,
+    metrics: Sequence[str],
+    places: Sequence[str],
+    predictions: results.Archive | None = None,
+) -> pd.DataFrame:
+    """Statistics of saliency maps over seeds: metric, then SUMMARY, whose level is "DISTORTION@LEVEL"."""
+    predictions = predictions or results.archive()
+    rows = settled(frame, name)
+    rows = rows[rows["metric"].isin(metrics)]
+    lines = []
+    for metric in metrics:
+        for model in tables.MODELS:
+            mine = rows[(rows["model"] == model) & (rows["metric"] == metric)]
+            for place in places:
+                distortion, _, level = place.partition("@")
+                some = mine[(mine["distortion"] == distortion) & (mine["level"] == level)]
+                if len(some):
+                    lines.append((metric, model, place, *_mean_of_maps(some, place, metric, predictions)))
+    return pd.DataFrame(lines, columns=["metric", *SUMMARY])
+
+
+def _mean_of_maps(some: pd.DataFrame, place: str, metric: str, predictions: results.Archive) -> tuple:
+    """Mean, interval, seeds, width, ids of one statistic of one network: over seeds, or one seed's pictures."""
+    values = list(some["value"])
+    if len(values) == 1:
+        key, stored = f"maps@{place}/{metric}", predictions(some["run"].iloc[0])
+        values = list(stored[key].astype(float)) if key in stored else values
+    low, high = results.t_interval(values)
+    ids = tuple(results.row_id(row) for row in some.to_dict("records"))
+    return float(some["value"].mean()), low, high, len(some), some["width"].iloc[0], ids
+
+
+def baselines(name: str, metrics: Sequence[str], folder_of: pd.DataFrame | None = None) -> dict[tuple[str, str], Cell]:
+    """(baseline, metric): cell, of the picture's own edges and of a network never trained, on clean pictures."""
+    found = destroyed.load() if folder_of is None else folder_of
+    mine = found[(found["dataset"] == tables.setting(name).dataset) & (found["distortion"] == "clean")]
+    cells = {}
+    for prefix, shown in {"edges": "edges of the picture", "untrained": "random network"}.items():
+        for metric in metrics:
+            cells[shown, metric] = tables.mean_cell(mine[mine["metric"] == f"{prefix}_{metric}"])
+    return cells
+
+
+# --- Tables ----------------------------------------------------------------------------------------------------------
+
+
+def interval(line: Mapping, percent: bool = True, signed: bool = False) -> Cell:
+    """A line of `summary` as a cell: percentage (or plain number) with its interval; "one seed" where there is none."""
+    scale, digits = (100, 1) if percent else (1, 2)
+    sign = "+" if signed else ""
+    mean, low, high = (f"{scale * line[key]:{sign}.{digits}f}" for key in ("mean", "low", "high"))
+    return Cell(f"{mean} [{low}, {high}]" if line["low"] == line["low"] else f"{mean} ({ONE_SEED})", line["rows"])
+
+
+def seeds_of(number: int) -> str:
+    """ "one seed", "3 seeds"; "–" for none."""
+    return "–" if not number else ONE_SEED if number == 1 else f"{number} seeds"
+
+
+def level_table(found: pd.DataFrame, measure: str, levels: Iterable[str]) -> pd.DataFrame:
+    """The networks in the paper's order by level: percentages with intervals, seeds, width; "pending" for the rest."""
+    return summary_table(summary(found, measure), levels, signed=measure == "difference")
+
+
+def summary_table(summed: pd.DataFrame, levels: Iterable[str], signed: bool = False) -> pd.DataFrame:
+    """As `level_table`, from a `summary`. signed: differences from the normal network, which then has no line."""
+    cells = {(line["model"], line["level"]): line for line in summed.to_dict("records")}
+    levels, lines = list(levels), []
+    for model in tables.MODELS:
+        if signed and model == "normal":
+            continue
+        mine = [cells[model, level] for level in levels if (model, level) in cells]
+        line: dict[str, object] = {"network": model}
+        for level in levels:
+            here = cells.get((model, level))
+            line[level] = interval(here, signed=signed) if here else Cell(PENDING)
+        line["seeds"] = seeds_of(max((one["seeds"] for one in mine), default=0))
+        line["width"] = str(mine[0]["width"]) if mine else "–"
+        lines.append(line)
+    return tables.frame_of(lines)
+
+
+def table_2(frame: pd.DataFrame, name: str, predictions: results.Archive | None = None) -> pd.DataFrame:
+    """The paper's Table 2 beside ours: clean accuracy, and the paper's measure on every stylised test set; per cent."""
+    theirs = tables.paper().set_index(["dataset", "model", "metric"])["value"]
+    found = points(frame, name, "stylised", predictions)
+    ours = {(one["model"], one["level"]): one for one in summary(found, "conditional").to_dict("records")}
+    rows = settled(frame, name)
+    clean = rows[(rows["distortion"] == "clean") & (rows["metric"] == "accuracy")]
+    lines = []
+    for model in tables.MODELS[:-1]:  # the paper has no spatially trained network here
+        mine = clean[clean["model"] == model]
+        line: dict[str, object] = {"network": model}
+        for metric, shown in {"clean2": "clean", "stylised_conditional": "stylised"}.items():
+            value = float(theirs.get((PAPERS.get(name, ""), model, metric), math.nan))
+            line[f"{shown}: paper"] = "–" if value != value else tables.percent(value, 2)
+            if shown == "clean":
+                line["clean: ours"] = tables.one_cell(mine)
+        for level in style.LEVELS:
+            here = ours.get((model, level))
+            line[f"{level}: ours"] = interval(here) if here else Cell(PENDING)
+        line["seeds"], line["width"] = seeds_of(len(mine)), str(mine["width"].iloc[0]) if len(mine) else "–"
+        lines.append(line)
+    return tables.frame_of(lines)
+
+
+def shuffle_table(frame: pd.DataFrame, predictions: results.Archive | None = None) -> pd.DataFrame:
+    """The only two numbers that the paper prints on shuffling, and ours: the normal network at k = 2, its measure."""
+    lines = []
+    for name, shown in SETS.items():
+        found = points(frame, name, "patch-shuffle", predictions)
+        here = summary(found[(found["model"] == "normal") & (found["level"] == "2")], "conditional").to_dict("records")
+        paper = tables.paper_value(PAPERS.get(name, ""), "normal", "shuffle_2_conditional")
+        line: dict[str, object] = {"data set": shown, "paper": "–" if paper != paper else tables.percent(paper, 2)}
+        line["ours"] = interval(here[0]) if here else Cell(PENDING)
+        known = here and paper == paper and name in ALIKE
+        line["difference"] = f"{100 * (here[0]['mean'] - paper):+.1f}" if known else "–"
+        line["seeds"], line["width"] = seeds_of(here[0]["seeds"] if here else 0), str(tables.setting(name).width)
+        lines.append(line)
+    return tables.frame_of(lines)
+
+
+STATISTICS = {
+    "gini": "Gini coefficient",
+    "edge_correlation": "correlation with edges",
+    "high_frequency": "high-frequency share",
+    "alignment": "alignment",
+    "map_distance": "distance from the clean map",
+}
+PLACES = {
+    "clean@": "clean",
+    "saturation@1024": "saturation 1024",
+    "stylised@generated-ghiasi": "stylised, generated",
+    "stylised@paintings-ghiasi": "stylised, paintings",
+    "patch-shuffle@4": "shuffled 4 × 4",
+    "pgd-linf@8": "attacked, 8/255",
+}
+
+
+def places_of(name: str) -> dict[str, str]:
+    """What maps of a data set are drawn of; `shapes` has no stylised pictures."""
+    return {place: shown for place, shown in PLACES.items() if name != "shapes" or not place.startswith("stylised")}
+
+
+def trio(name: str) -> tuple[str, str, str]:
+    """The networks of the paper's Figure 2 on a data set."""
+    return "normal", "underfit", tables.setting(name).main
+
+
+def map_table(
+    found: pd.DataFrame, name: str, models: Iterable[str], metrics: Sequence[str], folder_of: pd.DataFrame | None = None
+) -> pd.DataFrame:
+    """Statistics of maps, one line a statistic and network, one column a place; baselines last. found: `map_points`."""
+    cells = {(one["metric"], one["model"], one["level"]): one for one in found.to_dict("records")}
+    fixed = baselines(name, metrics, folder_of)
+    lines = []
+    for metric in metrics:
+        shown = ("Grad: " if metric.startswith("grad_") else "") + STATISTICS[metric.removeprefix("grad_")]
+        distance = metric.endswith("map_distance")
+        for model in models:
+            line: dict[str, object] = {"statistic": shown, "network": model}
+            for place, column in places_of(name).items():
+                here = cells.get((metric, model, place))
+                absent = Cell("–" if distance and place == "clean@" else PENDING)
+                line[column] = interval(here, percent=False) if here else absent
+            number = max((cells[k]["seeds"] for k in cells if k[:2] == (metric, model)), default=0)
+            lines.append(line | {"seeds": seeds_of(number)})
+        for baseline in () if distance else ("edges of the picture", "random network"):
+            cell = fixed.get((baseline, metric), Cell(PENDING))
+            if cell == PENDING and baseline.startswith("edges"):
+                continue  # the edges have no gradient
+            line = {"statistic": shown, "network": baseline, "clean": cell}
+            lines.append(line | dict.fromkeys(list(places_of(name).values())[1:], "–") | {"seeds": "–"})
+    return tables.frame_of(lines)
+
+
+def settings_table(about: Mapping[str, dict]) -> pd.DataFrame:
+    """The hyper-parameters of every published run, one line a network and setting, from the runs' own records."""
+    shared = {
+        "side": "side", "width": "width", "stem": "stem", "epochs": "epochs", "batch": "batch", "lr": "rate",
+        "schedule": "schedule", "weight_decay": "decay", "norm": "norm", "eps": "budget", "steps": "steps",
+        "step_size": "step", "share": "share", "amplitude": "amplitude", "cue": "cue",
+    }  # fmt: skip
+    groups: dict[tuple, list[dict]] = {}
+    for record in about.values():
+        config = record["config"]
+        key = (config["dataset"], record["training"]["model"], *(config.get(name) for name in shared))
+        groups.setdefault(key, []).append(record)
+    order = {model: number for number, model in enumerate(tables.MODELS)}
+    lines = []
+    for key in sorted(groups, key=lambda k: (k[0], k[3], order.get(k[1], len(order)), str(k))):
+        some, values = groups[key], dict(zip(shared.values(), key[2:], strict=True))
+        line = {"network": key[1], "data set": key[0], "seeds": ", ".join(str(r["config"]["seed"]) for r in some)}
+        line |= {name: _setting(value) for name, value in values.items()}
+        minutes = [r["training"]["seconds"] / 60 for r in some]
+        lines.append(line | {"minutes": f"{np.mean(minutes):.0f}"})
+    return tables.frame_of(lines)
+
+
+def _setting(value: object) -> str:
+    return "–" if value is None else f"{value:g}" if isinstance(value, (int, float)) else str(value)
+
+
+# --- Correlations over networks --------------------------------------------------------------------------------------
+
+QUANTITIES = {  # what is ranked against robustness: a row, or a measure under distortions
+    "shape bias, cue conflict": ("conflict@", "shape_bias"),
+    "conditional accuracy, saturation 1024": ("saturation@1024", "conditional"),
+    "conditional accuracy, shuffled 2 × 2": ("patch-shuffle@2", "conditional"),
+    "conditional accuracy, low-pass 0.2": ("low-pass@0.2", "conditional"),
+    "Gini coefficient of clean maps": ("clean@", "gini"),
+    "edge correlation of clean maps": ("clean@", "edge_correlation"),
+}
+
+
+def per_run(frame: pd.DataFrame, name: str, predictions: results.Archive | None = None) -> pd.DataFrame:
+    """One line a run of a main setting: model, seed, robust (Table 1's attack), and QUANTITIES; ids in "rows"."""
+    predictions = predictions or results.archive()
+    lines = []
+    for run, some in settled(frame, name).groupby("run", sort=True):
+        rows = {(f"{r['distortion']}@{r['level']}", r["metric"]): r for r in some.to_dict("records")}
+        first = next(iter(rows.values()))
+        line = {"model": first["model"], "seed": first["seed"], "rows": ()}
+        for shown, (place, metric) in {"robust": ("pgd-linf@8", "accuracy_last"), **QUANTITIES}.items():
+            row = rows.get((place, "accuracy" if metric == "conditional" else metric))
+            line[shown] = math.nan
+            if row is not None:
+                known = metric == "conditional"
+                line[shown] = results.conditional(predictions(str(run)), place).value if known else row["value"]
+                line["rows"] += (results.row_id(row),)
+        lines.append(line)
+    order = {model: number for number, model in enumerate(tables.MODELS)}
+    lines.sort(key=lambda line: (order.get(line["model"], len(order)), line["seed"]))
+    return pd.DataFrame(lines, columns=["model", "seed", "robust", *QUANTITIES, "rows"])
+
+
+def correlations(found: pd.DataFrame) -> pd.DataFrame:
+    """Spearman's correlation with robustness within each seed, over the networks that have both, ten or more.
+
+    found: `per_run`. The underfit control is left out, as in the claims.
+    """
+    found = found[found["model"] != "underfit"]
+    lines = []
+    for shown in QUANTITIES:
+        values, counts, ids = [], [], []
+        for _, some in found.groupby("seed"):
+            both = some[some[["robust", shown]].notna().all(axis=1)]
+            if len(both) >= 10:
+                values.append(results.spearman(list(both["robust"]), list(both[shown])))
+                counts.append(len(both))
+                ids += [one for line in both["rows"] for one in line]
+        low, high = results.t_interval(values)
+        line = {"mean": float(np.mean(values)) if values else math.nan, "low": low, "high": high, "rows": ids}
+        text = interval(line, percent=False, signed=True) if values else Cell(PENDING)
+        networks = "–" if not counts else f"{min(counts)}" if len(set(counts)) == 1 else f"{min(counts)}–{max(counts)}"
+        lines.append({"with robustness": shown, "ours": text, "networks": networks, "seeds": seeds_of(len(values))})
+    return tables.frame_of(lines)
+
+
+def paper_correlations() -> pd.DataFrame:
+    """Spearman's correlation of the paper's own robustness (Table 1) with its stylised accuracy (Table 2)."""
+    wide = tables.paper().pivot_table(index=["dataset", "model"], columns="metric", values="value").reset_index()
+    lines = []
+    for dataset, shown in {"caltech256": "Caltech-256", "tiny-imagenet": "Tiny ImageNet"}.items():
+        mine = wide[(wide["dataset"] == dataset) & wide["stylised_conditional"].notna()]
+        trained = mine[~mine["model"].isin(["normal", "underfit"])]
+        line = {"data set": shown}
+        for what, some in (("adversarially trained", trained), ("all", mine)):
+            rho = results.spearman(list(some["robust"]), list(some["stylised_conditional"]))
+            line[f"{what} networks"] = f"{rho:+.2f} (of {len(some)})"
+        lines.append(line)
+    return tables.frame_of(lines)
+
+
+def paper_absolute() -> pd.DataFrame:
+    """The paper's Table 2 as absolute accuracies: clean times conditional, which is the least that they can be.
+
+    Pictures that a network gets wrong when clean and right when stylised are not in the product. Per cent.
+    """
+    lines = []
+    for model in tables.MODELS[:-1]:
+        line = {"network": model}
+        for dataset, shown in {"caltech256": "Caltech-256", "tiny-imagenet": "Tiny ImageNet"}.items():
+            clean, part = (tables.paper_value(dataset, model, name) for name in ("clean2", "stylised_conditional"))
+            line |= {f"{shown}: conditional": tables.percent(part, 2)}
+            line |= {f"{shown}: at least": tables.percent(clean * part, 2)}
+        lines.append(line)
+    return tables.frame_of(lines)
+
+
+def spatial_table(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Normal, main and spatially trained networks: accuracy, robustness, shape bias, and how far their maps move."""
+    rows = settled(frame, name)
+    columns = {
+        "clean, %": ("clean", "", "accuracy", 100),
+        "under PGD 8/255, %": ("pgd-linf", "8", "accuracy_last", 100),
+        "shape bias": ("conflict", "", "shape_bias", 1),
+        "map distance, PGD": ("pgd-linf", "8", "map_distance", 1),
+        "map distance, saturation 1024": ("saturation", "1024", "map_distance", 1),
+    }
+    lines = []
+    for model in ("normal", tables.setting(name).main, "spatial"):
+        line: dict[str, object] = {"network": model}
+        for shown, (distortion, level, metric, scale) in columns.items():
+            some = rows[(rows["model"] == model) & (rows["distortion"] == distortion) & (rows["level"] == level)]
+            some = some[some["metric"] == metric]
+            low, high = results.t_interval(some["value"])
+            ids = [results.row_id(row) for row in some.to_dict("records")]
+            cell = {"mean": some["value"].mean(), "low": low, "high": high, "rows": ids}
+            line[shown] = interval(cell, percent=scale == 100) if len(some) else Cell(PENDING)
+        lines.append(line | {"seeds": seeds_of(rows.loc[rows["model"] == model, "seed"].nunique())})
+    return tables.frame_of(lines)
+
+
+# --- Sentences -------------------------------------------------------------------------------------------------------
+
+
+def points_text(values: Sequence[float]) -> str:
+    """A difference in percentage points with its interval over seeds."""
+    mean = f"{100 * np.mean(values):+.1f} points"
+    if len(values) == 1:
+        return f"{mean}, {ONE_SEED}"
+    low, high = results.t_interval(values)
+    return f"{mean} [{100 * low:+.1f}, {100 * high:+.1f}], {len(values)} seeds"
+
+
+def against_normal(found: pd.DataFrame, name: str, level: str) -> str:
+    """The main network and the normal one under one level, on their common pictures, in words; empty if pending."""
+    main = found[(found["model"] == tables.setting(name).main) & (found["level"] == level) & found["common"].notna()]
+    if main.empty:
+        return ""
+    mine, theirs = (100 * main[column].mean() for column in ("common", "common_reference"))
+    return (
+        f"on {label(name)} {main['model'].iloc[0]} keeps **{mine:.1f} %** and the normal network **{theirs:.1f} %** "
+        f"({points_text(list(main['difference']))})"
+    )
+
+
+UNDER = {
+    "saturation": "Under saturation {}",
+    "patch-shuffle": "With {0} × {0} patches shuffled",
+    "stylised": "Stylised ({})",
+    "low-pass": "Under a low-pass filter at {} of Nyquist",
+    "high-pass": "Under a high-pass filter at {} of Nyquist",
+}
+
+
+def opening(frame: pd.DataFrame, distortion: str, level: str, predictions: results.Archive | None = None) -> str:
+    """A section's first sentence: the two networks under a distortion on every data set, the rest named as pending."""
+    predictions = predictions or results.archive()
+    sets = [name for name in SETS if distortion != "stylised" or name != "shapes"]
+    said = {name: against_normal(points(frame, name, distortion, predictions), name, level) for name in sets}
+    where = UNDER[distortion].format(level)
+    waiting = [SETS[name] for name, text in said.items() if not text]
+    texts = [text for text in said.values() if text]
+    rest = f"{', '.join(waiting)}: **{PENDING}**." if waiting else ""
+    if not texts:
+        return f"{where}: {rest}"
+    return f"{where}, of the pictures that both know when clean, {'; '.join(texts)}. {rest}".strip()
+
+
+MAPS_OPENING = {
+    "maps-sparser": "in the Gini coefficient (above 0: sparser",
+    "maps-on-contours": "in the correlation with the picture's edges (above 0: nearer to contours",
+    "maps-less-noisy": "in the share of high frequencies (below 0: less noisy",
+}
+
+
+def maps_opening(frame: pd.DataFrame) -> str:
+    """The first sentence on saliency maps: what adversarial training changes in them, by the claims' statistics."""
+    found = results.verdicts(frame)
+    texts, waiting = [], []
+    for name, shown in SETS.items():
+        parts = []
+        for claim, text in MAPS_OPENING.items():
+            row = found[(found["id"] == claim) & (found["dataset"] == name)].iloc[0]
+            if len(row["values"]):
+                parts.append(f"**{tables.effect(row, 2)}** {text}; claim: {row['verdict']})")
+        opened = f"on {label(name)} SmoothGrad maps of {tables.setting(name).main} differ from a normal network's by "
+        if parts:
+            texts.append(opened + _and(parts))
+        else:
+            waiting.append(shown)
+    start = "; ".join(texts)
+    rest = f"{', '.join(waiting)}: **{PENDING}**." if waiting else ""
+    return f"{start[:1].upper()}{start[1:]}. {rest}".strip() if texts else rest
+
+
+def _and(parts: Sequence[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+
+
+def discussion_opening(frame: pd.DataFrame) -> str:
+    """The first sentence on section 5: robustness against shape bias over networks, and spatial training."""
+    found = results.verdicts(frame)
+
+    def said(claim: str, name: str) -> str:
+        row = found[(found["id"] == claim) & (found["dataset"] == name)].iloc[0]
+        return PENDING if not len(row["values"]) else f"{tables.effect(row, 2)}, claim: {row['verdict']}"
+
+    at, number = "shapes", len(results.load_claims()["robustness-goes-with-shape"].statistic.models)
+    return (
+        f"On {label(at)}, the rank correlation of robustness with shape bias over {number} networks is "
+        f"**{said('robustness-goes-with-shape', at)}**. Training against spatial transformations changes accuracy "
+        f"under PGD by **{said('spatial-not-robust', at)}** there, and on {label('cifar10')}: "
+        f"{said('spatial-not-robust', 'cifar10')}."
+    )
+
+
+def not_reproduced(ids: Iterable[str], frame: pd.DataFrame) -> str:
+    """What of some claims did not reproduce, in words: one line for each that doesn't hold, or is mixed, somewhere."""
+    found, ledger = results.verdicts(frame), results.load_claims()
+    lines = []
+    for name in ids:
+        mine = found[(found["id"] == name) & (found["dataset"] != "overall")]
+        for verdict in ("does not hold", "mixed"):
+            for _, row in mine[mine["verdict"] == verdict].iterrows():
+                where = f"{SETS.get(row['dataset'], row['dataset'])}: {tables.effect(row)}"
+                lines.append(f"- *{ledger[name].claim}* **{verdict}** on {where}.")
+    if lines:
+        return "\n".join(lines)
+    return "No claim of this section has been decided against the paper so far; those without three seeds are pending."
+
+
+# --- The ledger ------------------------------------------------------------------------------------------------------
+
+WORDS = {
+    "accuracy": "accuracy",
+    "accuracy_last": "accuracy under attack (last iterate)",
+    "accuracy_any": "accuracy under attack (any iterate)",
+    "p_true": "mean probability of the true class",
+    "conditional": "accuracy on the pictures that each network itself knows when clean",
+    "common": "accuracy on the pictures that both networks know when clean",
+    "shape_bias": "shape bias",
+    "coverage": "coverage",
+    "gini": "Gini coefficient of SmoothGrad maps",
+    "edge_correlation": "correlation of SmoothGrad maps with the picture's edges",
+    "high_frequency": "share of high frequencies in SmoothGrad maps",
+    "alignment": "alignment of SmoothGrad maps with the picture",
+    "map_distance": "distance of SmoothGrad maps from those of the clean pictures",
+}
+
+
+def quantity_words(metric: str) -> str:
+    """A metric in words."""
+    if metric.startswith("grad_"):
+        return WORDS[metric.removeprefix("grad_")].replace("SmoothGrad", "plain gradient")
+    return WORDS.get(metric, metric.replace("_", " "))
+
+
+def place_words(under: str) -> str:
+    """A "DISTORTION@LEVEL" in words."""
+    name, _, level = under.partition("@")
+    words = {"clean": "clean pictures", "conflict": "cue-conflict pictures", "pgd-linf": f"PGD {level}/255"}
+    return words.get(name, f"{name} {level}".strip())
+
+
+def statistic_words(statistic: results.Statistic) -> str:
+    """How a claim's number is computed within one seed, in a sentence."""
+    what, models = quantity_words(statistic.metric), ", ".join(statistic.models)
+    many = len(statistic.models) * len(statistic.under) > 1
+    under = ", ".join(map(place_words, statistic.under))
+    if statistic.name == "rank_correlation":
+        against = str(statistic.against)
+        place, _, metric = against.rpartition("/")
+        other = "their order here" if against == "order" else f"{quantity_words(metric)} ({place_words(place)})"
+        return f"Spearman's correlation, over {models}, of {what} ({under}) with {other}."
+    if statistic.name == "spread":
+        text = f"Largest minus smallest {what} among {models}"
+    else:
+        change = "change from clean pictures in the " if statistic.name == "difference_of_changes" else ""
+        reference = statistic.reference
+        less = reference if isinstance(reference, str) else f"{reference:g}"
+        text = f"{change}{what}: {models} minus {less}"
+        text = text[0].upper() + text[1:]
+    cells = {"mean": "the mean of these", "weakest": "the one of these that speaks least for the claim"}
+    return f"{text}; under {under}{'; ' + cells[statistic.combine] if many else ''}."
+
+
+EXPECTED = {"greater": "above {}", "less": "below {}", "equal": "within ±{}"}
+ORIGINS = {
+    "paper": "asserted by the paper",
+    "question": "asked by the paper",
+    "later": "asserted by later work",
+}
+
+
+def ledger(frame: pd.DataFrame, known: results.Ledger | None = None, predictions: results.Archive | None = None) -> str:
+    """Every claim of claims.yaml with everything that decides it and what the rows say, as HTML; one block a claim."""
+    known = known or results.load_claims()
+    found = results.verdicts(frame, known, predictions)
+    return "\n".join(_entry(claim, found[found["id"] == claim.id]) for claim in known.claims)
+
+
+def _entry(claim: results.Claim, found: pd.DataFrame) -> str:
+    """One claim's block. found: its lines of `results.verdicts`."""
+    whole = found[found["dataset"] == "overall"].iloc[0]["verdict"]
+    smallest = -claim.smallest_effect if claim.direction == "less" else claim.smallest_effect
+    bound = EXPECTED[claim.direction].format(f"{smallest or 0:g}")
+    about = {
+        "Section": f"{claim.section}, {ORIGINS[claim.origin]}",
+        "Statistic": statistic_words(claim.statistic),
+        "Holds if": f"every seed agrees in sign and the whole interval lies {bound}"
+        if claim.direction != "equal"
+        else f"every seed and the whole interval lie {bound}",
+        "Decides": f"{', '.join(claim.needed)} must be decided; {', '.join(claim.datasets)} count"
+        + (f"; {', '.join(claim.shown)} only shown" if claim.shown else ""),
+        "Known before, and the paper's values": claim.known,
+        "Changes": "; ".join(claim.changes) or "none",
+    }
+    terms = "".join(f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>" for term, text in about.items())
+    lines = "".join(_decided(row) for _, row in found[found["dataset"] != "overall"].iterrows())
+    return (
+        f'<section class="claim" id="claim-{claim.id}">\n<h3>{escape(claim.claim)} '
+        f'<span class="verdict verdict-{whole.replace(" ", "-")}">{whole}</span></h3>\n'
+        f"<p><code>{claim.id}</code></p>\n<ul>{lines}</ul>\n<dl>{terms}</dl>\n</section>"
+    )
+
+
+def _decided(row: pd.Series) -> str:
+    """One data set's line in a claim's block."""
+    seeds = ", ".join(map(str, row["seeds"]))
+    effect = f": {tables.effect(row)}, seed{'s' * (len(row['seeds']) > 1)} {seeds}" if len(row["values"]) else ""
+    shown = "" if row["counts"] else " (only shown)"
+    return f"<li>{escape(row['dataset'])}{shown}: <strong>{row['verdict']}</strong>{effect}</li>"
+
+
+def ledger_sentence(frame: pd.DataFrame) -> str:
+    """How many claims there are and how they stand overall, in words."""
+    found = results.verdicts(frame)
+    counts = found[found["dataset"] == "overall"]["verdict"].value_counts()
+    parts = [f"{counts.get(verdict, 0)} {verdict}" for verdict in results.VERDICTS]
+    decided = found[(found["dataset"] != "overall") & (found["verdict"] != PENDING)]
+    return (
+        f"Of **{counts.sum()}** claims, overall: {', '.join(parts)}. {len(decided)} verdicts have been reached on "
+        f"single data sets: {', '.join(f'{(decided.verdict == v).sum()} {v}' for v in results.VERDICTS[:3])}."
+    )
+
+
+def many_claims(known: results.Ledger) -> str:
+    """What follows from there being many claims, in words."""
+    chance = (1 - known.confidence) / 2
+    return (
+        f"There are {len(known.claims)} claims, each may be judged on several data sets, and nothing is corrected for "
+        f"their number. An interval at {100 * known.confidence:.0f} % lies on the wrong side by chance in "
+        f"{100 * chance:g} % of cases, so that one verdict in the wrong direction by chance alone would be no surprise."
+    )
+
+
+def detail(frame: pd.DataFrame, name: str, distortion: str, predictions: results.Archive | None = None) -> str:
+    """A supplement's table as HTML: every network under every level, and below it every point with all its measures."""
+    found = points(frame, name, distortion, predictions)
+    caption = (
+        f"{label(name)}, {distortion}: conditional accuracy by level, in per cent, with 95 % intervals (over seeds "
+        "where there are several, else Wilson's over pictures)."
+    )
+    plain = found.drop(columns=["dataset", "pictures", "rows"]).assign(row=[ids[0] for ids in found["rows"]])
+    table = tables.html(level_table(found, "conditional", levels_of(distortion)), caption)
+    return table + (tables.download(plain, f"{name} {distortion} points") if len(found) else "")
