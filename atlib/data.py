@@ -234,6 +234,14 @@ def load(
         raise InputError(f"dataset = {name!r}: {one_line(error)} (data directory {root})") from None
 
 
+def at_hand(name: str, root: Path | None = None) -> bool:
+    """Whether `load` finds the data set without a download. InputError for a name that it would refuse."""
+    spec, _ = check(name)
+    root = root or data_dir()
+    archived = spec.archive is not None and (root / spec.archive.file).is_file()
+    return name == "shapes" or spec.archive is None or archived or (root / f"{name}.npz").is_file()
+
+
 def generated(spec: Spec, parameters: dict) -> Dataset:
     """The data set `shapes`."""
     from . import shapes

@@ -2,7 +2,7 @@
 
     python -m atlib.frames DATASET [DATASET ...]      (make frames DATASET=cifar10)
 
-writes DATASET.npz and DATASET.json (networks and their digests, pictures, levels, commit, hardware) from the networks in
+writes DATASET.npz and DATASET.json (networks, digests, pictures, levels, commit, hardware) from the networks in
 models/DATASET and the data set's test pictures. The sliders of a live notebook call the same functions.
 
 Arrays, of P pictures and N networks (all of uint8 but the probabilities, float16):
@@ -70,6 +70,12 @@ class Frames:
 def networks_of(dataset: str, names: Sequence[str] = NETWORKS) -> dict[str, nn.Module]:
     """The shipped networks of a data set by their models' names, in evaluation mode, batch norm folded."""
     return {name: models.fold(models.load(f"{dataset}/{name}")[0]) for name in names}
+
+
+def named(dataset: str, names: Sequence[str]) -> list[dict[str, str]]:
+    """Names and digests of shipped networks, in the order in which the arrays have them."""
+    files = models.shipped()
+    return [{"name": n, "digest": tensor_digest(load_tensors(files[f"{dataset}/{n}"])[0])} for n in names]
 
 
 def probabilities(networks: Networks, images: Tensor) -> Tensor:
@@ -210,7 +216,7 @@ def make(name: str, samples: int = SAMPLES, folder: Path | None = None) -> Path:
         "dataset": name,
         "credit": CREDITS[name],
         "classes": list(dataset.classes),
-        "networks": {n: tensor_digest(load_tensors(models.shipped()[f"{name}/{n}"])[0]) for n in networks},
+        "networks": named(name, NETWORKS),
         "pictures": [{"number": n, "label": int(test.labels[n])} for n in numbers],
         "saturation": list(SATURATION),
         "patches": list(PATCHES),
@@ -227,7 +233,7 @@ def make(name: str, samples: int = SAMPLES, folder: Path | None = None) -> Path:
         about["conflict"] = [
             {"number": n, "label": int(cues.labels[n]), "texture": int(cues.textures[n])} for n in chosen
         ]
-        about["budgets"] = {n: tensor_digest(load_tensors(models.shipped()[f"{name}/{n}"])[0]) for n in BUDGETS}
+        about["budgets"] = named(name, BUDGETS)
     return write(name, Frames(arrays, about | provenance.record(torch.device("cpu"))), folder)
 
 
