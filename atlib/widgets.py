@@ -35,6 +35,7 @@ from .training import find_run
 Picture = NDArray[np.uint8]  # 3×H×W, or H×W for a map
 
 STYLE = """<style>
+html[data-theme=dark] .bd-content div.cell_output .widget-subarea{background:none;padding:0;color:inherit}
 .atlib-all,.atlib-all .jupyter-widgets,.atlib-all .widget-html-content{overflow:visible!important;min-width:0;
 max-width:100%;background:none!important;color:var(--pst-color-text-base,var(--jp-content-font-color1,inherit))!important}
 .atlib-all,.atlib-all .widget-html-content{width:100%}
@@ -43,7 +44,7 @@ max-width:100%;background:none!important;color:var(--pst-color-text-base,var(--j
 .atlib-frame{display:grid;grid-template-columns:repeat(auto-fill,minmax(8.2rem,1fr));gap:.6rem;max-width:46rem;
 line-height:1.3;font-size:.85rem}
 .atlib-frame img{width:100%;max-width:11rem;image-rendering:pixelated;display:block;margin:0 0 .2rem!important;
-padding:0!important;border-radius:2px!important;background:none!important}
+padding:0!important;border-radius:2px!important;background:none!important;filter:none!important}
 .atlib-frame i{display:block;height:.45rem;background:rgba(128,128,128,.3);margin:.1rem 0 .2rem;max-width:11rem}
 .atlib-frame i b{display:block;height:100%;background:#0072B2}
 .atlib-frame div.wrong i b{background:#D55E00}
@@ -106,7 +107,7 @@ def frame_html(panels: Sequence[Panel]) -> str:
     for panel in panels:
         first = next(iter(panel.chances.values()), None)
         bar = "" if first is None else f'<i><b style="width:{100 * first:.0f}%"></b></i>'
-        text = "<br>".join(f"{escape(name)} {percent(share)}" for name, share in panel.chances.items())
+        text = "<br>".join(escape(f"{name} {percent(share)}") for name, share in panel.chances.items())
         kind = ' class="wrong"' if panel.right is False else ""
         parts.append(
             f'<div{kind}><img alt="{escape(panel.alt)}" src="{webp(panel.picture)}"><strong>{escape(panel.title)}'
@@ -265,9 +266,8 @@ def explorer(dataset: str, networks: Sequence[str] = frames.NETWORKS) -> ipywidg
         if image.shape[-1] != found.side:
             image = (data.prepare(image[None], found.side)[0] * 255).round().byte()
         shown = frames.distorted(image, level.value, int(patches.value), number.value)
-        return look_html(
-            here, shown, label, found.classes, f"saturation {level.value:g}, {patches.value}×{patches.value}"
-        )
+        what = f"saturation {level.value:g}, {patches.value}×{patches.value} patches"
+        return look_html(here, shown, label, found.classes, what)
 
     return live([number, level, patches], html)
 
