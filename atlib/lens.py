@@ -202,7 +202,10 @@ def interval(line: Mapping, percent: bool = True, signed: bool = False) -> Cell:
     scale, digits = (100, 1) if percent else (1, 2)
     sign = "+" if signed else ""
     mean, low, high = (f"{scale * line[key]:{sign}.{digits}f}" for key in ("mean", "low", "high"))
-    return Cell(f"{mean} [{low}, {high}]" if line["low"] == line["low"] else f"{mean} ({ONE_SEED})", line["rows"])
+    # a line may break before the bracket, but not within it
+    alone = f"({ONE_SEED})".replace(" ", "\u00a0")
+    text = f"{mean} [{low},\u00a0{high}]" if line["low"] == line["low"] else f"{mean} {alone}"
+    return Cell(text, line["rows"])
 
 
 def seeds_of(number: int) -> str:
@@ -319,9 +322,9 @@ def map_table(
             number = max((cells[k]["seeds"] for k in cells if k[:2] == (metric, model)), default=0)
             lines.append(line | {"seeds": seeds_of(number)})
         for baseline in () if distance else ("edges of the picture", "random network"):
-            cell = fixed.get((baseline, metric), Cell(PENDING))
-            if cell == PENDING and baseline.startswith("edges"):
+            if baseline.startswith("edges") and metric.startswith("grad_"):
                 continue  # the edges have no gradient
+            cell = fixed[baseline, metric]
             line = {"statistic": shown, "network": baseline, "clean": cell}
             lines.append(line | dict.fromkeys(list(places_of(name).values())[1:], "–") | {"seeds": "–"})
     return tables.frame_of(lines)
@@ -484,7 +487,7 @@ def against_normal(found: pd.DataFrame, name: str, level: str) -> str:
         return ""
     mine, theirs = (100 * main[column].mean() for column in ("common", "common_reference"))
     return (
-        f"on {label(name)} {main['model'].iloc[0]} keeps **{mine:.1f} %** and the normal network **{theirs:.1f} %** "
+        f"{label(name)}: {main['model'].iloc[0]} keeps **{mine:.1f} %**, the normal network **{theirs:.1f} %** "
         f"({points_text(list(main['difference']))})"
     )
 
@@ -504,43 +507,62 @@ def opening(frame: pd.DataFrame, distortion: str, level: str, predictions: resul
     sets = [name for name in SETS if distortion != "stylised" or name != "shapes"]
     said = {name: against_normal(points(frame, name, distortion, predictions), name, level) for name in sets}
     where = UNDER[distortion].format(level)
-    waiting = [SETS[name] for name, text in said.items() if not text]
-    texts = [text for text in said.values() if text]
-    rest = f"{', '.join(waiting)}: **{PENDING}**." if waiting else ""
-    if not texts:
-        return f"{where}: {rest}"
-    return f"{where}, of the pictures that both know when clean, {'; '.join(texts)}. {rest}".strip()
+    known = answer(HEADLINES[distortion], frame)
+    return listed(f"{known} {where}, of the pictures that both networks know when clean:", said)
+
+
+HEADLINES = {  # the claim that a section is about
+    "saturation": "saturation-less-sensitive",
+    "patch-shuffle": "shuffle-hurts-more",
+    "stylised": "stylised-common",
+    "low-pass": "low-pass-better",
+    "high-pass": "high-pass-worse",
+}
+
+
+def answer(claim: str, frame: pd.DataFrame) -> str:
+    """A claim and how it stands, overall and on each data set where it has been decided, in words."""
+    found = results.verdicts(frame)
+    mine = found[found["id"] == claim].set_index("dataset")["verdict"]
+    decided = [f"**{mine[name]}** on {shown}" for name, shown in SETS.items() if mine.get(name, PENDING) != PENDING]
+    text = f"*{results.load_claims()[claim].claim}* Overall **{mine['overall']}**"
+    return f"{text}; {', '.join(decided)}." if decided else f"{text}."
+
+
+def listed(start: str, said: Mapping[str, str]) -> str:
+    """One line a data set below its start, and one for those that are pending (whose text is empty)."""
+    waiting = ", ".join(SETS[name] for name, text in said.items() if not text)
+    lines = [f"- {text}." for text in said.values() if text] + ([f"- {waiting}: **{PENDING}**."] if waiting else [])
+    return "\n".join([start, "", *lines])
 
 
 MAPS_OPENING = {
-    "maps-sparser": "in the Gini coefficient (above 0: sparser",
-    "maps-on-contours": "in the correlation with the picture's edges (above 0: nearer to contours",
-    "maps-less-noisy": "in the share of high frequencies (below 0: less noisy",
+    "maps-sparser": "sparsity (Gini coefficient)",
+    "maps-on-contours": "correlation with the picture's edges",
+    "maps-less-noisy": "share of high frequencies",
 }
 
 
 def maps_opening(frame: pd.DataFrame) -> str:
     """The first sentence on saliency maps: what adversarial training changes in them, by the claims' statistics."""
     found = results.verdicts(frame)
-    texts, waiting = [], []
-    for name, shown in SETS.items():
+    said = {}
+    for name in SETS:
         parts = []
         for claim, text in MAPS_OPENING.items():
             row = found[(found["id"] == claim) & (found["dataset"] == name)].iloc[0]
             if len(row["values"]):
-                parts.append(f"**{tables.effect(row, 2)}** {text}; claim: {row['verdict']})")
-        opened = f"on {label(name)} SmoothGrad maps of {tables.setting(name).main} differ from a normal network's by "
-        if parts:
-            texts.append(opened + _and(parts))
-        else:
-            waiting.append(shown)
-    start = "; ".join(texts)
-    rest = f"{', '.join(waiting)}: **{PENDING}**." if waiting else ""
-    return f"{start[:1].upper()}{start[1:]}. {rest}".strip() if texts else rest
+                parts.append(f"{text} **{tables.effect(row, 2)}**, which {STANDS[row['verdict']]}")
+        said[name] = f"{label(name)}: {'; '.join(parts)}" if parts else ""
+    return listed("From normal to adversarial training, what can be measured of SmoothGrad maps changes by:", said)
 
 
-def _and(parts: Sequence[str]) -> str:
-    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
+STANDS = {
+    "holds": "bears the claim out",
+    "does not hold": "speaks against the claim",
+    "mixed": "decides nothing",
+    "pending": "is pending",
+}
 
 
 def discussion_opening(frame: pd.DataFrame) -> str:
@@ -664,9 +686,10 @@ def _entry(claim: results.Claim, found: pd.DataFrame) -> str:
     terms = "".join(f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>" for term, text in about.items())
     lines = "".join(_decided(row) for _, row in found[found["dataset"] != "overall"].iterrows())
     return (
-        f'<section class="claim" id="claim-{claim.id}">\n<h3>{escape(claim.claim)} '
-        f'<span class="verdict verdict-{whole.replace(" ", "-")}">{whole}</span></h3>\n'
-        f"<p><code>{claim.id}</code></p>\n<ul>{lines}</ul>\n<dl>{terms}</dl>\n</section>"
+        f'<section class="claim" id="claim-{claim.id}">\n<h3>{escape(claim.claim)}</h3>\n'
+        f'<p>Overall: <strong class="verdict verdict-{whole.replace(" ", "-")}">{whole}</strong> '
+        f"<code>{claim.id}</code></p>\n<ul>{lines}</ul>\n"
+        f"<details><summary>How it is decided, and what was known</summary><dl>{terms}</dl></details>\n</section>"
     )
 
 
@@ -676,6 +699,15 @@ def _decided(row: pd.Series) -> str:
     effect = f": {tables.effect(row)}, seed{'s' * (len(row['seeds']) > 1)} {seeds}" if len(row["values"]) else ""
     shown = "" if row["counts"] else " (only shown)"
     return f"<li>{escape(row['dataset'])}{shown}: <strong>{row['verdict']}</strong>{effect}</li>"
+
+
+def claim_settings(known: results.Ledger) -> pd.DataFrame:
+    """Which runs decide claims on each data set, and the networks that "main" and "weak" stand for."""
+    return tables.frame_of(
+        {"on": name, "main": at.main, "weak": at.weak, "width": str(at.width), "share": f"{at.share:g}"}
+        | {"recipe": at.recipe or PENDING}
+        for name, at in known.settings.items()
+    )
 
 
 def ledger_sentence(frame: pd.DataFrame) -> str:

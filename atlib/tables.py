@@ -218,13 +218,18 @@ def html(table: pd.DataFrame, caption: str) -> str:
     body = body.replace("<thead>", f"<caption>{caption}</caption>\n<thead>", 1)
     ids = [one for cell in table.to_numpy().ravel() if isinstance(cell, Cell) for one in cell.rows]
     scroll = f'<div class="rows-scroll" tabindex="0" role="region" aria-label="table">\n{body}\n</div>'
-    shown = pd.DataFrame({name: [_text(v) for v in table[name]] for name in table.columns}, dtype=object)
+    shown = pd.DataFrame({name: [_plain(v) for v in table[name]] for name in table.columns}, dtype=object)
     return scroll + download(shown, caption) + unfold("table", dict.fromkeys(ids))
 
 
 def _text(value: object) -> str:
     """A cell's text."""
     return ("–" if value != value else f"{value:g}") if isinstance(value, float) else str(value)
+
+
+def _plain(value: object) -> str:
+    """A cell's text in a CSV: spaces that don't break become common ones."""
+    return _text(value).replace("\u00a0", " ")
 
 
 def _cell(value: object) -> str:
