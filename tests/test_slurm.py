@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -49,11 +50,10 @@ def said(*words: str) -> str:
 
 
 @pytest.fixture
-def slurm(tmp_path: Path) -> Iterator[None]:
+def slurm(tmp_path: Path, lacks: Callable[[str, str], NoReturn]) -> Iterator[None]:
     """One node with two processors and one partition, on loopback."""
     if why := lacking():
-        required = "slurm" in os.environ.get("ATLIB_REQUIRE", "").split(",")
-        (pytest.fail if required else pytest.skip)(why)
+        lacks("slurm", why)
     host, path = os.uname().nodename, os.environ["PATH"]
     os.environ["PATH"] = f"{path}:/usr/sbin"
     for name in ("state", "spool"):
