@@ -454,6 +454,8 @@ def spatial_table(frame: pd.DataFrame, name: str) -> pd.DataFrame:
         "map distance, PGD": ("pgd-linf", "8", "map_distance", 1),
         "map distance, saturation 1024": ("saturation", "1024", "map_distance", 1),
     }
+    if tables.setting(name).dataset != "shapes":
+        del columns["shape bias"]  # there is no cue conflict
     lines = []
     for model in ("normal", tables.setting(name).main, "spatial"):
         line: dict[str, object] = {"network": model}

@@ -217,9 +217,14 @@ def html(table: pd.DataFrame, caption: str) -> str:
     )
     body = body.replace("<thead>", f"<caption>{caption}</caption>\n<thead>", 1)
     ids = [one for cell in table.to_numpy().ravel() if isinstance(cell, Cell) for one in cell.rows]
-    scroll = f'<div class="rows-scroll" tabindex="0" role="region" aria-label="table">\n{body}\n</div>'
+    scroll = _scrolling(body)
     shown = pd.DataFrame({name: [_plain(v) for v in table[name]] for name in table.columns}, dtype=object)
     return scroll + download(shown, caption) + unfold("table", dict.fromkeys(ids))
+
+
+def _scrolling(body: str) -> str:
+    """A table in a box that scrolls sideways, by the keyboard too."""
+    return f'<div class="rows-scroll" tabindex="0" role="region" aria-label="table">\n{body}\n</div>'
 
 
 def _text(value: object) -> str:
@@ -327,19 +332,34 @@ def judged(ids: Iterable[str], frame: pd.DataFrame, dataset: str) -> pd.DataFram
 
 
 def judged_everywhere(ids: Sequence[str], frame: pd.DataFrame) -> pd.DataFrame:
-    """The verdicts on some claims: one line a claim and data set, where it is judged or shown; "overall" first."""
+    """The verdicts on some claims: one line a claim and data set where it is judged or only shown, "overall" first."""
     found, ledger = results.verdicts(frame), results.load_claims()
     lines = []
     for name in ids:
         for _, row in found[found["id"] == name].iterrows():
             whole = row["dataset"] == "overall"
-            line = {"claim": claim_cell(ledger[name]) if whole else "", "on": row["dataset"]}
-            line["on"] += "" if row["counts"] else " (shown only)"
-            line |= {"seeds": "" if whole else str(len(row["values"]))}
+            line: dict[str, object] = {"claim": claim_cell(ledger[name])}
+            line["on"] = str(row["dataset"]) + ("" if row["counts"] else " (shown only)")
+            line["seeds"] = "" if whole else str(len(row["values"]))
             line |= {"effect, 95 % interval": "" if whole else effect(row)}
-            line |= {"smallest that counts": f"{row['smallest_effect']:g}" if whole else "", "verdict": row["verdict"]}
-            lines.append(line)
+            lines.append(line | {"smallest": f"{row['smallest_effect']:g}", "verdict": row["verdict"]})
     return frame_of(lines)
+
+
+def judged_html(ids: Sequence[str], frame: pd.DataFrame, caption: str) -> str:
+    """`judged_everywhere` as HTML that fits a phone: each claim a line of its own above those of its data sets."""
+    table = judged_everywhere(ids, frame)
+    columns = [name for name in table.columns if name not in ("claim", "smallest")]
+    bodies = []
+    for _, some in table.groupby(table["claim"].map(lambda claim: claim.href), sort=False):
+        first, *others = some.to_dict("records")
+        told = f"overall <strong>{first['verdict']}</strong>; smallest effect that counts: {first['smallest']}"
+        head = f'<tr><th colspan="{len(columns)}" scope="rowgroup">{_cell(some["claim"].iloc[0])}<br>{told}</th></tr>'
+        lines = ["".join(f"<td>{_cell(line[name])}</td>" for name in columns) for line in others]
+        bodies.append(f"<tbody>{head}{''.join(f'<tr>{line}</tr>' for line in lines)}</tbody>")
+    names = "".join(f'<th scope="col">{escape(name)}</th>' for name in columns)
+    body = f"<caption>{caption}</caption>\n<thead><tr>{names}</tr></thead>\n{''.join(bodies)}"
+    return _scrolling(f'<table class="dataframe rows numbered claims">{body}</table>') + download(table, caption)
 
 
 def setting(name: str) -> results.Setting:

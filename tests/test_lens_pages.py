@@ -196,7 +196,7 @@ def test_without_rows_everything_is_pending():
     assert len(plots.curves({}, ("x", "y"), ["1"]).axes) == 0
     assert tables.data_of(lens.drawn({}), "nothing").count("<li>") == 0
     assert (lens.correlations(lens.per_run(nothing, "shapes"))["ours"] == "pending").all()
-    assert lens.spatial_table(nothing, "cifar10").iloc[:, 1:-1].eq("pending").all(axis=None)
+    assert (lens.spatial_table(nothing, "cifar10").iloc[:, 1:-1] == "pending").all(axis=None)
 
 
 def test_table_2_has_the_paper_s_numbers_and_no_difference():
@@ -329,9 +329,26 @@ def test_networks_of_a_family_share_a_colour_and_differ_in_stroke():
 def test_a_claim_leads_to_its_entry_in_the_ledger():
     frame = results.frame_of([])
     ids = [claim.id for claim in results.load_claims().claims]
-    page = tables.html(tables.judged_everywhere(ids, frame), "All")
+    page = tables.judged_html(ids, frame, "All")
     entries = re.findall(r'id="(claim-[^"]+)"', lens.ledger(frame))
     assert re.findall(r'href="claims\.html#([^"]+)"', page) == entries == [f"claim-{id}" for id in ids]
+
+
+def test_the_claims_of_a_section_are_told_with_their_verdicts(published):
+    ids = ["saturation-conditional", "robustness-costs-accuracy"]
+    found, page = results.verdicts(published), tables.judged_html(ids, published, "Two claims")
+    bodies = re.findall(r"<tbody>(.*?)</tbody>", page)
+    assert len(bodies) == 2
+    for id, body in zip(ids, bodies, strict=True):
+        first, *others = found[found["id"] == id].to_dict("records")
+        assert f'href="claims.html#claim-{id}"' in body and f"overall <strong>{first['verdict']}</strong>" in body
+        lines = [re.findall(r"<td>(.*?)</td>", line) for line in re.findall(r"<tr>(<td>.*?)</tr>", body)]
+        expected = [[str(len(o["values"])), tables.effect(pd.Series(o)), o["verdict"]] for o in others]
+        assert [line[1:] for line in lines] == expected
+        assert [line[0].removesuffix(" (shown only)") for line in lines] == [o["dataset"] for o in others]
+    name, told = csv_of(page)
+    assert name == "two-claims.csv" and len(told) == len(found[found["id"].isin(ids)])
+    assert list(told["verdict"]) == [v for id in ids for v in found.loc[found["id"] == id, "verdict"]]
 
 
 # --- The ledger -------------------------------------------------------------------------------------------------------
