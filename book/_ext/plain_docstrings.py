@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from sphinx.application import Sphinx
 
 SIGNS = re.compile(r"([\\*_|<>])")
+NUMBER = re.compile(r"^(\(?\w+)([.)])(?=\s)")  # what would begin a numbered list
 
 
 def inline(text: str) -> str:
@@ -34,7 +35,7 @@ def paragraph(lines: list[str]) -> Iterator[str]:
         else:
             items[-1] = f"{items[-1]} {line}".strip()
     if items[0]:
-        yield inline(items[0])
+        yield NUMBER.sub(r"\1\\\2", inline(items[0]))
         yield ""
     yield from (f"* {inline(item)}" for item in items[1:])
 

@@ -1,0 +1,77 @@
+"""The book's own Sphinx extensions: plain docstrings as reStructuredText, the footer, changed style sheets."""
+
+from __future__ import annotations
+
+import importlib.util
+import inspect
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import docutils.core  # type: ignore[import-untyped]
+import pytest
+
+from atlib import attacks, audit, saliency, style, transforms
+from atlib.files import REPOSITORY
+
+
+def extension(name: str) -> ModuleType:
+    """An extension of book/_ext, which is no package."""
+    spec = importlib.util.spec_from_file_location(name, REPOSITORY / "book" / "_ext" / f"{name}.py")
+    assert spec and spec.loader
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def read(docstring: str) -> str:
+    """A plain docstring, through the extension and docutils, as pseudo-XML; any warning raises."""
+    lines = extension("plain_docstrings").as_rst(docstring.splitlines())
+    return docutils.core.publish_string("\n".join(lines), settings_overrides={"halt_level": 2}).decode()
+
+
+@pytest.mark.parametrize(
+    ("plain", "expected"),
+    [
+        ("v → |2v − 1|^(2/p), a * b and x_ are no markup", "v → |2v − 1|^(2/p), a * b and x_ are no markup"),
+        ("`code` is code, also within w`or`ds", "<literal>\n            code"),
+        ("a lone ` stays", "a lone ' stays"),
+        ("Says:\n- one\n  more\n- two", "<bullet_list"),
+        ("    python -m this  # a command", "<literal_block"),
+        ("first line\n  that is indented further", "first line that is indented further"),
+        ("1. not a list, `a`", "1. not"),
+    ],
+)
+def test_plain_docstring(plain: str, expected: str) -> None:
+    assert expected in read(plain)
+
+
+@pytest.mark.parametrize("module", [attacks, audit, saliency, style, transforms])
+def test_our_docstrings_pass_without_a_warning(module: ModuleType) -> None:
+    ours = [x for x in vars(module).values() if inspect.isroutine(x) or inspect.isclass(x)]
+    ours = [x for x in ours if x.__module__ == module.__name__ and x.__doc__]
+    assert ours
+    for thing in [module, *ours]:
+        if thing.__doc__:
+            assert "system_message" not in read(inspect.cleandoc(thing.__doc__))
+
+
+def test_footer_leads_to_source_notebook_and_command() -> None:
+    footer = extension("page_footer")
+    context: dict[str, Any] = {"body": "<p>text</p>", "pathto": lambda path, resource: f"../{path}"}
+    footer.add(SimpleNamespace(), "notebooks/shapes", "page.html", context, None)
+    for part in ("../_sources/book/shapes.md.txt", "../_sources/notebooks/shapes.ipynb", "PAGE=shapes ALL=1"):
+        assert part in context["body"]
+    search: dict[str, Any] = {"body": "", "pathto": context["pathto"]}
+    footer.add(SimpleNamespace(), "search", "search.html", search, None)
+    assert search["body"] == ""
+
+
+def test_a_changed_style_sheet_changes_the_configuration(tmp_path: Path) -> None:
+    digest = extension("fresh_assets").digest
+    (tmp_path / "_static").mkdir()
+    (tmp_path / "_static" / "a.css").write_text("p { color: red }")
+    before = digest(tmp_path)
+    assert digest(tmp_path) == before
+    (tmp_path / "_static" / "a.css").write_text("p { color: blue }")
+    assert digest(tmp_path) != before
