@@ -516,7 +516,7 @@ def opening(frame: pd.DataFrame, distortion: str, level: str, predictions: resul
 HEADLINES = {  # the claim that a section is about
     "saturation": "saturation-less-sensitive",
     "patch-shuffle": "shuffle-hurts-more",
-    "stylised": "stylised-common",
+    "stylised": "stylised-conditional",
     "low-pass": "low-pass-better",
     "high-pass": "high-pass-worse",
 }

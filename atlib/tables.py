@@ -273,7 +273,7 @@ def data_of(points: pd.DataFrame, name: str) -> str:
         for line, rows in zip(shown.to_dict("records"), ids, strict=True)
     ]
     summary = f"{len(points)} points of this figure and their rows; any of them: <code>make verify ROW=…</code>"
-    return f'{link}\n<details class="rows-ids"><summary>{summary}</summary><ul>{"".join(lines)}</ul></details>'
+    return f'<details class="rows-ids"><summary>{summary}</summary><ul>{"".join(lines)}</ul></details>{link}'
 
 
 def unfold(what: str, ids: Iterable[str]) -> str:
