@@ -1,0 +1,420 @@
+"""The book as readers see it: every page in a headless Chromium, over http and from the disk.
+
+Skipped where Chromium is not installed; with ATLIB_REQUIRE=chromium that is a failure. Where a slider should lead is
+read from the committed notebooks: their widgets' state says which control is linked to which stack of frames.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import functools
+import http.server
+import json
+import re
+import shutil
+import threading
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple, NoReturn
+from urllib.parse import urlsplit
+
+import jupytext
+import nbformat
+import pytest
+from nbformat import NotebookNode
+
+from atlib import pages
+from atlib.files import REPOSITORY
+
+PAGES = re.findall(r"notebooks/([\w-]+)", (REPOSITORY / "_toc.yml").read_text())
+PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+AXE = REPOSITORY / "tests" / "vendor" / "axe.min.js"
+STATE = "application/vnd.jupyter.widget-state+json"
+DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
+WEIGHT = 2e6  # bytes of a page
+# Milliseconds before it is a failure that a page doesn't load, or a slider doesn't lead where it should.
+LOADING, MOVING = 30_000.0, 5_000.0
+
+# Serious findings of axe that are not ours to mend: rule, what the element's HTML begins with, and whose it is.
+TOLERATED = [
+    ("label-content-name-mismatch", '<button class="btn search-button', "theme: its name leaves out the shortcut"),
+    ("label-content-name-mismatch", '<button class="btn btn-sm nav-link pst-navbar-icon theme-switch', "theme"),
+    ("label-content-name-mismatch", '<summary aria-label="Toggle hidden content">', "sphinx-togglebutton"),
+    ("summary-name", "<summary>", "theme: opens a section of the contents"),
+    ("aria-required-children", '<div role="list" class="citation-list">', "docutils: a bibliography"),
+    ("definition-list", "<dl>", "Sphinx: the parameters of a long signature"),
+]
+
+
+# --- a browser --------------------------------------------------------------------------------------------------------
+
+
+class View:
+    """One tab, which is used for all pages: what it asked for, and what it complained about."""
+
+    def __init__(self, page: Any) -> None:
+        self.page = page
+        self.complaints: list[str] = []
+        self.requests: list[str] = []
+        page.set_default_timeout(LOADING)
+        page.on("console", self.hear)
+        page.on("pageerror", lambda error: self.complaints.append(str(error)))
+        page.on("requestfailed", lambda request: self.complaints.append(f"failed: {request.url}"))
+        page.on("request", lambda request: self.requests.append(request.url))
+
+    def hear(self, message: Any) -> None:
+        if message.type == "error":
+            self.complaints.append(message.text)
+
+    def open(self, address: str, widgets: int = 0) -> None:
+        """Load a page and wait until formulas and widgets are drawn."""
+        self.complaints.clear()
+        self.requests.clear()
+        self.page.emulate_media(color_scheme="light")
+        self.page.set_viewport_size(DESK)
+        self.page.goto("about:blank")
+        self.page.goto(address)
+        self.page.add_style_tag(content="* { transition: none !important; animation: none !important }")
+        self.page.evaluate("() => window.MathJax?.startup?.promise?.then(() => true)")
+        self.page.wait_for_function(f"document.querySelectorAll('{BOXES}').length >= {widgets}")
+
+    def foreign(self) -> list[str]:
+        """Requests to anything but the disk and this machine."""
+        return [url for url in self.requests if urlsplit(url).hostname not in (None, "127.0.0.1")]
+
+
+@pytest.fixture(scope="module")
+def browser(lacks: Callable[[str, str], NoReturn]) -> Iterator[Any]:
+    found = next((path for name in PROGRAMS if (path := shutil.which(name))), None)
+    if found is None:
+        lacks("chromium", "Chromium is not installed (apt install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        # no name is looked up: what a page asks of another host fails, and is seen
+        closed = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
+        running = playwright.chromium.launch(executable_path=found, args=[closed])
+        yield running
+        running.close()
+
+
+@pytest.fixture(scope="module")
+def view(browser: Any) -> View:
+    return View(browser.new_page())
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def site(book: Path) -> Iterator[str]:
+    """The book over http."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(book)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+# --- where sliders lead -----------------------------------------------------------------------------------------------
+
+BOXES = ".cell_output > .jupyter-widgets, .cell_output .widget-subarea > .jupyter-widgets"
+CONTROLS = {"SelectionSliderModel": ".noUi-handle", "IntSliderModel": ".noUi-handle", "DropdownModel": "select"}
+
+
+class Move(NamedTuple):
+    """A key pressed on a control (its place among the page's controls), and the frames that are then shown."""
+
+    control: int
+    name: str
+    key: str
+    expected: list[str]
+
+
+class Sliders:
+    """The widgets of a notebook as their saved state describes them."""
+
+    def __init__(self, notebook: NotebookNode) -> None:
+        self.models = notebook.metadata.get("widgets", {}).get(STATE, {}).get("state", {})
+        self.roots = [
+            output.data[pages.VIEW]["model_id"]
+            for cell in pages.code(notebook)
+            for output in cell.outputs
+            if pages.VIEW in output.get("data", {})
+        ]
+        self.controls = [name for root in self.roots for name in self.walk(root) if self.kind(name) in CONTROLS]
+        self.places = {name: self.start(name) for name in self.controls}
+        self.links: dict[str, str] = {}  # from a stack to its control
+        for model in self.models.values():
+            if model["model_name"] in ("LinkModel", "DirectionalLinkModel"):
+                (source, _), (target, trait) = model["state"]["source"], model["state"]["target"]
+                assert trait == "selected_index"
+                self.links[bare(target)] = bare(source)
+
+    def kind(self, name: str) -> str:
+        return self.models[name]["model_name"]
+
+    def start(self, name: str) -> int:
+        state = self.models[name]["state"]
+        return state["index"] if "index" in state else state["value"]
+
+    def count(self, name: str) -> int:
+        state = self.models[name]["state"]
+        return len(state["_options_labels"]) if "_options_labels" in state else state["max"] + 1
+
+    def children(self, name: str) -> list[str]:
+        """What of a widget's children is shown: all, or the chosen one of a stack."""
+        all_of_them = [bare(child) for child in self.models[name]["state"].get("children", [])]
+        if self.kind(name) != "StackModel":
+            return all_of_them
+        return [all_of_them[self.places[self.links[name]]]]
+
+    def walk(self, name: str) -> Iterator[str]:
+        """A widget and what it shows; controls never stand inside a stack."""
+        yield name
+        if self.kind(name) != "StackModel":
+            for child in self.children(name):
+                yield from self.walk(child)
+
+    def shown(self) -> list[str]:
+        """The HTML of the frames on show, in the page's order."""
+        waiting, found = list(reversed(self.roots)), []
+        while waiting:
+            name = waiting.pop()
+            value = self.models[name]["state"].get("value", "")
+            if isinstance(value, str) and "data-frame=" in value:
+                found.append(value)
+            waiting.extend(reversed(self.children(name)))
+        return found
+
+    def moves(self) -> Iterator[Move]:
+        """Every control to its first, second, last and last but one place, one after the other."""
+        for number, name in enumerate(self.controls):
+            on, back = ("ArrowDown", "ArrowUp") if self.kind(name) == "DropdownModel" else ("ArrowRight", "ArrowLeft")
+            last = self.count(name) - 1
+            ends = []
+            for key, place in (("Home", 0), (on, 1), ("End", last), (back, last - 1)):
+                self.places[name] = place
+                ends.append(self.shown())
+                yield Move(number, self.models[name]["state"]["description"], key, ends[-1])
+            assert ends[0] != ends[1] and ends[2] != ends[3], f"{name}: moves nothing"
+
+
+def bare(reference: str) -> str:
+    return reference.removeprefix("IPY_MODEL_")
+
+
+SHOWN = "[...document.querySelectorAll('[data-frame]')].filter(e => e.checkVisibility())"
+HASHES = f"() => {SHOWN}.map(e => e.dataset.frame)"
+# The frames on show are, element by element, those of the notebook, and their pictures have been decoded.
+SAME = """async (expected) => {
+  const shown = SHOWN;
+  await Promise.all(shown.flatMap(e => [...e.querySelectorAll("img")]).map(image => image.decode()));
+  const parsed = expected.map(html => new DOMParser().parseFromString(html, "text/html").querySelector("[data-frame]"));
+  return shown.length === parsed.length && shown.every((e, i) => e.isEqualNode(parsed[i]));
+}""".replace("SHOWN", SHOWN)
+
+
+def hashes(frames: list[str]) -> list[str]:
+    return [re.findall(r'data-frame="([^"]+)"', frame)[0] for frame in frames]
+
+
+def check_frames(view: View, frames: list[str], what: str) -> None:
+    """The frames on show are these, at once or soon."""
+    from playwright.sync_api import TimeoutError
+
+    expected = hashes(frames)
+    with contextlib.suppress(TimeoutError):  # what is shown instead, the assertion says
+        want = json.dumps(expected, separators=(",", ":"))
+        view.page.wait_for_function(f"want => JSON.stringify(({HASHES})()) === want", arg=want, timeout=MOVING)
+    assert view.page.evaluate(HASHES) == expected, what
+    assert view.page.evaluate(SAME, frames), f"{what}: the frame has its hash, but isn't the notebook's"
+
+
+def check_sliders(view: View, notebook: NotebookNode) -> int:
+    """Move every control of an open page by keyboard, and compare what is shown; how many moves there were."""
+    sliders = Sliders(notebook)
+    selectors = ", ".join(f":is({BOXES}) {selector}" for selector in sorted(set(CONTROLS.values())))
+    found = view.page.locator(selectors)
+    assert found.count() == len(sliders.controls)
+    check_frames(view, sliders.shown(), "as the page opens")
+    moves = list(sliders.moves())
+    for move in moves:
+        control = found.nth(move.control)
+        control.focus()
+        control.press(move.key)
+        check_frames(view, move.expected, f"{move.key} on {move.name!r}")
+    return len(moves)
+
+
+# --- a page made for these tests --------------------------------------------------------------------------------------
+
+SPECIMEN = """---
+kernelspec: {display_name: Python 3, language: python, name: python3}
+---
+
+# A specimen
+
+```{code-cell} ipython3
+import ipywidgets as w
+
+def frame(name):
+    return w.HTML(f'<div data-frame="{name}"><p>{name}</p></div>')
+
+one = w.SelectionSlider(options=["a", "b", "c"], description="one")
+two = w.SelectionSlider(options=["x", "y", "z"], value="y", description="two")
+inner = [w.Stack([frame(f"{a}{x}") for x in "xyz"], selected_index=1) for a in "abc"]
+outer = w.Stack(inner, selected_index=0)
+for stack in inner:
+    w.jslink((two, "index"), (stack, "selected_index"))
+w.jslink((one, "index"), (outer, "selected_index"))
+w.VBox([one, two, outer])
+```
+"""
+
+
+Specimen = tuple[Path, NotebookNode]
+
+
+@pytest.fixture(scope="module")
+def specimen(
+    tmp_path_factory: pytest.TempPathFactory, build: Callable[[Path, Path], Path]
+) -> tuple[Path, NotebookNode]:
+    """A book of one page with two sliders over nine frames, and the page's notebook."""
+    root = tmp_path_factory.mktemp("sliders")
+    (root / "_config.yml").write_text((REPOSITORY / "_config.yml").read_text())
+    (root / "_toc.yml").write_text("format: jb-book\nroot: notebooks/index\n")
+    (root / "notebooks").mkdir()
+    for name in ("_ext", "_static", "references.bib"):
+        (root / "book").mkdir(exist_ok=True)
+        (root / "book" / name).symlink_to(REPOSITORY / "book" / name)
+    notebook = jupytext.reads(SPECIMEN, fmt="md:myst")
+    pages.run(notebook, root)
+    nbformat.write(pages.settle(notebook), root / "notebooks" / "index.ipynb")
+    return build(root, root), notebook
+
+
+def test_sliders_of_the_specimen_by_keyboard(specimen: Specimen, view: View) -> None:
+    html, notebook = specimen
+    view.open((html / "notebooks" / "index.html").as_uri(), widgets=1)
+    assert hashes(Sliders(notebook).shown()) == ["ay"]
+    keys = [(move.key, *hashes(move.expected)) for move in Sliders(notebook).moves()]
+    assert keys[:4] == [("Home", "ay"), ("ArrowRight", "by"), ("End", "cy"), ("ArrowLeft", "by")]
+    assert keys[4:] == [("Home", "bx"), ("ArrowRight", "by"), ("End", "bz"), ("ArrowLeft", "by")]
+    assert check_sliders(view, notebook) == 8
+    assert view.complaints == [] and view.foreign() == []
+
+
+@pytest.mark.parametrize("fault", ["link", "frame", "picture"])
+def test_a_faulty_slider_is_noticed(
+    specimen: Specimen, view: View, fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(globals(), "MOVING", 500.0)
+    html, notebook = specimen
+    view.open((html / "notebooks" / "index.html").as_uri(), widgets=1)
+    other = copy.deepcopy(notebook)
+    models = other.metadata["widgets"][STATE]["state"]
+    if fault == "link":  # the page follows its link, this notebook another
+        links = [model["state"] for model in models.values() if model["model_name"] == "LinkModel"]
+        links[0]["source"], links[-1]["source"] = links[-1]["source"], links[0]["source"]
+    else:
+        last = next(m["state"] for m in models.values() if "cy" in str(m["state"].get("value", "")))
+        last["value"] = last["value"].replace("cy", "xx") if fault == "frame" else last["value"].replace(">cy<", ">xx<")
+    with pytest.raises(AssertionError, match="as the page opens" if fault == "link" else "End on 'one'"):
+        check_sliders(view, other)
+
+
+def test_sliders_of_the_specimen_by_mouse_and_touch(specimen: Specimen, browser: Any) -> None:
+    html, _ = specimen
+    context = browser.new_context(has_touch=True, viewport=PHONE)
+    touched = View(context.new_page())
+    touched.open((html / "notebooks" / "index.html").as_uri(), widgets=1)
+    tracks = touched.page.locator(".noUi-base")
+    place = {"x": tracks.nth(0).bounding_box()["width"] - 1, "y": 1}
+    tracks.nth(0).click(position=place)
+    touched.page.wait_for_function(f"({HASHES})()[0] === 'cy'")
+    tracks.nth(1).tap(position={"x": 1, "y": 1})
+    touched.page.wait_for_function(f"({HASHES})()[0] === 'cx'")
+    context.close()
+
+
+def test_a_complaint_and_a_foreign_request_are_noticed(tmp_path: Path, view: View) -> None:
+    text = "<script>console.error('said')</script><script>nothing.there</script><img src='http://example.org/a.png'>"
+    (tmp_path / "bad.html").write_text(text)
+    view.open((tmp_path / "bad.html").as_uri())
+    assert view.foreign() == ["http://example.org/a.png"]
+    found = "\n".join(view.complaints)
+    assert "said" in found and "nothing is not defined" in found and "failed: http://example.org/a.png" in found
+
+
+# --- every page -------------------------------------------------------------------------------------------------------
+
+
+def notebook_of(name: str) -> NotebookNode:
+    return nbformat.read(pages.pairs()[name][1], as_version=4)
+
+
+def sideways(view: View) -> list[str]:
+    """What reaches beyond the page's right edge, if the page scrolls sideways."""
+    return view.page.evaluate(
+        """() => {
+          const page = document.scrollingElement;
+          if (page.scrollWidth <= innerWidth) return [];
+          const all = [...document.querySelectorAll("main *")];
+          const wide = all.filter(e => e.getBoundingClientRect().right > innerWidth).slice(0, 5);
+          return [`${page.scrollWidth} pixels`, ...wide.map(e => e.outerHTML.slice(0, 120))];
+        }"""
+    )
+
+
+def serious(found: dict[str, Any]) -> list[str]:
+    """axe's serious and critical findings that are not tolerated, one line an element."""
+    return [
+        f"{finding['id']}: {node['target'][-1]} {node['html'][:160]} {node['failureSummary'].splitlines()[1].strip()}"
+        for finding in found["violations"]
+        if finding["impact"] in ("serious", "critical")
+        for node in finding["nodes"]
+        if not is_tolerated(finding["id"], node["html"])
+    ]
+
+
+def is_tolerated(rule: str, html: str) -> bool:
+    return any(rule == known and html.startswith(begin) for known, begin, _ in TOLERATED)
+
+
+def axe(view: View, *rules: str) -> dict[str, Any]:
+    """Run axe: every rule, or these alone."""
+    view.page.evaluate(AXE.read_text())
+    only = {"runOnly": {"type": "rule", "values": list(rules)}} if rules else {}
+    return view.page.evaluate(
+        "options => axe.run(document, options)", {"resultTypes": ["violations"], "preload": False, **only}
+    )
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_over_http(name: str, book: Path, site: str, view: View) -> None:
+    """Light and dark, desk and phone, and axe."""
+    assert (book / "notebooks" / f"{name}.html").stat().st_size < WEIGHT
+    view.open(f"{site}/notebooks/{name}.html", len(Sliders(notebook_of(name)).roots))
+    problems: dict[str, Any] = {"light": serious(axe(view))}
+    problems["wide at a desk"] = sideways(view)
+    view.page.emulate_media(color_scheme="dark")
+    view.page.wait_for_function("document.documentElement.dataset.theme === 'dark'")
+    problems["dark"] = serious(axe(view, "color-contrast"))
+    view.page.set_viewport_size(PHONE)
+    problems["wide on a phone"] = sideways(view)
+    problems["complaints"], problems["foreign"] = view.complaints, view.foreign()
+    assert {what: found for what, found in problems.items() if found} == {}
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_page_from_the_disk(name: str, book: Path, view: View) -> None:
+    """No request leaves the disk; every slider leads where its notebook says."""
+    notebook = notebook_of(name)
+    view.open((book / "notebooks" / f"{name}.html").as_uri(), len(Sliders(notebook).roots))
+    if Sliders(notebook).roots:
+        assert check_sliders(view, notebook) > 0
+    assert view.complaints == [] and {urlsplit(url).scheme for url in view.requests} <= {"file", "data", "blob"}
