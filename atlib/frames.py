@@ -30,7 +30,7 @@ from tqdm.auto import tqdm
 
 from . import attacks, data, models, provenance, saliency, style, transforms
 from .errors import InputError, command_line, one_of
-from .files import atomic, load_tensors, read_json, results_dir, tensor_digest, write_json
+from .files import atomic, file_hash, load_tensors, read_json, results_dir, tensor_digest, write_json
 
 NETWORKS = ("normal", "underfit", "pgd-linf-8")
 BUDGETS = ("normal", "pgd-linf-1", "pgd-linf-2", "pgd-linf-4", "pgd-linf-8")
@@ -243,17 +243,20 @@ def write(name: str, frames: Frames, folder: Path | None = None) -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as temporary, open(temporary, "wb") as stream:
         np.savez_compressed(stream, **frames.arrays)  # type: ignore[arg-type]
-    write_json(path.with_suffix(".json"), frames.about)
+    write_json(path.with_suffix(".json"), frames.about | {"sha256": file_hash(path)})
     return path
 
 
 def load(name: str, folder: Path | None = None) -> Frames:
-    """The kept frames of a data set; InputError if there are none."""
+    """The kept frames of a data set; InputError if there are none, or the two files are not of one writing."""
     path = (folder or results_dir() / "frames") / f"{name}.json"
     if not path.is_file():
         raise InputError(f"{path}: not there; make frames DATASET={name} writes it")
+    about = read_json(path)
+    if about.get("sha256") != file_hash(path.with_suffix(".npz")):
+        raise InputError(f"{path.with_suffix('.npz')}: not what {path.name} describes; make frames DATASET={name}")
     with np.load(path.with_suffix(".npz"), allow_pickle=False) as stored:
-        return Frames({key: stored[key] for key in stored.files}, read_json(path))
+        return Frames({key: stored[key] for key in stored.files}, about)
 
 
 @command_line

@@ -244,21 +244,41 @@ def test_pictures(dataset: str) -> data.Dataset | None:
         return None
 
 
+def instead(kept_form: Callable[[str], ipywidgets.VBox], dataset: str, networks: Sequence[str]) -> ipywidgets.VBox:
+    """The kept frames where a data set isn't at hand, with a line that says so unless a page is being built.
+
+    InputError if they were asked for with other networks than they are of.
+    """
+    if tuple(networks) != frames.NETWORKS:
+        only = ", ".join(frames.NETWORKS)
+        raise InputError(f"networks = {list(networks)}: without the data set {dataset} there are only frames of {only}")
+    box = kept_form(dataset)
+    if not building():
+        note = (
+            f"{dataset} is not in {data.data_dir()}: these are frames that were computed before, four pictures' worth."
+        )
+        box.children = (ipywidgets.HTML(f"<p>{escape(note)}</p>"), *box.children)
+    return box
+
+
 # --- The sliders -----------------------------------------------------------------------------------------------------
 
 
 def explorer(dataset: str, networks: Sequence[str] = frames.NETWORKS) -> ipywidgets.VBox:
     """Saturation, then patch-shuffling, of a picture: what it becomes, SmoothGrad maps and answers of each network.
 
-    networks: names of shipped networks, or run folders (live only). Live: any level from 0 to 1024, any test picture.
+    networks: names of shipped networks, or run folders (live only). Live: any level up to 1024, any test picture; three
+    networks of width 16 with all 100 samples answer in .4 s on one free core.
     InputError if there are neither frames nor the data set.
     """
     found = None if building() else test_pictures(dataset)
     if found is None:
-        return _explorer_kept(dataset)
+        return instead(_explorer_kept, dataset, networks)
     here = {name: network(name, dataset) for name in networks}
     number = number_of(len(found.test.labels))
-    level = ipywidgets.FloatLogSlider(2, base=2, min=-4, max=10, step=0.25, description="saturation")
+    level = ipywidgets.FloatLogSlider(
+        2, base=2, min=-4, max=10, step=0.25, description="saturation", continuous_update=False
+    )
     patches = slider("patches, k × k", [k for k in frames.PATCHES if found.side % int(k) == 0], "1")
 
     def html() -> str:
@@ -319,15 +339,18 @@ def stylised(dataset: str) -> ipywidgets.VBox:
 
 
 def attack_panels(
-    clean: Picture, shown: NDArray[Any], chances: NDArray[Any], names: Sequence[str], classes: Sequence[str], label: int
+    clean: Picture, seen: Sequence[NDArray[Any]], names: Sequence[str], classes: Sequence[str], label: int, what: str
 ) -> list[Panel]:
-    """For each network its attacked picture with its answer, and below the change, ten times as strong about grey."""
+    """For each network its attacked picture with its answer, and below the change, ten times as strong about grey.
+
+    seen: attacked pictures and probabilities; what: budget and step, for the alt texts.
+    """
     above, below = [], []
-    for name, own, chance in zip(names, shown, chances, strict=True):
+    for name, own, chance in zip(names, *seen, strict=True):
         shares, right = answers(chance, classes, label)
-        above.append(Panel(own, f"{classes[label]}, attacked against {name}", name, shares, right))
+        above.append(Panel(own, f"{classes[label]}, attacked against {name}, {what}", name, shares, right))
         change = (10 * (own.astype(int) - clean) + 128).clip(0, 255).astype(np.uint8)
-        below.append(Panel(change, f"change of the picture against {name}, times ten", "change × 10"))
+        below.append(Panel(change, f"change of the picture against {name}, {what}, times ten", "change × 10"))
     return [*above, *below]
 
 
@@ -338,7 +361,7 @@ def attack(dataset: str, networks: Sequence[str] = frames.NETWORKS) -> ipywidget
     """
     found = None if building() else test_pictures(dataset)
     if found is None:
-        return _attack_kept(dataset)
+        return instead(_attack_kept, dataset, networks)
     here = {name: network(name, dataset) for name in networks}
     number = number_of(len(found.test.labels))
     eps = ipywidgets.FloatSlider(8, min=0, max=64, step=0.5, description="budget/255", continuous_update=False)
@@ -349,8 +372,9 @@ def attack(dataset: str, networks: Sequence[str] = frames.NETWORKS) -> ipywidget
         clean = data.prepare(image[None], found.side)[0].contiguous()
         shown = frames.attacked(here, clean, label, eps.value / 255, int(steps.value))
         chances = frames.probabilities(here, shown).numpy()
-        pictures = frames.bytes_of(shown)
-        return frame_html(attack_panels(frames.bytes_of(clean), pictures, chances, list(here), found.classes, label))
+        what = f"budget {eps.value:g}/255, step {steps.value} of {frames.STEPS[-1]}"
+        seen = (frames.bytes_of(shown), chances)
+        return frame_html(attack_panels(frames.bytes_of(clean), seen, list(here), found.classes, label, what))
 
     return live([number, eps, steps], html)
 
@@ -364,7 +388,8 @@ def _attack_kept(dataset: str) -> ipywidgets.VBox:
 
     def html(p: int, b: int, j: int) -> str:
         clean = shown[p, 0, 0, 0]  # before the first step
-        return frame_html(attack_panels(clean, shown[p, b, j], chances[p, b, j], names, classes, labels[p]))
+        what = f"budget {about['eps'][b]}/255, step {about['steps'][j]} of {about['steps'][-1]}"
+        return frame_html(attack_panels(clean, (shown[p, b, j], chances[p, b, j]), names, classes, labels[p], what))
 
     controls = [
         choice("picture", [classes[label] for label in labels]),
@@ -375,7 +400,10 @@ def _attack_kept(dataset: str) -> ipywidgets.VBox:
 
 
 def budgets() -> ipywidgets.VBox:
-    """Pictures whose shape and texture contradict each other, and the network of each training budget (`shapes`)."""
+    """Pictures whose shape and texture contradict each other, and the network of each training budget (`shapes`).
+
+    Kept frames in a notebook too: budgets are those of the networks that come with the repository.
+    """
     found = kept("shapes")
     about, arrays = found.about, found.arrays
     classes, names = about["classes"], [one["name"] for one in about["budgets"]]

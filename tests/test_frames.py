@@ -104,8 +104,11 @@ def test_written_frames_are_read_back_and_nothing_is_left_behind(tmp_path: Path)
     arrays = {"explorer/shown": np.zeros((1, 3, 2, 2), np.uint8)}
     frames.write("shapes", frames.Frames(arrays, {"dataset": "shapes"}), tmp_path)
     found = frames.load("shapes", tmp_path)
-    assert found.about == {"dataset": "shapes"} and list(found.arrays) == list(arrays)
+    assert found.about["dataset"] == "shapes" and list(found.arrays) == list(arrays)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["shapes.json", "shapes.npz"]
+    (tmp_path / "shapes.npz").write_bytes(b"of another writing")
+    with pytest.raises(InputError, match=r"not what shapes\.json describes"):
+        frames.load("shapes", tmp_path)
 
 
 def test_what_is_missing_is_said_in_one_line(tmp_path: Path) -> None:

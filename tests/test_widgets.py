@@ -92,7 +92,7 @@ def test_the_attack_ends_at_the_budget_and_shows_the_change(building: None) -> N
     assert [control.value for control in controls[1:]] == ["8/255", "40"]
     html = shown(stack, 0, frames.EPS.index(8), len(frames.STEPS) - 1)
     assert html.count("<img alt=") == 6 and html.count("times ten") == 3
-    assert re.search(r'class="wrong"><img alt="cat, attacked against normal', html)
+    assert re.search(r'class="wrong"><img alt="cat, attacked against normal, budget 8/255, step 40 of 40"', html)
 
 
 def test_budgets_say_which_cue_decides(building: None) -> None:
@@ -144,8 +144,11 @@ def test_live_attack_takes_any_budget() -> None:
 
 
 def test_without_the_data_set_the_kept_frames_are_shown() -> None:
-    controls, stack = parts(widgets.explorer("cifar10"))  # tests have an empty data directory
-    assert len(controls) == 3 and "cat" in shown(stack, 0, 0, 0)
+    box = widgets.explorer("cifar10")  # tests have an empty data directory
+    assert "cifar10 is not in" in box.children[0].value
+    assert "cat" in shown(box.children[3], 0, 0, 0)
+    with pytest.raises(InputError, match="without the data set cifar10"):
+        widgets.attack("cifar10", networks=["normal"])
 
 
 def test_a_network_that_is_not_there_is_named() -> None:
