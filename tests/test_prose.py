@@ -1,0 +1,189 @@
+"""Numbers in the pages' text: those made from rows follow the rows, those typed by hand are in book/numbers.yaml."""
+
+from __future__ import annotations
+
+import ast
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import jupytext
+import nbformat
+import pandas as pd
+import pytest
+import yaml
+
+from atlib import attacks, pages, results, tables, training, transforms
+from atlib.files import REPOSITORY
+
+SOURCES = {name: source for name, (source, _) in pages.pairs().items()}
+KNOWN: dict[str, dict[str, dict[str, Any]]] = yaml.safe_load((REPOSITORY / "book" / "numbers.yaml").read_text())
+# With a decimal point, or before a per-cent sign; 4.2.1 and v0.9 are none.
+NUMBER = re.compile(r"(?<![\w.])(?:\d+(?:\.\d+)?\s?%|\d+\.\d+(?!\w|\.\d))")
+# What is no prose, in the order in which it has to go: blocks of code and formulas (a directive's content stays), code,
+# formulas, roles and citations, targets of links, addresses, sections of the paper.
+NO_PROSE = [
+    r"(?ms)^\s*```(?!\{)[^\n]*\n.*?^\s*```",
+    r"(?ms)^\s*```\{(?:math|bibliography|toctree|mermaid)\}.*?^\s*```",
+    r"(?s)\$\$.*?\$\$",
+    r"\{[a-z:]+\}`[^`]*`(?:, \d[\d.]*)?",
+    r"(?<!`)`[^`]+`(?!`)",
+    r"\$[^$]+\$",
+    r"\]\([^)]*\)",
+    r"https?://\S+",
+    r"[Ss]ections? [\d., and]*\d|PyTorch [\d.]+",
+]
+
+
+def prose(text: str) -> str:
+    """Markdown without what `NO_PROSE` lists."""
+    for pattern in NO_PROSE:
+        text = re.sub(pattern, " ", text)
+    return text
+
+
+def sentences(code: str) -> Iterator[str]:
+    """Texts of at least four words in a cell's code: captions, mostly. What f-strings fill in is left out."""
+    tree = ast.parse(re.sub(r"^\s*[%!].*$", "pass", code, flags=re.MULTILINE))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and len(node.value.split()) >= 4:
+            yield node.value
+
+
+def strings(value: object) -> Iterator[str]:
+    """Every text in nested metadata: captions and alternative texts of figures."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for inner in value.values():
+            yield from strings(inner)
+
+
+def listed(name: str) -> set[str]:
+    """The numbers that a page may have."""
+    return set(KNOWN.get(name, {})) | set(KNOWN["every page"])
+
+
+def typed(source: str) -> list[str]:
+    """The numbers typed by hand in a page, in its order."""
+    found = []
+    for cell in jupytext.reads(source, fmt="md:myst").cells:
+        if cell.cell_type == "markdown":
+            texts = map(prose, [cell.source])
+        else:
+            texts = map(prose, [*sentences(cell.source), *strings(dict(cell.metadata.get("mystnb", {})))])
+        found += [" ".join(number.split()) for text in texts for number in NUMBER.findall(text)]
+    return found
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("It is 12.5 % there, 7 % here, and 0.3.", ["12.5 %", "7 %", "0.3"]),
+        ("- a list of 3 with 1.5\n\n  1. 2.5 more", ["1.5", "2.5"]),
+        ("Section 3.2, sections 4.2 and 5.1, 4.2.1; version `0.9`; $0.5$; [0.1](/a-0.2) is 8/255.", ["0.1"]),
+        ("```console\n$ a 0.5\n```\n\n```{glossary}\nterm\n  It is 0.7.\n```", ["0.7"]),
+        ("$$\nx = 0.5\n$$ (eq)\n\n{cite:p}`a2000` 0.6", ["0.6"]),
+        ('```{code-cell} ipython3\nx = 0.5\ny = f("at most {x} of 0.8 in all", "0.9")\n```', ["0.8"]),
+        ("```{code-cell} ipython3\n---\nmystnb:\n  figure:\n    caption: At 40 %.\n---\nx = 1\n```", ["40 %"]),
+    ],
+)
+def test_typed(source: str, expected: list[str]) -> None:
+    header = "---\nkernelspec: {display_name: Python 3, language: python, name: python3}\n---\n\n"
+    assert typed(header + source) == expected
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_numbers_typed_by_hand_are_accounted_for(name: str) -> None:
+    found = set(typed(SOURCES[name].read_text()))
+    assert found - listed(name) == set(), f"book/{name}.md: make them from rows, or enter them in book/numbers.yaml"
+    assert set(KNOWN.get(name, {})) - found == set(), f"book/numbers.yaml, {name}: the page doesn't have them"
+
+
+def test_entries_are_used() -> None:
+    assert set(KNOWN) <= {*SOURCES, "every page"}
+    found = {number for source in SOURCES.values() for number in typed(source.read_text())}
+    assert set(KNOWN["every page"]) <= found
+
+
+def agrees(number: str, value: float) -> bool:
+    """Whether a value (a share, if the number is in per cent) is this number, as far as it has digits."""
+    bare = number.rstrip(" %")
+    digits = len(bare.partition(".")[2])
+    return round(value * (100 if number.endswith("%") else 1), digits) == float(bare)
+
+
+@pytest.mark.parametrize(("page", "number"), [(page, number) for page in KNOWN for number in KNOWN[page]])
+def test_entry_has_its_reason_and_its_value(page: str, number: str) -> None:
+    entry = KNOWN[page][number]
+    assert set(entry) <= {"why", "paper", "code"} and entry["why"]
+    places = entry.get("paper", [])
+    paper = pd.read_csv(tables.PAPER).set_index(["dataset", "model", "metric"])["value"]
+    for place in [places] if isinstance(places, str) else places:
+        assert agrees(number, 100 * float(paper.loc[tuple(place.split())])), place
+    if "code" in entry:
+        known = {"attacks": attacks, "results": results, "training": training, "transforms": transforms}
+        assert agrees(number, float(eval(entry["code"], known))), entry["code"]
+
+
+# --- sentences from rows --------------------------------------------------------------------------------------------
+
+
+def spoken(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The Markdown that a page's cells end with, computed from the rows in a folder."""
+    monkeypatch.setenv("ATLIB_RESULTS", str(folder))
+    said, scope = [], {"__name__": "__page__"}
+    for cell in pages.code(jupytext.read(SOURCES[name], fmt="md:myst")):
+        tree = ast.parse(cell.source)
+        last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) else None
+        exec(compile(tree, name, "exec"), scope)
+        if isinstance(last, ast.Expr) and ast.unparse(last).startswith("Markdown("):
+            said.append(eval(compile(ast.Expression(last.value), name, "eval"), scope).data)
+    return said
+
+
+# A page, and the rows of which one is changed: its sentences are about them.
+CASES = [
+    ("shapes", {"model": "normal", "metric": "shape_bias", "seed": 1}),
+    ("index", {"model": "normal", "metric": "shape_bias", "seed": 1}),
+    ("saliency", {"dataset": "shapes", "model": "normal", "metric": "gini", "distortion": "clean", "seed": 1}),
+]
+
+
+def change(folder: Path, chosen: dict[str, Any]) -> None:
+    """Halve one published row, in a copy of results/."""
+    frame = results.load(folder)
+    dataset = chosen.get("dataset", "shapes")
+    for column, wanted in {"recipe": tables.setting(dataset).recipe, "dataset": dataset, **chosen}.items():
+        frame = frame[frame[column] == wanted]
+    run = frame["run"].iloc[0]
+    rows = results.read_rows(folder / f"{run}.csv")
+    where = (rows[["distortion", "level", "metric"]] == frame[["distortion", "level", "metric"]].iloc[0]).all(axis=1)
+    assert where.sum() == 1
+    rows.loc[where, "value"] /= 2
+    if rows.loc[where, "count"].notna().all():  # a share: it has to agree with its count
+        rows.loc[where, "count"] //= 2
+        rows.loc[where, "value"] = rows["count"] / rows["total"]
+    rows.to_csv(folder / f"{run}.csv", index=False)
+
+
+@pytest.mark.parametrize(("name", "chosen"), CASES)
+def test_sentences_follow_the_rows(
+    name: str, chosen: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "changed"
+    shutil.copytree(REPOSITORY / "results", folder)
+    before = spoken(name, folder, monkeypatch)
+    committed = [
+        output.data["text/markdown"]
+        for cell in pages.code(nbformat.read(pages.pairs()[name][1], as_version=4))
+        for output in cell.outputs
+        if "text/markdown" in output.get("data", {})
+    ]
+    assert before and before == committed
+    change(folder, chosen)
+    after = spoken(name, folder, monkeypatch)
+    changed = [old for old, new in zip(before, after, strict=True) if old != new]
+    assert changed and all(re.search(r"\d", sentence) for sentence in changed)
