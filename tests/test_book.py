@@ -13,6 +13,7 @@ import jupytext
 import nbformat
 import pytest
 import yaml
+from bs4 import BeautifulSoup
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
@@ -238,6 +239,70 @@ def test_pages_load_nothing_from_other_hosts(html: Path) -> None:
                 if local.suffix == ".js" and "vendor" not in local.parts:
                     assert not re.search(r"//(cdn|unpkg|[\w.]*jsdelivr|[\w.]*cloudflare)\b", local.read_text()), address
         assert not re.search(r"https?://(?!www\.w3\.org)", "".join(loads.inline)), f"{page.name}: inline script"
+
+
+def soups(book: Path) -> dict[Path, BeautifulSoup]:
+    """Every page of the book, parsed."""
+    found = [*(book / "notebooks").glob("*.html"), *book.glob("*.html")]
+    return {path: BeautifulSoup(path.read_text(), "html.parser") for path in sorted(found)}
+
+
+@pytest.fixture(scope="module")
+def parsed(book: Path) -> dict[Path, BeautifulSoup]:
+    return soups(book)
+
+
+def dead_links(parsed: dict[Path, BeautifulSoup]) -> list[str]:
+    """Links within the book to a file or an anchor that isn't there, as "page: link"."""
+    anchors = {path: {str(tag["id"]) for tag in soup.find_all(id=True)} for path, soup in parsed.items()}
+    dead = []
+    for path, soup in parsed.items():
+        for link in soup.find_all("a", href=True):
+            parts = urlsplit(str(link["href"]))
+            if parts.scheme or parts.netloc:
+                continue
+            target = path.parent.joinpath(unquote(parts.path)).resolve() if parts.path else path
+            anchor = unquote(parts.fragment)
+            if not target.exists() or (anchor and target in anchors and anchor not in anchors[target]):
+                dead.append(f"{path.name}: {link['href']}")
+    return dead
+
+
+def unlabelled(soup: BeautifulSoup) -> list[str]:
+    """Pictures without an alternative text, figures and tables without a numbered caption, of a page's article."""
+    article = soup.select_one("article")
+    assert article
+    found = [tag for tag in article.find_all("img") if not str(tag.get("alt", "")).strip()]
+    found += [tag for tag in article.find_all("figure") if not tag.select("figcaption .caption-number")]
+    for table in article.find_all("table"):
+        caption = table.find("caption")
+        # numbers of tables made from rows are the style sheet's
+        counted = "numbered" in (table.get("class") or []) or (caption and caption.select(".caption-number"))
+        if not caption or not caption.get_text(strip=True) or not counted:
+            found.append(table)
+    return [str(tag)[:200] for tag in found]
+
+
+def test_links_within_the_book_resolve(parsed: dict[Path, BeautifulSoup]) -> None:
+    assert dead_links(parsed) == []
+
+
+@pytest.mark.parametrize("name", in_toc())
+def test_figures_and_tables_are_labelled(name: str, book: Path, parsed: dict[Path, BeautifulSoup]) -> None:
+    assert unlabelled(parsed[book / "notebooks" / f"{name}.html"]) == []
+
+
+def test_faults_of_a_page_are_noticed(tmp_path: Path) -> None:
+    page = (
+        '<article id="top"><img alt=" "><figure><figcaption>text</figcaption></figure><table></table>'
+        '<table class="numbered"><caption>text</caption></table><table><caption>text</caption></table>'
+        '<a href="#top"></a><a href="#bottom"></a><a href="a.html#top"></a><a href="b.html"></a><a href="https://b.c"></a>'
+    )
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "a.html").write_text(page)
+    found = soups(tmp_path)
+    assert dead_links(found) == ["a.html: #bottom", "a.html: b.html"]
+    assert [line[:7] for line in unlabelled(*found.values())] == ["<img al", "<figure", "<table>", "<table>"]
 
 
 def test_styles_load_nothing_from_other_hosts(html: Path) -> None:
