@@ -30,6 +30,7 @@ runpy.run_path(str(OFFLINE / "sitecustomize.py"))
 # What follows is for the processes that tests start, above all the kernels of nbval.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(OFFLINE), os.environ.get("PYTHONPATH")]))
 os.environ["ATLIB_QUICK"] = "1"
+os.environ["ATLIB_BUILD"] = "1"  # sliders over kept frames, as in the pages
 os.environ["ATLIB_RUNS"], os.environ["ATLIB_DATA"] = str(SCRATCH / "runs"), str(SCRATCH / "data")
 
 hypothesis.settings.register_profile("atlib", deadline=None, derandomize="CI" in os.environ)
@@ -42,8 +43,9 @@ def pytest_unconfigure() -> None:
 
 @pytest.fixture(autouse=True)
 def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Runs, data sets and published rows of this test alone; quick mode only for tests that ask for it."""
-    monkeypatch.delenv("ATLIB_QUICK", raising=False)
+    """Runs, data sets and published rows of this test alone; quick mode and kept frames only for tests that ask."""
+    for name in ("QUICK", "BUILD"):
+        monkeypatch.delenv(f"ATLIB_{name}", raising=False)
     for name in ("runs", "data", "results"):
         monkeypatch.setenv(f"ATLIB_{name.upper()}", str(tmp_path / name))
 

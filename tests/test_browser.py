@@ -84,17 +84,21 @@ class View:
         return [url for url in self.requests if urlsplit(url).hostname not in (None, "127.0.0.1")]
 
 
-@pytest.fixture(scope="module")
-def browser(lacks: Callable[[str, str], NoReturn]) -> Iterator[Any]:
+@pytest.fixture(scope="session", autouse=True)
+def chromium(lacks: Callable[[str, str], NoReturn]) -> str:
+    """The program; looked for before a book is built."""
     found = next((path for name in PROGRAMS if (path := shutil.which(name))), None)
-    if found is None:
-        lacks("chromium", "Chromium is not installed (apt install chromium)")
+    return found or lacks("chromium", "Chromium is not installed (apt install chromium)")
+
+
+@pytest.fixture(scope="module")
+def browser(chromium: str) -> Iterator[Any]:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as playwright:
         # no name is looked up: what a page asks of another host fails, and is seen
         closed = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
-        running = playwright.chromium.launch(executable_path=found, args=[closed])
+        running = playwright.chromium.launch(executable_path=chromium, args=[closed])
         yield running
         running.close()
 
