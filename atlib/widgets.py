@@ -101,8 +101,8 @@ def percent(share: float) -> str:
     return "<1 %" if share < 0.005 else f"{100 * share:.0f} %"
 
 
-def frame_html(panels: Sequence[Panel]) -> str:
-    """A frame: its panels side by side, as many in a row as there is room for."""
+def frame_html(panels: Sequence[Panel], columns: int | None = None) -> str:
+    """A frame: its panels side by side, `columns` in a row, or as many as there is room for."""
     parts = []
     for panel in panels:
         first = next(iter(panel.chances.values()), None)
@@ -115,7 +115,8 @@ def frame_html(panels: Sequence[Panel]) -> str:
         )
     body = "".join(parts)
     digest = hashlib.sha256(body.encode()).hexdigest()[:12]
-    return f'<div class="atlib-frame" role="group" data-frame="{digest}">{body}</div>'
+    fixed = f' style="grid-template-columns:repeat({columns},minmax(0,11rem))"' if columns else ""
+    return f'<div class="atlib-frame" role="group" data-frame="{digest}"{fixed}>{body}</div>'
 
 
 def answers(chances: NDArray[Any], classes: Sequence[str], label: int) -> tuple[dict[str, float], bool]:
@@ -374,7 +375,8 @@ def attack(dataset: str, networks: Sequence[str] = frames.NETWORKS) -> ipywidget
         chances = frames.probabilities(here, shown).numpy()
         what = f"budget {eps.value:g}/255, step {steps.value} of {frames.STEPS[-1]}"
         seen = (frames.bytes_of(shown), chances)
-        return frame_html(attack_panels(frames.bytes_of(clean), seen, list(here), found.classes, label, what))
+        panels = attack_panels(frames.bytes_of(clean), seen, list(here), found.classes, label, what)
+        return frame_html(panels, columns=len(here))
 
     return live([number, eps, steps], html)
 
@@ -389,7 +391,8 @@ def _attack_kept(dataset: str) -> ipywidgets.VBox:
     def html(p: int, b: int, j: int) -> str:
         clean = shown[p, 0, 0, 0]  # before the first step
         what = f"budget {about['eps'][b]}/255, step {about['steps'][j]} of {about['steps'][-1]}"
-        return frame_html(attack_panels(clean, (shown[p, b, j], chances[p, b, j]), names, classes, labels[p], what))
+        panels = attack_panels(clean, (shown[p, b, j], chances[p, b, j]), names, classes, labels[p], what)
+        return frame_html(panels, columns=len(names))
 
     controls = [
         choice("picture", [classes[label] for label in labels]),
