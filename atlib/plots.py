@@ -16,7 +16,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from . import attacks, data, evaluation, models, saliency, shapes, training, transforms
+from . import attacks, data, evaluation, frames, models, saliency, shapes, training, transforms
 from .files import load_tensors
 from .results import t_interval
 
@@ -281,37 +281,68 @@ def map_statistics(found: pd.DataFrame, titles: Mapping[str, str], places: Mappi
 
 
 def maps_of(
-    networks: Sequence[str], silhouettes: Sequence[int], rows: Mapping[str, Callable[[Tensor], Tensor]]
+    networks: Sequence[str],
+    silhouettes: Sequence[int],
+    rows: Mapping[str, Callable[[Tensor], Tensor]],
+    smooth: bool = True,
 ) -> Drawing:
-    """Pictures of `shapes` under some changes, beside their SmoothGrad maps of the true class by shipped networks.
+    """Pictures of `shapes` under some changes, beside their maps of the true class by shipped networks.
 
     networks: names of `models.load`; silhouettes: numbers of the pictures' shapes (texture and shape agree); rows: what
-    is done to the float pictures, N×3×H×W, by what it is called. Computed here; each map is scaled by itself.
+    is done to the float pictures, N×3×H×W, by what it is called; smooth: SmoothGrad, else Grad. Computed here; each map
+    is scaled by itself.
     """
     chosen = torch.tensor(silhouettes)
     cues = shapes.draw(chosen, chosen, generator=torch.Generator().manual_seed(5))
     clean = cues.images / 255
     shown = {name: change(clean) for name, change in rows.items()}
-    height = len(chosen) * len(rows)
-    with sheet(height, len(networks) + 1, 6.4, 1.55 * height + 0.5) as (figure, axes):
-        for column, network in enumerate(("picture", *networks)):
-            for place, (name, images) in enumerate(shown.items()):
-                drawn = _smooth(network, images, chosen) if column else images.permute(0, 2, 3, 1)
-                for number, one in enumerate(drawn):
-                    axis = axes[number * len(rows) + place, column]
-                    axis.imshow(one.numpy(), cmap="gray", vmin=0, vmax=1)
-                    axis.set(xticks=[], yticks=[])
-                    axis.grid(False)
-                    if column == 0:
-                        axis.set_ylabel(name)
-            axes[0, column].set_title(network.rpartition("/")[2], fontsize=11)
+    columns = [images.permute(0, 2, 3, 1) for images in shown.values()]
+    maps = [[_maps(network, images, chosen, smooth) for images in shown.values()] for network in networks]
+    # all rows of a picture below each other
+    grid = [[part[n] for part in column] for n in range(len(chosen)) for column in zip(columns, *maps, strict=True)]
+    titles = ["picture", *(network.rpartition("/")[2] for network in networks)]
+    return gallery(grid, list(rows) * len(chosen), titles)
+
+
+def _maps(network: str, images: Tensor, labels: Tensor, smooth: bool) -> Tensor:
+    """Maps of a shipped network as the paper draws them, N×H×W."""
+    model, draws = models.load(network)[0], torch.Generator().manual_seed(0)
+    found = saliency.smoothgrad(model, images, labels, generator=draws) if smooth else None
+    return saliency.picture(saliency.grad(model, images, labels) if found is None else found)
+
+
+def gallery(grid: Sequence[Sequence[Any]], names: Sequence[str], titles: Sequence[str]) -> Drawing:
+    """Pictures (H×W×3 in [0, 1]) and maps (H×W in [0, 1]) in rows with names at their left and titles above."""
+    with sheet(len(grid), len(titles), 6.4, 1.55 * len(grid) + 0.5) as (figure, axes):
+        for line, pictures, name in zip(axes, grid, names, strict=True):
+            for axis, one in zip(line, pictures, strict=True):
+                axis.imshow(np.asarray(one), cmap="gray", vmin=0, vmax=1)
+                axis.set(xticks=[], yticks=[])
+                axis.grid(False)
+            line[0].set_ylabel(name)
+        for axis, title in zip(axes[0], titles, strict=True):
+            axis.set_title(title, fontsize=11)
     return figure
 
 
-def _smooth(network: str, images: Tensor, labels: Tensor) -> Tensor:
-    """Maps of a shipped network as the paper draws them, N×H×W."""
-    model, draws = models.load(network)[0], torch.Generator().manual_seed(0)
-    return saliency.picture(saliency.smoothgrad(model, images, labels, generator=draws))
+def figure_2(found: frames.Frames, pictures: Sequence[int]) -> Drawing:
+    """The paper's Figure 2 from kept frames: pictures clean, at saturation 1024 and stylised, beside SmoothGrad maps.
+
+    pictures: which of the kept ones.
+    """
+    saturated = found.about["saturation"].index("1024")
+    clean = found.about["saturation"].index("2")
+    places = {
+        "clean": ("explorer", lambda p: (p, clean, 0)),
+        "saturated": ("explorer", lambda p: (p, saturated, 0)),
+        "stylised": ("stylised", lambda p: (p, 1)),
+    }
+    grid = [
+        [found.arrays[f"{kind}/shown"][at(p)].transpose(1, 2, 0) / 255, *(found.arrays[f"{kind}/maps"][at(p)] / 255)]
+        for p in pictures
+        for kind, at in places.values()
+    ]
+    return gallery(grid, list(places) * len(pictures), ["picture", *(one["name"] for one in found.about["networks"])])
 
 
 def scatter(found: pd.DataFrame, labels: tuple[str, str]) -> Drawing:
