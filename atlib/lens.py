@@ -14,12 +14,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from html import escape
 
 import numpy as np
 import pandas as pd
 
 from . import destroyed, results, style, tables, transforms
+from .errors import one_of
 from .tables import ONE_SEED, PENDING, Cell
 
 SETS = {  # settings of claims.yaml in the order of the report, and what the text calls them
@@ -584,8 +586,24 @@ def discussion_opening(frame: pd.DataFrame) -> str:
     )
 
 
+def without(claim: str, model: str, name: str, frame: pd.DataFrame) -> str:
+    """What becomes of a claim's effect and verdict on a data set if one of its models is left out, in words.
+
+    InputError if the claim's statistic doesn't have the model.
+    """
+    whole = results.load_claims()[claim]
+    one_of("model", model, whole.statistic.models)
+    models = tuple(other for other in whole.statistic.models if other != model)
+    changed = replace(whole, statistic=replace(whole.statistic, models=models))
+    decision = next(d for d in results.verdict(changed, frame).decisions if d.dataset == name)
+    if not decision.values:
+        return f"Without {model}: {PENDING}."
+    row = {field: getattr(decision, field) for field in ("values", "effect", "low", "high")}
+    return f"Without {model} it would be {tables.effect(pd.Series(row), 2)}, and the verdict *{decision.verdict}*."
+
+
 def not_reproduced(ids: Iterable[str], frame: pd.DataFrame) -> str:
-    """What of some claims did not reproduce, in words: one line for each that doesn't hold, or is mixed, somewhere."""
+    """What of some claims does not hold or is mixed, in words: one line for each data set where that is so."""
     found, ledger = results.verdicts(frame), results.load_claims()
     lines = []
     for name in ids:

@@ -499,6 +499,6 @@ def sentence(names: Sequence[str]) -> str:
         normal = f"{tables.dash(bias['normal'], '{:.2f}')} and {tables.dash(100 * shuffled['normal'], '{:.0f} %')}"
     return (
         f"On the cue conflict and under patch-shuffling 4×4: {'; '.join(parts)} of what it knows. This report's normal "
-        f"networks: {normal}. What a normally trained network relies on is thus also a matter of its architecture, on "
-        "this data set at least."
+        f"networks: {normal}. What a normally trained network relies on thus also depends on architecture or "
+        "recipe (another optimiser, another length; one seed each), on this data set at least."
     )

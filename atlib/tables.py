@@ -314,7 +314,7 @@ def effect(decision: pd.Series, digits: int = 3) -> str:
 
 
 def judged(ids: Iterable[str], frame: pd.DataFrame, dataset: str) -> pd.DataFrame:
-    """The verdicts on some claims on one data set: claim, seeds, effect with interval, smallest effect, verdict."""
+    """The verdicts on some claims on one data set: claim, seeds, effect with interval, what is expected, verdict."""
     found, ledger = results.verdicts(frame), results.load_claims()
     lines = []
     for name in ids:
@@ -324,7 +324,7 @@ def judged(ids: Iterable[str], frame: pd.DataFrame, dataset: str) -> pd.DataFram
                 "claim": claim_cell(ledger[name]),
                 "seeds": len(row["values"]),
                 "effect, 95 % interval": effect(row),
-                "smallest that counts": f"{row['smallest_effect']:g}",
+                "expected": expected(ledger[name]),
                 "verdict": row["verdict"],
             }
         )
@@ -342,18 +342,25 @@ def judged_everywhere(ids: Sequence[str], frame: pd.DataFrame) -> pd.DataFrame:
             line["on"] = str(row["dataset"]) + ("" if row["counts"] else " (shown only)")
             line["seeds"] = "" if whole else str(len(row["values"]))
             line |= {"effect, 95 % interval": "" if whole else effect(row)}
-            lines.append(line | {"smallest": f"{row['smallest_effect']:g}", "verdict": row["verdict"]})
+            lines.append(line | {"expected": expected(ledger[name]), "verdict": row["verdict"]})
     return frame_of(lines)
+
+
+def expected(claim: results.Claim) -> str:
+    """Where the claim expects its statistic, beyond the smallest effect that counts: "> 0.02"."""
+    least = f"{claim.smallest_effect:g}"
+    signed = "0" if claim.smallest_effect == 0 else f"−{least}"
+    return {"greater": f"> {least}", "less": f"< {signed}", "equal": f"within ±{least}"}[claim.direction]
 
 
 def judged_html(ids: Sequence[str], frame: pd.DataFrame, caption: str) -> str:
     """`judged_everywhere` as HTML that fits a phone: each claim a line of its own above those of its data sets."""
     table = judged_everywhere(ids, frame)
-    columns = [name for name in table.columns if name not in ("claim", "smallest")]
+    columns = [name for name in table.columns if name not in ("claim", "expected")]
     bodies = []
     for _, some in table.groupby(table["claim"].map(lambda claim: claim.href), sort=False):
         first, *others = some.to_dict("records")
-        told = f"overall <strong>{first['verdict']}</strong>; smallest effect that counts: {first['smallest']}"
+        told = f"overall <strong>{first['verdict']}</strong>; expected: {escape(first['expected'])}"
         head = f'<tr><th colspan="{len(columns)}" scope="rowgroup">{_cell(some["claim"].iloc[0])}<br>{told}</th></tr>'
         lines = ["".join(f"<td>{_cell(line[name])}</td>" for name in columns) for line in others]
         bodies.append(f"<tbody>{head}{''.join(f'<tr>{line}</tr>' for line in lines)}</tbody>")
@@ -631,6 +638,19 @@ def convergence_sentence(main: pd.DataFrame, table: pd.DataFrame, least: float =
             )
         found.append(text)
     return "\n\n".join(found)
+
+
+def unconverged_sentence(rows: pd.DataFrame, least: float = 0.95) -> str:
+    """Which runs of the map have a clean accuracy below `least`, in words. rows: of `map_rows`."""
+    short = rows[rows["accuracy"] < least].sort_values(["amplitude", "model", "seed"])
+    found = [
+        f"{line['model']} of seed {line['seed']} at amplitude {line['amplitude']:g} (clean accuracy "
+        f"{line['accuracy']:.2f}, coverage {line['coverage']:.2f})"
+        for line in short.to_dict("records")
+    ]
+    if not found:
+        return f"Every one of these networks has a clean accuracy of at least {least:g}."
+    return f"Not converged, and in the means all the same: {'; '.join(found)}."
 
 
 # --- What each distortion destroys ------------------------------------------------------------------------------------
