@@ -62,9 +62,7 @@ def decided_on(frame: pd.DataFrame) -> str:
     found = results.verdicts(frame)
     mine = found[found["dataset"].isin(PAPER_SETS) & (found["verdict"] != tables.PENDING)]
     if mine.empty:
-        return (
-            "No claim has been decided on a data set of the paper, for want of seeds: what is decided is on `shapes`."
-        )
+        return "None of these is on a data set of the paper yet, for want of seeds: they are on `shapes`."
     return f"{len(mine)} verdicts are on data sets of the paper or their stand-ins."
 
 
