@@ -17,6 +17,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -275,7 +276,7 @@ def explorer(dataset: str, networks: Sequence[str] = frames.NETWORKS) -> ipywidg
     found = None if building() else test_pictures(dataset)
     if found is None:
         return instead(_explorer_kept, dataset, networks)
-    here = {name: network(name, dataset) for name in networks}
+    here = {Path(name).name: network(name, dataset) for name in networks}
     number = number_of(len(found.test.labels))
     level = ipywidgets.FloatLogSlider(
         2, base=2, min=-4, max=10, step=0.25, description="saturation", continuous_update=False
@@ -363,7 +364,7 @@ def attack(dataset: str, networks: Sequence[str] = frames.NETWORKS) -> ipywidget
     found = None if building() else test_pictures(dataset)
     if found is None:
         return instead(_attack_kept, dataset, networks)
-    here = {name: network(name, dataset) for name in networks}
+    here = {Path(name).name: network(name, dataset) for name in networks}
     number = number_of(len(found.test.labels))
     eps = ipywidgets.FloatSlider(8, min=0, max=64, step=0.5, description="budget/255", continuous_update=False)
     steps = slider("step of 40", [str(s) for s in frames.STEPS], "40")

@@ -6,6 +6,8 @@ import json
 import re
 import subprocess
 import sys
+import time
+from dataclasses import replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ import nbformat
 import numpy as np
 import pytest
 
-from atlib import data, frames, models, pages, widgets
+from atlib import data, evaluation, frames, models, pages, training, widgets
 from atlib.errors import InputError
 from atlib.files import REPOSITORY
 
@@ -149,6 +151,24 @@ def test_without_the_data_set_the_kept_frames_are_shown() -> None:
     assert "cat" in shown(box.children[3], 0, 0, 0)
     with pytest.raises(InputError, match="without the data set cifar10"):
         widgets.attack("cifar10", networks=["normal"])
+
+
+def test_a_run_folder_is_a_network_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = replace(training.resolve(dataset="shapes"), quick=True, width=4, epochs=1.0, precision="fp32")
+    run = training.train(config, progress=False)
+    _, output = parts(widgets.explorer("shapes", networks=["normal", str(run)]))
+    own = evaluation.subject_of(run).model
+    image = data.load("shapes").test.images[:1] / 255
+    chance = own(image).softmax(1)[0, int(data.load("shapes").test.labels[0])].item()
+    panel = re.search(rf"<strong>{re.escape(run.name)}</strong>(.*?)</div>", output.value)
+    assert panel and escape(widgets.percent(chance)) in panel[1]
+
+
+def test_live_sliders_answer_within_half_a_second() -> None:
+    controls, _ = parts(widgets.explorer("shapes"))
+    began = time.process_time()
+    controls[1].value = 16
+    assert time.process_time() - began < 1.0  # processor seconds, of at least two cores
 
 
 def test_a_network_that_is_not_there_is_named() -> None:
