@@ -586,6 +586,8 @@ def plan_table(planned: Sequence[grid.Planned], frame: pd.DataFrame, folder: Pat
         line["published"] = sum(p.run in published for p in runs)
         for name, shown in {"core_hours": "core hours", "gpu_hours": "GPU hours"}.items():
             line[shown] = f"{float(costs.at[block, name]):,.1f}" if block in costs.index else PENDING  # type: ignore[arg-type]
+            if block in costs.index and int(costs.at[block, "runs"]) != len(runs):  # type: ignore[call-overload]
+                line[shown] += f" (counted for {costs.at[block, 'runs']} runs)"  # the grid has grown since
         lines.append(line)
     return frame_of(lines)
 
