@@ -578,6 +578,7 @@ def plan_table(planned: Sequence[grid.Planned], frame: pd.DataFrame, folder: Pat
     """One line a block: title, runs, how many are published, core hours and GPU hours of the whole block."""
     costs = plan(folder)
     costs = costs.set_index("block") if len(costs) else costs
+    counted = dict(zip(costs.index, costs["runs"], strict=True)) if "runs" in costs else {}
     published, titles = set(frame["run"]), grid.titles()
     lines = []
     for block in dict.fromkeys(p.block for p in planned):
@@ -585,9 +586,9 @@ def plan_table(planned: Sequence[grid.Planned], frame: pd.DataFrame, folder: Pat
         line = {"block": block, "what": titles[block], "runs": len(runs)}
         line["published"] = sum(p.run in published for p in runs)
         for name, shown in {"core_hours": "core hours", "gpu_hours": "GPU hours"}.items():
-            line[shown] = f"{float(costs.at[block, name]):,.1f}" if block in costs.index else PENDING  # type: ignore[arg-type]
-            if block in costs.index and int(costs.at[block, "runs"]) != len(runs):  # type: ignore[call-overload]
-                line[shown] += f" (counted for {costs.at[block, 'runs']} runs)"  # the grid has grown since
+            cost = f"{float(costs.at[block, name]):,.1f}" if block in costs.index else PENDING  # type: ignore[arg-type]
+            grown = counted.get(block, len(runs)) != len(runs)  # the grid has, since
+            line[shown] = f"{cost} (counted for {counted[block]} runs)" if grown else cost
         lines.append(line)
     return frame_of(lines)
 
