@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from . import lens, results, tables
+from . import lens, results, style, tables
 from .files import REPOSITORY, atomic
 
 README = REPOSITORY / "README.md"
@@ -50,11 +50,23 @@ def on_distortions(frame: pd.DataFrame) -> str:
         levels = ", ".join(under.partition("@")[2] for under in results.load_claims()[claim].statistic.under)
         said = lens.points_text(list(row["values"])) if len(row["values"]) else f"**{tables.PENDING}**"
         parts.append(f"{where} (mean of the levels {levels}): {said}")
+    parts.append(f"in generated styles: {on_styles(frame)}")
     width, main = tables.setting("cifar10").width, tables.setting("cifar10").main
     return (
         f"On CIFAR-10 (networks of width {width}; a usual ResNet-18 has 64), the accuracy of {main} less the normal "
         f"network's, on the pictures that both know when clean: {'; '.join(parts)}."
     )
+
+
+def on_styles(frame: pd.DataFrame) -> str:
+    """The same on pictures in generated styles, by each stylist: the claim's own statistic wants paintings as well."""
+    found, main = lens.points(frame, "cifar10", "stylised", results.archive()), tables.setting("cifar10").main
+    said = []
+    for level in (level for level in style.LEVELS if level.startswith("generated-")):
+        mine = found[(found["model"] == main) & (found["level"] == level) & found["common"].notna()]
+        text = lens.points_text(list(mine["difference"])) if len(mine) else f"**{tables.PENDING}**"
+        said.append(f"{text} ({level.rpartition('-')[2]})")
+    return ", ".join(said)
 
 
 def decided_on(frame: pd.DataFrame) -> str:
