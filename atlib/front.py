@@ -42,7 +42,7 @@ CLAIMS = {  # of the second sentence, and how their distortion is called there
 }
 
 
-def on_distortions(frame: pd.DataFrame) -> str:
+def on_distortions(frame: pd.DataFrame, predictions: results.Archive) -> str:
     """Where texture is taken away, and where shape is, on CIFAR-10: the claims' own statistics."""
     found, parts = results.verdicts(frame), []
     for claim, where in CLAIMS.items():
@@ -50,7 +50,7 @@ def on_distortions(frame: pd.DataFrame) -> str:
         levels = ", ".join(under.partition("@")[2] for under in results.load_claims()[claim].statistic.under)
         said = lens.points_text(list(row["values"])) if len(row["values"]) else f"**{tables.PENDING}**"
         parts.append(f"{where} (mean of the levels {levels}): {said}")
-    parts.append(f"in generated styles: {on_styles(frame)}")
+    parts.append(f"in generated styles: {on_styles(frame, predictions)}")
     width, main = tables.setting("cifar10").width, tables.setting("cifar10").main
     return (
         f"On CIFAR-10 (networks of width {width}; a usual ResNet-18 has 64), the accuracy of {main} less the normal "
@@ -58,9 +58,9 @@ def on_distortions(frame: pd.DataFrame) -> str:
     )
 
 
-def on_styles(frame: pd.DataFrame) -> str:
+def on_styles(frame: pd.DataFrame, predictions: results.Archive) -> str:
     """The same on pictures in generated styles, by each stylist: the claim's own statistic wants paintings as well."""
-    found, main = lens.points(frame, "cifar10", "stylised", results.archive()), tables.setting("cifar10").main
+    found, main = lens.points(frame, "cifar10", "stylised", predictions), tables.setting("cifar10").main
     said = []
     for level in (level for level in style.LEVELS if level.startswith("generated-")):
         mine = found[(found["model"] == main) & (found["level"] == level) & found["common"].notna()]
@@ -78,10 +78,10 @@ def decided_on(frame: pd.DataFrame) -> str:
     return f"{len(mine)} verdicts are on data sets of the paper or their stand-ins."
 
 
-def answer(frame: pd.DataFrame, about: Mapping[str, dict]) -> str:
-    """Three sentences, as a Markdown list."""
+def answer(frame: pd.DataFrame, about: Mapping[str, dict], predictions: results.Archive | None = None) -> str:
+    """Three sentences, as a Markdown list. predictions: those of the published runs unless given."""
     ledger = f"{lens.ledger_sentence(frame)} {decided_on(frame)}"
-    sentences = (on_shape_bias(frame, about), on_distortions(frame), ledger)
+    sentences = (on_shape_bias(frame, about), on_distortions(frame, predictions or results.archive()), ledger)
     return "\n".join(f"- {sentence}" for sentence in sentences)
 
 

@@ -16,7 +16,7 @@ RESULTS = REPOSITORY / "results"
 
 @pytest.fixture(scope="module")
 def said() -> str:
-    return front.answer(results.load(RESULTS), tables.records(RESULTS))
+    return front.answer(results.load(RESULTS), tables.records(RESULTS), results.archive(RESULTS))
 
 
 def test_readme_says_what_the_rows_say(said: str) -> None:
@@ -39,12 +39,12 @@ def test_the_numbers_are_those_of_the_rows(said: str) -> None:
     changed = frame.copy()
     mine = (changed["model"] == "normal") & (changed["metric"] == "shape_bias")
     changed.loc[mine, "value"] -= 0.2
-    again = front.answer(changed, tables.records(RESULTS))
+    again = front.answer(changed, tables.records(RESULTS), results.archive(RESULTS))
     assert re.findall(r"\d+\.\d+", again.splitlines()[0]) != re.findall(r"\d+\.\d+", first)
 
 
 def test_without_rows_everything_is_pending(tmp_path: Path) -> None:
-    said = front.answer(results.load(tmp_path), {})
+    said = front.answer(results.load(tmp_path), {}, results.archive(tmp_path))
     assert said.count("pending") >= 3 and not re.search(r"\d\.\d", said)
 
 
