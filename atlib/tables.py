@@ -469,26 +469,6 @@ def underfit_sentence(about: dict[str, dict], dataset: str) -> str:
     return "\n\n".join(found or [f"The underfit control is {PENDING}."])
 
 
-def answer_so_far(frame: pd.DataFrame, about: dict[str, dict], main: pd.DataFrame) -> str:
-    """The front page's summary, in words."""
-    seeds = results.verdicts(frame)
-    decided = seeds[(seeds["dataset"] == "shapes") & (seeds["id"] == "shape-bias")]["verdict"].iloc[0]
-    claim = f"That adversarial training moves a network towards shape: **{decided}** on generated pictures."
-    at = setting("cifar10")
-    rows = frame[(frame["width"] == at.width) & (frame["recipe"] == at.recipe)]
-    table = table_1(rows, about, "cifar10").set_index("network")
-
-    def cells(model: str, whose: str) -> str:
-        clean, robust = (table.loc[[model], f"{name}: {whose}"].iloc[0] for name in ("clean", "robust"))
-        return f"{clean} clean and {robust} under PGD"
-
-    cifar = "On CIFAR-10, in per cent: " + "; ".join(
-        f"{name} {cells(model, 'ours')} (width {at.width}; the paper: {cells(model, 'paper')})"
-        for model, name in {"normal": "normal training", "pgd-linf-8": "PGD 8/255"}.items()
-    )
-    return "\n\n".join([f"{claim} {bias_sentence(main)}", cifar + "."])
-
-
 def verdict_counts(frame: pd.DataFrame) -> pd.DataFrame:
     """How many claims hold, don't hold, are mixed or pending, overall and on each data set where they were judged."""
     found = results.verdicts(frame)

@@ -79,8 +79,8 @@ def number_widgets() -> None:
 
 @dataclass(frozen=True)
 class Panel:
-    """A picture of a frame. alt: what it shows; title above; chances: class names and their probabilities, first the
-    one that is drawn as a bar; right: whether the answer is the true class (None: nobody answers)."""
+    """A picture of a frame. alt: what it shows; title: below it; chances: class names and their probabilities, first
+    the one that is drawn as a bar; right: whether the answer is the true class (None: nobody answers)."""
 
     picture: Picture
     alt: str
@@ -269,8 +269,8 @@ def instead(kept_form: Callable[[str], ipywidgets.VBox], dataset: str, networks:
 def explorer(dataset: str, networks: Sequence[str] = frames.NETWORKS) -> ipywidgets.VBox:
     """Saturation, then patch-shuffling, of a picture: what it becomes, SmoothGrad maps and answers of each network.
 
-    networks: names of shipped networks, or run folders (live only). Live: any level up to 1024, any test picture; three
-    networks of width 16 with all 100 samples answer in .4 s on one free core.
+    networks: names of shipped networks, or run folders (live only). Live: any level up to 1024, any test picture,
+    with all of the samples.
     InputError if there are neither frames nor the data set.
     """
     found = None if building() else test_pictures(dataset)
