@@ -130,7 +130,10 @@ def _torchvision(name: str, weights: str) -> Loaded:
 def _timm(name: str, weights: str) -> Loaded:
     if importlib.util.find_spec("timm") is None:
         raise InputError(f"model = 'timm:{name}': needs timm; pip install timm")
-    import timm
+    from ._torchvision import torchvision  # noqa: F401 (timm imports torchvision, which needs this first)
+
+    import timm  # isort: skip
+    from timm.data import ImageNetInfo, infer_imagenet_subset
 
     if not timm.is_model(name):
         raise InputError(f"model = 'timm:{name}': no such model{nearest(name, timm.list_models())}")
@@ -140,7 +143,10 @@ def _timm(name: str, weights: str) -> Loaded:
         raise InputError(f"model = 'timm:{name}': no weights ({_last(error)}); give weights, a file") from None
     if weights:
         _fill(model, weights)
-    return Loaded(Normalised(model, model.default_cfg["mean"], model.default_cfg["std"]).eval())
+    subset = infer_imagenet_subset(model)
+    synsets = tuple(ImageNetInfo(subset).label_names()) if subset else ()
+    preset: Any = model.default_cfg
+    return Loaded(Normalised(model, preset["mean"], preset["std"]).eval(), synsets)
 
 
 @contextlib.contextmanager
@@ -225,21 +231,27 @@ def read_classes(path: str, classes: Sequence[str], outputs: Sequence[str]) -> l
 # --- Is it usable? ---------------------------------------------------------------------------------------------------
 
 
-def check(model: nn.Module, source: str, classes: int, images: Tensor) -> None:
-    """InputError, one line, for a network that can't be measured. images: a few float pictures as it will see them."""
-    name, shape = f"model = {source!r}", "×".join(map(str, images.shape))
+def answer(model: nn.Module, source: str, pixels: Tensor) -> Tensor:
+    """What a network says of a few float pictures, N×outputs; InputError, one line, if it fails or says no logits."""
+    name, shape = f"model = {source!r}", "×".join(map(str, pixels.shape))
     if model.training:
         raise InputError(f"{name}: is in training mode; call .eval() before you return it")
     try:
-        pixels = images.clone().requires_grad_()
         logits = model(pixels)
     except Exception as error:  # whatever the reader's network raises
         raise InputError(
             f"{name}: fails on float pictures of {shape}: {type(error).__name__}: {_last(error)}"
         ) from None
-    if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(images):
+    if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(pixels):
         got = "×".join(map(str, logits.shape)) if isinstance(logits, Tensor) else type(logits).__name__
-        raise InputError(f"{name}: gives {got} for {shape}: must give {len(images)}×classes, the logits")
+        raise InputError(f"{name}: gives {got} for {shape}: must give {len(pixels)}×classes, the logits")
+    return logits
+
+
+def check(model: nn.Module, source: str, classes: int, images: Tensor) -> None:
+    """InputError, one line, for a network that can't be measured. images: a few float pictures as it will see them."""
+    name, pixels = f"model = {source!r}", images.clone().requires_grad_()
+    logits = answer(model, source, pixels)
     if logits.shape[1] != classes:
         hint = "; a file `classes` can say which output means which class"
         raise InputError(f"{name}: has {logits.shape[1]} outputs, the data set {classes} classes{hint}")
@@ -296,7 +308,7 @@ def subject(
     images = data.prepare(found.test.images[:2].to(device), found.side)
     if groups:
         most = max(max(group) for group in groups)
-        outputs = raw(images).shape[-1]
+        outputs = answer(raw, source, images).shape[1]
         if most >= outputs:
             raise InputError(f"classes = {classes!r}: output {most}: the network has {outputs}, from 0 on")
         raw = Grouped(raw, groups).train(raw.training)

@@ -168,6 +168,36 @@ def test_a_network_of_torchvision_with_weights_from_a_file(tmp_path: Path) -> No
     )
 
 
+def test_a_network_of_timm_with_weights_from_a_file() -> None:
+    from atlib._torchvision import torchvision  # noqa: F401
+
+    import timm  # isort: skip
+
+    torch.manual_seed(0)
+    plain = timm.create_model("test_vit3", pretrained=False)  # takes 160 pixels, and normalises by .5
+    torch.save(plain.state_dict(), "weights.pt")
+    loaded = own.network("timm:test_vit3", "weights.pt")
+    assert len(loaded.outputs) == 1000 and loaded.outputs[1] == "n01443537" and not loaded.model.training
+    images = torch.rand(2, 3, 160, 160)
+    with torch.no_grad():
+        torch.testing.assert_close(loaded.model(images), plain.eval()((images - 0.5) / 0.5))
+    lines = [f"{name},{synset}" for name, synset in zip(data.load("shapes").classes, loaded.outputs, strict=False)]
+    Path("map.csv").write_text("\n".join(["class,output", *lines]))
+    refused(
+        lambda: own.subject("timm:test_vit3", "shapes", weights="weights.pt", classes="map.csv"),
+        "model = 'timm:test_vit3': fails on float pictures of 2×3×32×32: AssertionError: ",
+    )
+    torch.save(timm.create_model("test_resnet", pretrained=False).state_dict(), "weights.pt")
+    about = own.subject("timm:test_resnet", "shapes", weights="weights.pt", classes="map.csv")  # takes any size
+    with torch.no_grad():
+        assert about.subject.model(torch.rand(2, 3, 32, 32)).shape == (2, 10)
+
+
+def test_without_timm(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    refused(lambda: own.network("timm:vit_tiny"), "model = 'timm:vit_tiny': needs timm; pip install timm")
+
+
 @pytest.mark.parametrize(
     ("source", "parts"),
     [
@@ -175,7 +205,16 @@ def test_a_network_of_torchvision_with_weights_from_a_file(tmp_path: Path) -> No
         ("atlib:shapes/pgd-linf-9", ["neither a file nor one of ", "(did you mean 'shapes/pgd-linf-8'?)"]),
         ("torchvision:resnet19", ["model = torchvision = 'resnet19': must be one of ", "(did you mean 'resnet18'?)"]),
         ("torchvision:resnet18", ["model = 'torchvision:resnet18': no download (", "; give weights, a file"]),
-        ("timm:vit_tiny", ["model = 'timm:vit_tiny': needs timm; pip install timm"]),
+        ("timm:resnet188", ["model = 'timm:resnet188': no such model (did you mean 'resnet18'?)"]),
+        (
+            "timm:resnet18.a9",
+            ["model = 'timm:resnet18.a9': no weights (Invalid pretrained tag (a9)", "; give weights, "],
+        ),
+        (
+            "timm:coatnet_0_224",
+            ["model = 'timm:coatnet_0_224': no weights (No pretrained weights exist", "; give weig"],
+        ),
+        ("timm:test_resnet", ["model = 'timm:test_resnet': no weights (", "; give weights, a file"]),  # no download
         ("nowhere:good", ["model = 'nowhere:good': nowhere can't be imported: ModuleNotFoundError: "]),
         ("broken:good", ["broken can't be imported: ZeroDivisionError: division by zero"]),
         ("mine:god", ["mine has no function god (did you mean 'good'?)"]),
@@ -192,6 +231,8 @@ def test_a_network_of_torchvision_with_weights_from_a_file(tmp_path: Path) -> No
 )
 def test_a_network_that_cannot_be_measured(source: str, parts: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(Path.cwd() / "torch"))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)  # else timm tries for most of a minute
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(Path.cwd() / "hub"))
     refused(lambda: own.subject(source, "shapes"), *parts)
 
 
