@@ -375,12 +375,14 @@ def _quantities(rows: pd.DataFrame, predictions: results.Predictions) -> dict[tu
     return found
 
 
-def references(dataset: str, labels: np.ndarray) -> dict[str, list[dict[tuple[str, str], float]]]:
+def references(dataset: str, side: str, labels: np.ndarray) -> dict[str, list[dict[tuple[str, str], float]]]:
     """What this report has published of its normal and its main adversarially trained networks on the same pictures.
 
-    "normal" and "main" to one table of quantities a seed; empty where nothing was published for this data set.
+    side: as own rows' recipe has it, "side112". "normal" and "main" to one table of quantities a seed; empty where
+    nothing was published for this data set at this size.
     """
-    setting = next((s for s in results.load_claims().settings.values() if s.dataset == dataset and s.recipe), None)
+    settings = [s for s in results.load_claims().settings.values() if s.dataset == dataset and s.recipe]
+    setting = next((s for s in settings if side in str(s.recipe).split("-")), None)
     if setting is None:
         return {}
     rows, archive = results.load(), results.archive()
@@ -404,7 +406,7 @@ def standing(folder: Path) -> pd.DataFrame:
     """
     rows, predictions = results.read_rows(folder / "rows.csv"), results.read_predictions(folder / "predictions.npz")
     found = _quantities(rows, predictions)
-    beside = references(str(rows["dataset"].iloc[0]), predictions["labels"])
+    beside = references(str(rows["dataset"].iloc[0]), str(rows["recipe"].iloc[0]), predictions["labels"])
     lines = []
     for (place, metric), value in found.items():
         distorted = (place, "conditional") in found

@@ -359,6 +359,8 @@ def test_where_it_stands() -> None:
     html = own.report(folder)
     assert "<td>0.50</td>" in html and "means over their seeds" in html
 
+    assert set(own.references("shapes", "side32", labels)) == {"normal", "main"}
+    assert own.references("shapes", "side64", labels) == {}  # the same pictures at another size
     other = labels.copy()
     other[0] = (other[0] + 1) % 10
     for path in results_dir().glob("*/pgd*.npz"):  # published on other pictures: not comparable
