@@ -43,6 +43,10 @@ AUGMENTATIONS = ("pad-crop-flip", "flip", "crop-flip", "none")
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
 PADDING = 4  # CIFAR-10's zero padding before the random crop
+LONGEST = 16  # times its short side: how much of a strip's long side is resized
+LAYOUTS = (  # of folder:PATH
+    "PATH/CLASS/PICTURE, PATH/train/CLASS/PICTURE beside PATH/test/CLASS/PICTURE (or PATH/val), or the latter alone"
+)
 FORMAT = 1  # of the prepared cache: a cache of another format is prepared again
 VERIFIED = 2**31  # bytes up to which a cache's digest is verified at every load, at about a second a gigabyte
 
@@ -218,8 +222,8 @@ def load(
     side 32, 32 and 64 for the first three, at 256/224 of `side` for the others. root: the data directory
     (ATLIB_DATA). parameters: of `shapes`. Caltech is split 80/20 a class, seeded, over all its categories,
     the clutter and background ones included, as in the paper's code; folder:PATH likewise, unless PATH holds
-    train/ and test/ (or val/), or test/ alone: then there is nothing to train on. InputError says in one line
-    what is wrong, or which file to put where if there is no network.
+    train/ and test/ (or val/), or the latter alone: then there is nothing to train on (see `list_folder`).
+    InputError says in one line what is wrong, or which file to put where if there is no network.
     """
     spec, side = check(name, side, **parameters)
     if name == "shapes":
@@ -596,8 +600,9 @@ def decoded(
 def square(content: bytes, side: int, name: str, least: int = 1) -> np.ndarray:
     """A picture file as RGB, uint8 3×side×side: short side resized to `side` (bilinear), centre cropped.
 
-    Grey, palette and CMYK become RGB. InputError names a file that is no picture of 8 bits a channel, or whose short
-    side has fewer than `least` pixels.
+    Grey, palette and CMYK become RGB; alpha and EXIF orientation are ignored, as by torchvision's ImageFolder. A strip
+    is first cropped to the middle LONGEST short sides of its length. InputError names a file that is no picture of 8
+    bits a channel, or whose short side has fewer than `least` pixels.
     """
     try:
         with Image.open(io.BytesIO(content)) as image:
@@ -610,11 +615,20 @@ def square(content: bytes, side: int, name: str, least: int = 1) -> np.ndarray:
     short = min(rgb.size)
     if short < least:
         raise InputError(f"{name}: {rgb.width}×{rgb.height} pixels: must have at least {least} a side")
+    limit = LONGEST * short
+    if max(rgb.size) > limit:
+        # 1×60000 would be resized to 224×13440000; the parity of a length is kept, so that its centre stays in place
+        rgb = centre(rgb, *(min(length, limit + (length - limit) % 2) for length in rgb.size))
     if short != side:
         width, height = (max(side, int(side * length / short)) for length in rgb.size)
         rgb = rgb.resize((width, height), Image.Resampling.BILINEAR)
-    left, top = round((rgb.width - side) / 2), round((rgb.height - side) / 2)
-    return np.asarray(rgb.crop((left, top, left + side, top + side))).transpose(2, 0, 1)
+    return np.asarray(centre(rgb, side, side)).transpose(2, 0, 1)
+
+
+def centre(picture: Image.Image, width: int, height: int) -> Image.Image:
+    """The middle width×height pixels of a picture that is at least as large."""
+    left, top = round((picture.width - width) / 2), round((picture.height - height) / 2)
+    return picture.crop((left, top, left + width, top + height))
 
 
 def is_picture(name: str) -> bool:
@@ -684,11 +698,15 @@ class Listing(NamedTuple):
     fingerprint: str
 
 
+def folders_in(path: Path) -> list[Path]:
+    """The folders directly below a folder, sorted, without hidden ones."""
+    return sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
+
+
 def class_folders(path: Path) -> dict[str, list[str]]:
     """Each class's pictures at any depth, as sorted names relative to `path`; InputError if it has none."""
-    folders = sorted(p for p in path.iterdir() if p.is_dir() and not p.name.startswith("."))
     pictures = {}
-    for folder in folders:
+    for folder in folders_in(path):
         files = (Path(top, file) for top, _, names in os.walk(folder, followlinks=True) for file in names)
         pictures[folder.name] = sorted(f.relative_to(path).as_posix() for f in files if is_picture(f.name))
         if not pictures[folder.name]:
@@ -699,10 +717,15 @@ def class_folders(path: Path) -> dict[str, list[str]]:
 def list_folder(path: Path) -> Listing:
     """PATH/train and PATH/test (or PATH/val) with a folder a class each; or PATH with them, split 80/20.
 
-    PATH/test or PATH/val alone: nothing to train on, and every picture is tested.
+    PATH/test or PATH/val without any other folder: nothing to train on, and every picture is tested. Where there are
+    both, PATH/val is left aside. InputError, in the order of the checks: PATH/test or PATH/val beside other folders but
+    not PATH/train, since they might be classes or parts; a class of fewer than 5 pictures where they are split, which
+    would have no test picture; fewer than 2 classes, 10 training pictures (if any) or 1 test picture.
     """
-    held_out = next((part for part in ("test", "val") if (path / part).is_dir()), None)
-    if held_out and (path / "train").is_dir():
+    parts = [part for part in ("test", "val") if (path / part).is_dir()]
+    held_out = parts[0] if parts else None
+    others = [folder.name for folder in folders_in(path) if folder.name not in parts]
+    if held_out and "train" in others:
         pictures = class_folders(path / "train")
         label = {name: i for i, name in enumerate(pictures)}
         tested = class_folders(path / held_out)
@@ -710,7 +733,10 @@ def list_folder(path: Path) -> Listing:
             one_of(f"class in {path / held_out}", name, label)
         train = [(f"train/{p}", label[name]) for name in pictures for p in pictures[name]]
         test = [(f"{held_out}/{p}", label[name]) for name in tested for p in tested[name]]
-    elif held_out and [p.name for p in path.iterdir() if p.is_dir() and not p.name.startswith(".")] == [held_out]:
+    elif held_out and others:
+        shown = [*parts, *others[:8], *(["…"] if len(others) > 8 else [])]
+        raise InputError(f"{path}: folders {', '.join(shown)}: must be {LAYOUTS}; no class may be called test or val")
+    elif held_out:
         pictures = class_folders(path / held_out)
         train = []
         test = [(f"{held_out}/{p}", i) for i, name in enumerate(pictures) for p in pictures[name]]
@@ -719,10 +745,17 @@ def list_folder(path: Path) -> Listing:
     else:
         pictures = class_folders(path)
         train, test = split_classes(pictures)
+        tested_labels = {label for _, label in test}
+        for i, (name, files) in enumerate(pictures.items()):
+            if i not in tested_labels:
+                raise InputError(
+                    f"{path / name}: pictures = {len(files)}: must be at least 5 for one of them to be a test picture, "
+                    "or all in folders PATH/train and PATH/test of their own"
+                )
     if len(pictures) < 2 or 0 < len(train) < 10 or not test:
         raise InputError(
             f"{path}: {len(pictures)} classes, {len(train)} training and {len(test)} test pictures: must be at "
-            "least 2, 10 and 1, as PATH/CLASS/PICTURE or PATH/train/CLASS/PICTURE beside PATH/test/CLASS/PICTURE"
+            f"least 2, 10 and 1, as {LAYOUTS}"
         )
     digest = hashlib.sha256()
     for name, index in [*train, *test]:

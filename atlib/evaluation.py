@@ -50,6 +50,11 @@ class Subject:
     dataset: str = ""
 
     @functools.cached_property
+    def content(self) -> str:
+        """Digest of the test pictures; empty if there are none."""
+        return tensor_digest({"images": self.test.images}) if len(self.test.images) else ""
+
+    @functools.cached_property
     def clean_maps(self) -> dict[str, Tensor]:
         """Maps of the undistorted `map_pictures`, with which those of every distortion are compared."""
         chosen = map_pictures(self)
@@ -76,11 +81,13 @@ class Findings(NamedTuple):
 
 class Measurement(NamedTuple):
     """levels: those that apply to a subject (none: not measured on it); measure: the findings at one; lacks: what is
-    missing to measure one here, in a line (empty: nothing)."""
+    missing to measure one here, in a line (empty: nothing); outdated: whether an earlier measurement, by its record,
+    was of something else than what would be measured now."""
 
     levels: Callable[[Subject], tuple[str, ...]]
     measure: Callable[[Subject, str], Findings]
     lacks: Callable[[Subject, str], str] = lambda subject, level: ""
+    outdated: Callable[[Subject, str, dict], bool] = lambda subject, level, record: False
 
 
 MEASUREMENTS: dict[str, Measurement] = {}
@@ -114,12 +121,17 @@ Change = Callable[[Tensor, range], Tensor]  # float images and their places in t
 def predict(
     subject: Subject, images: Tensor, labels: Tensor, change: Change | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
-    """(predicted class, probability of the label) of every image, after `change` if given."""
+    """(predicted class, probability of the label) of every image, after `change` if given.
+
+    InputError for outputs that are not finite: they have no class.
+    """
     classes, probabilities, done = [], [], 0
     for some, target in batches(subject, images, labels):
         shown = some if change is None else change(some, range(done, done + len(some)))
         done += len(some)
         logits = subject.model(shown).float()
+        if not torch.isfinite(logits).all():
+            raise InputError("the network gives NaN or infinite outputs")
         classes.append(logits.argmax(1).cpu())
         probabilities.append(logits.softmax(1).gather(1, target[:, None])[:, 0].cpu())
     # 256 classes fit a byte
@@ -218,15 +230,22 @@ for _name in transforms.DISTORTIONS:
 
 def stylised_levels(subject: Subject) -> tuple[str, ...]:
     """Every data set but `shapes`, whose textures are known, has stylised test sets."""
-    return () if subject.dataset in ("", "shapes") else style.LEVELS
+    return () if subject.dataset in ("", "shapes") else style.levels(subject.dataset, subject.side)
 
 
 def stylised_lacks(subject: Subject, level: str) -> str:
-    """How to make a stylised test set that is not there."""
-    return style.lacking(subject.dataset, subject.side, level)
+    """What to do about a stylised test set that is not there, or is of other pictures."""
+    return style.lacking(subject.dataset, subject.side, level, subject.content)
 
 
-@register("stylised", stylised_levels, lacks=stylised_lacks)
+def stylised_outdated(subject: Subject, level: str, record: dict) -> bool:
+    """Whether the stylised test set has been made again since, of other styles or pictures."""
+    there = not style.lacking(subject.dataset, subject.side, level, subject.content)
+    about = style.manifest(subject.dataset, subject.side, level) if there else {}
+    return there and style.differs(about, record.get("stylised", {}))
+
+
+@register("stylised", stylised_levels, lacks=stylised_lacks, outdated=stylised_outdated)
 def stylised(subject: Subject, level: str) -> Findings:
     """The test set in other styles (level: STYLES-STYLIST), as notebooks/stylise.ipynb keeps it."""
     images, about = style.load(subject.dataset, subject.side, subject.test.images, level)
@@ -293,8 +312,10 @@ def both_maps(subject: Subject, images: Tensor, chosen: Tensor) -> dict[str, Ten
 
 
 def map_places(subject: Subject) -> tuple[str, ...]:
-    """What maps are drawn of: MAP_PLACES, and two stylised test sets where there are any."""
-    return (*MAP_PLACES, *(f"stylised@{level}" for level in MAP_STYLES if stylised_levels(subject)))
+    """What maps are drawn of: those of MAP_PLACES that the pictures' size allows, and two stylised test sets if any."""
+    shuffles = [f"patch-shuffle@{level}" for level in transforms.levels("patch-shuffle", subject.side)]
+    fitting = (place for place in MAP_PLACES if not place.startswith("patch-shuffle@") or place in shuffles)
+    return (*fitting, *(f"stylised@{level}" for level in MAP_STYLES if stylised_levels(subject)))
 
 
 def maps_lack(subject: Subject, level: str) -> str:
@@ -303,7 +324,13 @@ def maps_lack(subject: Subject, level: str) -> str:
     return stylised_lacks(subject, at) if name == "stylised" else ""
 
 
-@register("maps", map_places, lacks=maps_lack)
+def maps_outdated(subject: Subject, level: str, record: dict) -> bool:
+    """As `stylised_outdated`."""
+    name, _, at = level.partition("@")
+    return name == "stylised" and stylised_outdated(subject, at, record)
+
+
+@register("maps", map_places, lacks=maps_lack, outdated=maps_outdated)
 def maps(subject: Subject, level: str) -> Findings:
     """Statistics of the saliency maps of the true class under one distortion (level: "DISTORTION@LEVEL").
 
@@ -320,7 +347,10 @@ def maps(subject: Subject, level: str) -> Findings:
             del statistics["map_distance"]  # to themselves
         arrays |= {prefix + name: values.cpu().numpy() for name, values in statistics.items()}
     rows = [Row(name, float(values.mean()), None, len(values)) for name, values in arrays.items()]
-    return Findings(rows, {name: values.astype(np.float16) for name, values in arrays.items()})
+    name, _, at = level.partition("@")
+    about = style.manifest(subject.dataset, subject.side, at) if name == "stylised" else {}
+    record = {"stylised": style.summary(about)} if about else {}
+    return Findings(rows, {name: values.astype(np.float16) for name, values in arrays.items()}, record)
 
 
 @contextlib.contextmanager
@@ -385,7 +415,8 @@ def evaluate(run: str | Path, *, only: tuple[str, ...] = (), again: bool = False
 
     run: a folder or DATASET/RUN. only: names of measurements (none: all). again: compute also what is there. Each
     measurement is written as it ends, so that a stopped evaluation goes on with the next one. InputError for a run
-    that is not there or not finished, a measurement that is unknown or does not apply, or damaged files.
+    that is not there or not finished, a measurement that is unknown or does not apply, or damaged files; and, after all
+    others are done, for a measurement that failed.
     """
     for name in only:
         one_of("measure", name, MEASUREMENTS)
@@ -395,7 +426,10 @@ def evaluate(run: str | Path, *, only: tuple[str, ...] = (), again: bool = False
         subject, record = subject_of(folder), read_json(folder / "training.json")
         assert subject.config is not None
         columns = columns_of(subject.config, record["run"])
-        complete(Table(folder, subject, columns, record["weights_digest"]), only=only, again=again, progress=progress)
+        table = Table(folder, subject, columns, record["weights_digest"])
+        failed = complete(table, only=only, again=again, progress=progress)
+    if failed:
+        raise InputError(f"run = {record['run']!r}: {failed[0]}")
     return folder
 
 
@@ -412,25 +446,47 @@ def columns_of(config: training.Config, run: str) -> dict[str, object]:
     }
 
 
-def complete(table: Table, *, only: tuple[str, ...] = (), again: bool = False, progress: bool = True) -> None:
-    """Measure what a table lacks, and say what is left out for want of a stylised test set."""
-    subject, folder = table.subject, table.folder
-    pairs = wanted(subject, only)
-    if not pairs:
-        raise InputError(f"measure = {', '.join(only)!r}: does not apply to {folder.name}")
-    missing = [pair for pair in pairs if again or pair not in table]
+def applying(subject: Subject, only: tuple[str, ...], name: str) -> list[tuple[str, str]]:
+    """`wanted`; InputError if nothing is. name: of what is measured."""
+    if pairs := wanted(subject, only):
+        return pairs
+    raise InputError(f"measure = {', '.join(only)!r}: does not apply to {name}")
+
+
+def measurable(subject: Subject, only: tuple[str, ...], name: str) -> list[tuple[str, str]]:
+    """As `applying`; InputError also if all that is named lacks something."""
+    pairs = applying(subject, only, name)
+    lines = [MEASUREMENTS[name].lacks(subject, level) for name, level in pairs] if only else [""]
+    if all(lines):
+        raise InputError(lines[0])
+    return pairs
+
+
+def complete(table: Table, *, only: tuple[str, ...] = (), again: bool = False, progress: bool = True) -> list[str]:
+    """Measure what a table lacks, and say what is left out for want of a stylised test set.
+
+    Returns a line for each measurement that failed by an InputError; it doesn't stop the others.
+    """
+    subject, done = table.subject, table.origins["measurements"]
+    pairs = (applying if done else measurable)(subject, only, table.folder.name)
+    current = [pair for pair in pairs if pair in table and not again]
+    current = [(name, at) for name, at in current if not MEASUREMENTS[name].outdated(subject, at, done[f"{name}@{at}"])]
+    missing = [pair for pair in pairs if pair not in current]
     lacks = {pair: MEASUREMENTS[pair[0]].lacks(subject, pair[1]) for pair in missing}
-    if only and any(lacks.values()):
-        raise InputError(next(line for line in lacks.values() if line))
     for line in dict.fromkeys(filter(None, lacks.values())):
         print(f"left out: {line}", flush=True)
-    missing = [pair for pair in missing if not lacks[pair]]
-    for name, level in (bar := tqdm(missing, disable=not progress, desc=folder.name, unit="measurement")):
+    missing, failed = [pair for pair in missing if not lacks[pair]], []
+    for name, level in (bar := tqdm(missing, disable=not progress, desc=table.folder.name, unit="measurement")):
         bar.set_postfix_str(f"{name} {level}".strip())
         began = time.perf_counter()
-        with exact():
-            found = MEASUREMENTS[name].measure(subject, level)
+        try:
+            with exact():
+                found = MEASUREMENTS[name].measure(subject, level)
+        except InputError as error:
+            failed.append(f"{name}@{level}".rstrip("@") + f": {error}")
+            continue
         table.put(name, level, found, time.perf_counter() - began)
+    return failed
 
 
 class Table:
@@ -443,21 +499,25 @@ class Table:
         self.folder, self.subject, self.columns = folder, subject, columns
         self.rows = results.frame_of([])
         self.arrays: dict[str, np.ndarray] = {"labels": subject.test.labels.numpy().astype(np.uint16)}
-        self.origins: dict = {"weights_digest": digest, "measurements": {}}
+        self.origins: dict = {"weights_digest": digest, "pictures": subject.content, "measurements": {}}
         if (folder / "evaluation.json").is_file():
             self.restore(digest)
 
     def restore(self, digest: str) -> None:
-        """Take over what an earlier evaluation of the same weights wrote."""
+        """Take over what an earlier evaluation of the same weights, on the same pictures, wrote."""
         origins = read_json(self.folder / "evaluation.json")
         if origins.get("weights_digest") != digest:
             return  # of other weights: measured anew
         try:
-            self.rows = results.read_rows(self.folder / "rows.csv")
-            self.arrays |= results.read_predictions(self.folder / "predictions.npz")
+            rows = results.read_rows(self.folder / "rows.csv")
+            arrays = results.read_predictions(self.folder / "predictions.npz")
         except InputError as error:
             raise InputError(f"{error}; to measure anew, delete evaluation.json beside it") from None
-        self.origins = origins
+        pictures = origins.setdefault("pictures", self.subject.content)  # records of before 2026-11-25 don't have it
+        if pictures != self.subject.content or not np.array_equal(arrays["labels"], self.arrays["labels"]):
+            print(f"{self.folder}: the test pictures are others than those measured there: measured anew", flush=True)
+            return
+        self.rows, self.arrays, self.origins = rows, arrays, origins
 
     def __contains__(self, pair: tuple[str, str]) -> bool:
         return "@".join(pair) in self.origins["measurements"]

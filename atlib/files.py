@@ -144,6 +144,18 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict]:
     return tensors, json.loads(note)
 
 
+def load_meta(path: Path) -> dict:
+    """The meta of what `save_tensors` wrote, from the file's header alone: the digest, which takes the tensors, is not
+    checked. InputError if the file is missing, truncated, or another's."""
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
+    try:
+        with safe_open(path, "pt") as stream:
+            return json.loads((stream.metadata() or {})["meta"])
+    except (SafetensorError, KeyError, ValueError, OSError) as error:
+        raise InputError(f"{path}: damaged, or not a file of atlib ({type(error).__name__})") from None
+
+
 def load_state(path: Path) -> dict[str, Tensor]:
     """A dictionary of tensors from a PyTorch file, without running any code that may be in it.
 

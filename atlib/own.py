@@ -26,28 +26,36 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from scipy import stats
 from torch import Tensor, nn
 
 from . import data, evaluation, models, results, tables, training
 from .errors import InputError, nearest, one_of
-from .files import atomic, hold, load_state, read_json, results_dir, runs_dir, tensor_digest, write_json
+from .files import atomic, hold, load_state, read_json, results_dir, runs_dir, tensor_digest, writable, write_json
 
 SOURCES = ("atlib:DATASET/MODEL", "torchvision:NAME", "timm:NAME", "module:function")
 PROBE = 200  # test pictures on which normalised input is looked for
-SUSPICION = 0.1  # gain in accuracy from normalising that makes one suspect that the network wants it
+SUSPICION = 0.1  # gain in accuracy from normalising that makes one suspect that the network wants it,
+CHANCE = 0.001  # unless as many pictures would be won by chance (sign test)
+ANSWERED = 8  # test pictures whose answers tell whether a network is still the one that was measured
+ALIKE = 0.01  # what they may differ by on another processor, as a share of the largest
+NAME = 60  # characters of a network's name that are kept
 
 
 @dataclass(frozen=True)
 class Own:
     """A network from elsewhere, ready to be measured.
 
-    name: as rows name it; source: what was asked for; subject: the network and its pictures; digest: of its weights.
+    name: as rows name it; source: what was asked for; subject: the network and its pictures; digest: of its weights;
+    answers: its outputs for the first few test pictures; suspicion: a line if it seems to want normalised input.
     """
 
     name: str
     source: str
     subject: evaluation.Subject
     digest: str
+    answers: np.ndarray
+    suspicion: str = ""
 
 
 # --- Networks --------------------------------------------------------------------------------------------------------
@@ -93,6 +101,8 @@ class Loaded:
 
 def _fill(model: nn.Module, path: str) -> None:
     state = load_state(Path(path))
+    if all(name.startswith("module.") for name in state):  # saved from torch's DataParallel
+        state = {name.removeprefix("module."): value for name, value in state.items()}
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
@@ -106,8 +116,14 @@ def _last(error: BaseException) -> str:
 
 
 def _atlib(name: str, weights: str) -> Loaded:
+    if weights:
+        raise InputError(f"weights = {weights!r}: only with torchvision: and timm:, this network comes with its own")
     model, _ = models.load(name)
     return Loaded(models.fold(model))
+
+
+# Of torchvision's networks these normalise once more, inside; its own weights switch that on.
+INSIDE = {"googlenet": {"transform_input": True}, "inception_v3": {"transform_input": True}}
 
 
 def _torchvision(name: str, weights: str) -> Loaded:
@@ -118,7 +134,8 @@ def _torchvision(name: str, weights: str) -> Loaded:
     choices = torchvision.models.get_model_weights(name)
     about = choices.DEFAULT
     try:
-        model = torchvision.models.get_model(name, weights=None if weights else about)
+        given = INSIDE.get(name, {}) if weights else {}
+        model = torchvision.models.get_model(name, weights=None if weights else about, **given)
     except OSError as error:  # no network, and not in torch's cache
         raise InputError(f"model = 'torchvision:{name}': no download ({_last(error)}); give weights, a file") from None
     if weights:
@@ -140,7 +157,8 @@ def _timm(name: str, weights: str) -> Loaded:
     try:
         model = timm.create_model(name, pretrained=not weights)
     except (OSError, RuntimeError) as error:
-        raise InputError(f"model = 'timm:{name}': no weights ({_last(error)}); give weights, a file") from None
+        hint = "" if weights else "; give weights, a file"
+        raise InputError(f"model = 'timm:{name}': no weights ({_last(error)}){hint}") from None
     if weights:
         _fill(model, weights)
     subset = infer_imagenet_subset(model)
@@ -161,17 +179,21 @@ def _here() -> Iterator[None]:
 
 def _function(module: str, function: str) -> Loaded:
     spec = f"model = '{module}:{function}'"
+    if module.endswith(".py") or not all(part.isidentifier() for part in module.split(".")):
+        raise InputError(f"{spec}: {module!r} must be a module's name, as after Python's import, not a path")
     with _here():
         try:
             imported = importlib.import_module(module)
-        except Exception as error:  # whatever the reader's file raises
+        except (Exception, SystemExit) as error:  # whatever the reader's file raises
             raise InputError(f"{spec}: {module} can't be imported: {type(error).__name__}: {_last(error)}") from None
-        make = getattr(imported, function, None)
-        if not callable(make):
+        if not hasattr(imported, function):
             raise InputError(f"{spec}: {module} has no function {function}{nearest(function, dir(imported))}")
+        make = getattr(imported, function)
+        if not callable(make):
+            raise InputError(f"{spec}: {function} is a {type(make).__name__}, not a function")
         try:
             model = make()
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise InputError(f"{spec}: {function}() failed: {type(error).__name__}: {_last(error)}") from None
     if not isinstance(model, nn.Module):
         raise InputError(f"{spec}: {function}() gave a {type(model).__name__}: must be a torch.nn.Module")
@@ -194,34 +216,48 @@ def network(source: str, weights: str = "") -> Loaded:
     return _function(kind, name)
 
 
-def read_classes(path: str, classes: Sequence[str], outputs: Sequence[str]) -> list[list[int]]:
-    """For each class of the data set the outputs that mean it, from a CSV with the header class,output.
-
-    A line names a class and an output, by number or, where the network's outputs have names, by name. A class may have
-    several lines. InputError names the line.
-    """
+def class_lines(path: str) -> list[tuple[str, str, str]]:
+    """(place in the file, class, output) of each line of a CSV with the header class,output; InputError names it."""
     try:
-        lines = list(csv.reader(Path(path).read_text().splitlines()))
+        lines = list(csv.reader(Path(path).read_text(encoding="utf-8-sig").splitlines()))  # with a mark: Excel's
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"classes = {path!r}: not readable ({type(error).__name__})") from None
     if not lines or [cell.strip() for cell in lines[0]] != ["class", "output"]:
         raise InputError(f"classes = {path!r}: line 1 must be class,output")
-    groups: dict[str, list[int]] = {name: [] for name in classes}
+    found = []
     for number, cells in enumerate(lines[1:], 2):
         where = f"classes = {path!r}: line {number}"
+        if not cells:
+            continue
         if len(cells) != 2:
             raise InputError(f"{where}: must have two cells, a class and an output")
-        name, output = (cell.strip() for cell in cells)
+        found.append((where, cells[0].strip(), cells[1].strip()))
+    return found
+
+
+def read_classes(path: str, classes: Sequence[str], outputs: Sequence[str]) -> list[list[int]]:
+    """For each class of the data set the outputs that mean it, from a CSV with the header class,output.
+
+    A line names a class and an output, by number or, where the network's outputs have names, by name. A class may have
+    several lines, an output only one. InputError names the line.
+    """
+    groups: dict[str, list[int]] = {name: [] for name in classes}
+    taken: dict[int, str] = {}
+    for where, name, output in class_lines(path):
         if name not in groups:
             raise InputError(f"{where}: {name!r} is no class of the data set{nearest(name, classes)}")
         if output.isascii() and output.isdigit():
-            groups[name].append(int(output))
+            place = int(output)
         elif output in outputs:
-            groups[name].append(list(outputs).index(output))
+            place = list(outputs).index(output)
         else:
             raise InputError(
                 f"{where}: {output!r} is neither a number nor the name of an output{nearest(output, outputs)}"
             )
+        if place in taken:
+            raise InputError(f"{where}: output {output} already means {taken[place]!r}")
+        taken[place] = name
+        groups[name].append(place)
     for name, group in groups.items():
         if not group:
             raise InputError(f"classes = {path!r}: says nothing of {name!r}")
@@ -234,8 +270,10 @@ def read_classes(path: str, classes: Sequence[str], outputs: Sequence[str]) -> l
 def answer(model: nn.Module, source: str, pixels: Tensor) -> Tensor:
     """What a network says of a few float pictures, N×outputs; InputError, one line, if it fails or says no logits."""
     name, shape = f"model = {source!r}", "×".join(map(str, pixels.shape))
-    if model.training:
-        raise InputError(f"{name}: is in training mode; call .eval() before you return it")
+    if training := [part for part, module in model.named_modules() if module.training]:
+        which = f"its {training[0]} is" if training[0] else "is"
+        raise InputError(f"{name}: {which} in training mode; call .eval() before you return it")
+    before = pixels.detach().clone()
     try:
         logits = model(pixels)
     except Exception as error:  # whatever the reader's network raises
@@ -245,6 +283,8 @@ def answer(model: nn.Module, source: str, pixels: Tensor) -> Tensor:
     if not isinstance(logits, Tensor) or logits.dim() != 2 or len(logits) != len(pixels):
         got = "×".join(map(str, logits.shape)) if isinstance(logits, Tensor) else type(logits).__name__
         raise InputError(f"{name}: gives {got} for {shape}: must give {len(pixels)}×classes, the logits")
+    if not torch.equal(pixels.detach(), before):
+        raise InputError(f"{name}: changes its input in place: must leave it as it is")
     return logits
 
 
@@ -257,6 +297,12 @@ def check(model: nn.Module, source: str, classes: int, images: Tensor) -> None:
         raise InputError(f"{name}: has {logits.shape[1]} outputs, the data set {classes} classes{hint}")
     if not torch.isfinite(logits).all():
         raise InputError(f"{name}: gives NaN or infinite outputs")
+    answer(model, source, images[:1])  # the last pass over a test set may hold a single picture
+    again = answer(model, source, images)
+    if not torch.allclose(again, logits, rtol=ALIKE, atol=ALIKE * float(logits.detach().abs().max())):
+        raise InputError(f"{name}: answers the same pictures differently each time: must not draw at random")
+    if (logits >= 0).all() and torch.allclose(logits.sum(1), logits.new_ones(())):
+        raise InputError(f"{name}: gives probabilities: must give the logits, before the softmax")
     if not logits.requires_grad:
         raise InputError(f"{name}: its outputs have no gradient by its input (no_grad inside?)")
     gradient = torch.autograd.grad(logits.logsumexp(1).sum(), pixels, allow_unused=True)[0]
@@ -264,19 +310,24 @@ def check(model: nn.Module, source: str, classes: int, images: Tensor) -> None:
         raise InputError(f"{name}: its gradient by the input is NaN, infinite or not there")
 
 
-def suspicion(about: Own) -> str:
+def suspicion(source: str, subject: evaluation.Subject) -> str:
     """A line if the network seems to want normalised input: if it knows more pictures when they are; else empty."""
-    order = torch.randperm(len(about.subject.test.labels), generator=torch.Generator().manual_seed(0))[:PROBE]
-    some = data.Split(about.subject.test.images[order], about.subject.test.labels[order])
-    plain = replace(about.subject, test=some)
+    order = torch.randperm(len(subject.test.labels), generator=torch.Generator().manual_seed(0))[:PROBE]
+    some = data.Split(subject.test.images[order], subject.test.labels[order])
+    plain = replace(subject, test=some)
     wrapped = replace(plain, model=Normalised(plain.model, models.IMAGENET_MEAN, models.IMAGENET_STD).to(plain.device))
-    right = [float((evaluation.predict(s, *some)[0] == some.labels.numpy()).mean()) for s in (plain, wrapped)]
-    if right[1] < right[0] + SUSPICION:
+    try:
+        right = [evaluation.predict(s, *some)[0] == some.labels.numpy() for s in (plain, wrapped)]
+    except InputError:  # no finite answers to some pictures: the measurements say so
+        return ""
+    won, lost = int((right[1] & ~right[0]).sum()), int((right[0] & ~right[1]).sum())
+    chance = stats.binomtest(won, won + lost, alternative="greater").pvalue if won else 1.0
+    if won - lost < SUSPICION * len(order) or chance > CHANCE:
         return ""
     return (
-        f"suspicion: {about.source} knows {100 * right[0]:.0f} % of {len(order)} test pictures, and "
-        f"{100 * right[1]:.0f} % of them once normalised by ImageNet's mean and deviation; it should take pixels in "
-        "[0, 1] and normalise inside"
+        f"suspicion: {source} knows {100 * right[0].mean():.0f} % of {len(order)} test pictures, and "
+        f"{100 * right[1].mean():.0f} % of them once normalised by ImageNet's mean and deviation; it should take "
+        "pixels in [0, 1] and normalise inside"
     )
 
 
@@ -299,31 +350,49 @@ def subject(
     needed where the network's outputs aren't the data set's classes in their order. InputError in one line for what
     can't be used. Prints a suspicion if the network seems to want normalised input.
     """
+    source = _source(model, name, weights)
+    data.check(dataset, side)
+    if classes:
+        class_lines(classes)  # before any download
     loaded = network(model, weights) if isinstance(model, str) else Loaded(model)
-    source = model if isinstance(model, str) else name or type(model).__name__
     found = data.load(dataset, side=side, progress=False)
     groups = read_classes(classes, found.classes, loaded.outputs) if classes else None
     device = training.device_of_choice()
-    raw = loaded.model.to(device)
-    images = data.prepare(found.test.images[:2].to(device), found.side)
+    try:
+        raw = loaded.model.to(device)
+    except (NotImplementedError, RuntimeError) as error:
+        raise InputError(f"model = {source!r}: can't be moved to the {device.type}: {_last(error)}") from None
+    images = data.prepare(found.test.images[:ANSWERED].to(device), found.side)
     if groups:
         most = max(max(group) for group in groups)
-        outputs = answer(raw, source, images).shape[1]
+        outputs = answer(raw, source, images[:2]).shape[1]
         if most >= outputs:
             raise InputError(f"classes = {classes!r}: output {most}: the network has {outputs}, from 0 on")
-        raw = Grouped(raw, groups).train(raw.training)
-    check(raw, source, len(found.classes), images)
-    digest = tensor_digest(raw.state_dict(), str(groups))
-    readable = re.sub(r"[^A-Za-z0-9_.]+", "-", name or source).strip("-")
-    about = Own(
-        readable,
-        source,
-        evaluation.Subject(raw, found.test, found.side, device, found.conflict, dataset=dataset),
-        digest,
-    )
-    if line := suspicion(about):
+        raw = Grouped(raw, groups).eval()
+    check(raw, source, len(found.classes), images[:2])
+    with torch.no_grad(), evaluation.exact():
+        answers = raw(images).float().cpu().numpy()
+    state = raw.state_dict()
+    tensors = {key: value for key, value in state.items() if isinstance(value, Tensor)}
+    extra = "".join(str(value) for key, value in state.items() if key not in tensors)
+    digest = tensor_digest(tensors, str(groups) + extra)
+    shown = evaluation.Subject(raw, found.test, found.side, device, found.conflict, dataset=dataset)
+    line = suspicion(source, shown)
+    if line:
         print(line, flush=True)
-    return about
+    readable = re.sub(r"[^\w.]+", "-", name or source).strip("-_.")[:NAME] or "network"
+    return Own(readable, source, shown, digest, answers, line)
+
+
+def _source(model: nn.Module | str, name: str, weights: str) -> str:
+    """What rows and lines call a network; InputError for what is none."""
+    if isinstance(model, str):
+        return model
+    if not isinstance(model, nn.Module):
+        raise InputError(f"model = {model!r:.60}: must be a torch.nn.Module, or a text: {', '.join(SOURCES)}")
+    if weights:
+        raise InputError(f"weights = {weights!r}: only with torchvision: and timm:, this network has its own")
+    return name or type(model).__name__
 
 
 def folder_of(about: Own) -> Path:
@@ -336,18 +405,51 @@ def folder_of(about: Own) -> Path:
     )
 
 
+def same(recorded: Sequence[Sequence[float]] | None, answers: np.ndarray) -> bool:
+    """Whether a network answers as recorded, but for rounding; True where nothing was recorded."""
+    if recorded is None:
+        return True
+    before = np.asarray(recorded)
+    return before.shape == answers.shape and np.allclose(before, answers, rtol=ALIKE, atol=ALIKE * abs(answers).max())
+
+
+def forget_another(about: Own, folder: Path) -> None:
+    """Have everything measured anew if what is in a network's folder is of another that has the same weights."""
+    if not (folder / "own.json").is_file() or not (folder / "evaluation.json").is_file():
+        return
+    same_pictures = read_json(folder / "evaluation.json").get("pictures") == about.subject.content
+    if same_pictures and not same(read_json(folder / "own.json").get("answers"), about.answers):
+        print(f"{about.source} answers otherwise than when it was measured in {folder}: measured anew", flush=True)
+        (folder / "evaluation.json").unlink()
+
+
 def evaluate(about: Own, *, only: tuple[str, ...] = (), again: bool = False, progress: bool = True) -> Path:
-    """Measure what is missing and write the report; returns the folder. As `evaluation.evaluate`."""
+    """Measure what is missing and write the report; returns the folder.
+
+    As `evaluation.evaluate`, but a measurement that fails is left out, with a line; InputError if none is left. A
+    network whose code has changed since, or whose pictures have, is measured anew.
+    """
     for name in only:
         one_of("measure", name, evaluation.MEASUREMENTS)
     folder = folder_of(about)
+    if not folder.is_dir():
+        evaluation.measurable(about.subject, only, about.source)
+    writable(runs_dir())
     run = f"{folder.parent.name}/{folder.name}"
     columns = {"run": run, "dataset": about.subject.dataset, "model": about.name, "width": 0, "share": 0.0}
     columns |= {"recipe": f"side{about.subject.side}", "seed": 0}
     with hold(folder / "lock", str(os.getpid()), f"{folder}: already in use by process"):
-        write_json(folder / "own.json", {"source": about.source, "dataset": about.subject.dataset, "run": run})
+        forget_another(about, folder)
+        record = {"source": about.source, "dataset": about.subject.dataset, "run": run, "suspicion": about.suspicion}
+        record["answers"] = about.answers.round(5).tolist()
+        write_json(folder / "own.json", record)
         table = evaluation.Table(folder, about.subject, columns, about.digest)
-        evaluation.complete(table, only=only, again=again, progress=progress)
+        failed = evaluation.complete(table, only=only, again=again, progress=progress)
+        for line in failed:
+            print(f"left out: {line}", flush=True)
+        if not len(table.rows):
+            raise InputError(f"model = {about.source!r}: {failed[0]}")
+        write_json(folder / "own.json", record | {"left_out": failed})
         with atomic(folder / "report.html") as temporary:
             temporary.write_text(report(folder))
     return folder
@@ -465,10 +567,12 @@ def report(folder: Path) -> str:
     """The one-page report of what was measured so far, as HTML that needs nothing else."""
     about = read_json(folder / "own.json")
     title = escape(f"{about['source']} on {about['dataset']}")
+    notes = [about.get("suspicion", ""), *(f"left out: {line}" for line in about.get("left_out", []))]
+    remarks = "".join(f"<p>{escape(note)}</p>" for note in notes if note)
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
     return (
         f'<!doctype html><html lang="en">{head}<title>{title}</title><style>{STYLE}</style>'
-        f"<h1>{title}</h1>{body(folder)}</html>\n"
+        f"<h1>{title}</h1>{remarks}{body(folder)}</html>\n"
     )
 
 

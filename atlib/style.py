@@ -15,14 +15,17 @@ drives without a checksum, so two relatives stand behind one interface, and a th
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import importlib.util
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -31,7 +34,18 @@ from tqdm.auto import tqdm
 
 from . import data, provenance, textures
 from .errors import InputError, in_range, one_of
-from .files import data_dir, file_hash, hold, load_state, load_tensors, save_tensors, tensor_digest, write_json
+from .files import (
+    data_dir,
+    file_hash,
+    hold,
+    load_meta,
+    load_state,
+    load_tensors,
+    save_tensors,
+    tensor_digest,
+    writable,
+    write_json,
+)
 
 STYLE_SIDE = 256  # of style pictures, as both stylists expect them
 CHUNK = 100  # pictures that are stylised between two writes
@@ -220,10 +234,12 @@ class Styles:
     def __init__(self, source: str = "generated") -> None:
         """source: "generated" (atlib.textures), "paintings" (the folder ATLIB_STYLES, or styles/paintings in the data
         directory), or a folder. InputError if it is not there or holds no picture."""
-        self.source, self.folder = source, None
+        self.given, self.folder = source, None
         if source == "generated":
             self.names: list[str] = [f"generated-{number:03d}" for number in range(GENERATED)]
             return
+        if not source:
+            raise InputError(f"styles = '': must be {', '.join(SOURCES)} or a folder")
         default = Path(os.environ.get("ATLIB_STYLES") or data_dir() / "styles" / "paintings")
         folder = default if source == "paintings" else Path(source)
         if not folder.is_dir():
@@ -232,7 +248,37 @@ class Styles:
         self.names = sorted(path.name for path in folder.iterdir() if data.is_picture(path.name))
         if not self.names:
             raise InputError(f"styles = {source!r}: {folder}: holds no picture ({', '.join(data.SUFFIXES)})")
-        self.source, self.folder = source if source == "paintings" else data.slug(folder.name), folder
+        self.folder = folder
+
+    @functools.cached_property
+    def files_digest(self) -> str:
+        """sha256 over the names and contents of the folder's pictures; empty for generated ones, which are atlib's.
+
+        InputError if a file can't be read.
+        """
+        if self.folder is None:
+            return ""
+        digest = hashlib.sha256()
+        for name in self.names:
+            try:
+                content = file_hash(self.folder / name)
+            except OSError as error:
+                raise InputError(f"{self.folder / name}: not readable ({error.strerror})") from None
+            digest.update(os.fsencode(name) + b"\0" + bytes.fromhex(content))
+        return digest.hexdigest()
+
+    @property
+    def source(self) -> str:
+        """Its name in that of a stylised set. A user's folder is NAME-HASH, of its pictures: another folder of that
+        name, or the same one after a change, is another source, and none is taken for one of SOURCES.
+
+        InputError as for `files_digest`.
+        """
+        if self.folder is None or self.given in SOURCES:
+            return self.given
+        # no dot at its start, which would hide the file, and short enough for any file system
+        readable = re.sub(r"[^A-Za-z0-9_.-]+", "-", self.folder.resolve().name).strip("-.")[:60]
+        return f"{readable or 'folder'}-{self.files_digest[:8]}"
 
     def __len__(self) -> int:
         return len(self.names)
@@ -250,6 +296,7 @@ class Styles:
         return torch.from_numpy(square.copy())
 
 
+SOURCES = ("generated", "paintings")  # those with a name of their own; any other is a folder
 GENERATED = 60  # textures that are drawn
 SMALLEST = 16  # pixels: a smaller picture has no texture to speak of
 
@@ -272,16 +319,22 @@ def stylise(images: Tensor, codes: Tensor, stylist: Stylist, choice: Tensor | No
     """The pictures in the styles of the codes, of the same size and type: uint8, or float in [0, 1]; N×3×H×H.
 
     codes: S×D, as `stylist.encode` makes them; choice: which of them each picture gets, N (None: the one of its place).
-    Pictures are enlarged to the stylist's working side and brought back. InputError if the counts don't fit.
+    Pictures are enlarged to the stylist's working side and brought back. InputError if the pictures are not square or
+    of another type, if the counts don't fit, or if a choice is not among the codes.
     """
+    shape = tuple(images.shape)
+    if len(shape) != 4 or shape[1] != 3 or shape[2] != shape[3]:
+        raise InputError(f"images = pictures of shape {shape}: must be N×3×H×H")
+    if images.dtype != torch.uint8 and not images.is_floating_point():
+        raise InputError(f"images = pictures of {images.dtype}: must be uint8, or floats in [0, 1]")
     count = len(codes) if choice is None else len(choice)
     if count != len(images):
         raise InputError(f"images = {len(images)} pictures: must be as many as the styles chosen, {count}")
-    if choice is not None and len(choice) and int(choice.max()) >= len(codes):
-        raise InputError(f"choice = {int(choice.max())}: must be below the number of codes, {len(codes)}")
+    for wrong in [] if choice is None else choice[(choice < 0) | (choice >= len(codes))].tolist()[:1]:
+        raise InputError(f"choice = {wrong}: must be at least 0 and below the number of codes, {len(codes)}")
     chosen = codes if choice is None else codes[choice]
     whole = images.dtype == torch.uint8
-    pictures = images.float() / 255 if whole else images
+    pictures = images.float() / 255 if whole else images.float()  # half precision can't be resized on a CPU
     working = resized(pictures, stylist.side).clamp(0, 1).contiguous(memory_format=torch.channels_last)
     painted = resized(stylist.paint(working, chosen).clamp(0, 1), images.shape[-1]).clamp(0, 1)
     return (painted * 255).round().to(torch.uint8) if whole else painted.to(images)
@@ -290,6 +343,9 @@ def stylise(images: Tensor, codes: Tensor, stylist: Stylist, choice: Tensor | No
 # --- Stylised test sets ----------------------------------------------------------------------------------------------
 
 LEVELS = ("generated-ghiasi", "paintings-ghiasi", "generated-microast", "paintings-microast")  # STYLES-STYLIST
+INPUTS = ("content", "styles", "style_files", "seed", "stylist", "weights", "working_side")  # that decide the pictures
+REMEDY = "remove it and make it again"
+Read = TypeVar("Read")
 
 
 def place(dataset: str, side: int, level: str) -> Path:
@@ -312,29 +368,42 @@ def make(
 
     dataset, side: as for `data.load`. styles: as for `Styles`. count: only the first so many pictures (a trial, which
     no evaluation takes). Beside the file, a JSON of the same name says which picture got which style, and the hashes of
-    styles and weights. What is stylised is kept in chunks, so that a stopped call goes on where it was. InputError,
-    before any work, for what can't be done.
+    styles and weights. What is stylised is kept in chunks, so that a stopped call goes on where it was. A set that is
+    there of other inputs is made again, which one printed line says; it stays until the new one takes its place.
+    InputError, before anything is stylised and with nothing of the set left behind, for what can't be done: also for a
+    style picture that can't be read, and for a set that is there but damaged.
     """
     in_range("seed", seed, 0, 2**31, whole=True)
     if count is not None:
         in_range("count", count, 1, whole=True)
     source, network = Styles(styles), find_stylist(stylist, weights)
     _, side = data.check(dataset, side)
+    name = source.source  # of a folder: by its files, all of which must be readable
     images = data.load(dataset, side=side, progress=progress).test.images[:count]
-    level = f"{source.source}-{network.name}" + ("" if count is None else f"-first{len(images)}")
+    level = f"{name}-{network.name}" + ("" if count is None else f"-first{len(images)}")
     path = place(dataset, side, level)
     choice = choose(range(len(images)), len(source), seed)
     about: dict[str, Any] = {
         "dataset": dataset, "side": side, "count": len(images),
         "content": tensor_digest({"images": images}),
         "stylist": network.name, "weights": network.weights, "working_side": network.side,
-        "styles": source.source, "seed": seed,
+        "styles": name, "seed": seed,
     }  # fmt: skip
-    if path.is_file() and about.items() <= load_tensors(path)[1].items():
-        return path
+    if source.files_digest:  # not of generated styles, whose sets of before it was recorded stay what they were
+        about["style_files"] = source.files_digest
+    others: list[str] = []
+    if path.is_file():
+        recorded = kept(load_tensors, path)[1]
+        others = [key for key, value in about.items() if key not in recorded or recorded[key] != value]
+        if not others:
+            return path
+    hashes = hashes_of(source, choice, progress)
+    writable(path.parent)
     folder = path.with_suffix(".part")
     with hold(folder / "lock", f"process {os.getpid()}", f"{path}: is being made by another process,"):
-        codes, hashes = coded(source, network, choice, progress)
+        if others:
+            print(f"{path}: differs from what is asked for in {', '.join(others)}: made again", flush=True)
+        codes = coded(source, network, choice, progress)
         about |= {"style_of_each": [source.names[n] for n in choice.tolist()], "style_hashes": hashes}
         parts = [folder / f"{start:06d}.safetensors" for start in range(0, len(images), CHUNK)]
         digest = tensor_digest({}, json.dumps(about, sort_keys=True))
@@ -352,32 +421,92 @@ def make(
     return path
 
 
-def coded(source: Styles, network: Stylist, choice: Tensor, progress: bool) -> tuple[Tensor, dict[str, str]]:
-    """(codes of all styles, those that are not chosen left at 0; hash of every chosen picture's pixels, by name)."""
-    found, hashes = {}, {}
-    for number in tqdm(choice.unique().tolist(), disable=not progress, desc=f"styles: {source.source}"):
-        picture = source.picture(number)
-        hashes[source.names[number]] = tensor_digest({"picture": picture})
-        found[number] = network.encode(picture[None].float() / 255)[0]
-    codes = torch.zeros(len(source), len(next(iter(found.values()))))
-    for number, code in found.items():
-        codes[number] = code
-    return codes, hashes
+def hashes_of(source: Styles, choice: Tensor, progress: bool) -> dict[str, str]:
+    """Hash of the pixels of every chosen style, by its name; InputError if one of the pictures can't be read.
+
+    They are read once more when they are encoded: decoded, thousands of them would not fit the memory.
+    """
+    numbers = tqdm(choice.unique().tolist(), disable=not progress, desc=f"reading styles: {source.given}")
+    return {source.names[number]: tensor_digest({"picture": source.picture(number)}) for number in numbers}
 
 
-def lacking(dataset: str, side: int, level: str) -> str:
-    """What to do about a stylised test set that is not there, in one line; empty if it is. side: as for `place`."""
+def coded(source: Styles, network: Stylist, choice: Tensor, progress: bool) -> Tensor:
+    """Codes of all styles, S×D; those that are not chosen are left at 0. InputError as for `Styles.picture`."""
+    numbers = choice.unique()
+    shown = tqdm(numbers.tolist(), disable=not progress, desc=f"styles: {source.given}")
+    found = torch.cat([network.encode(source.picture(number)[None].float() / 255) for number in shown])
+    return found.new_zeros(len(source), found.shape[1]).index_copy(0, numbers, found)
+
+
+def kept(read: Callable[[Path], Read], path: Path) -> Read:
+    """What a reader of atlib.files finds in a stylised test set; InputError with what to do about it if damaged."""
+    try:
+        return read(path)
+    except InputError as error:
+        raise InputError(f"{error}; {REMEDY}") from None
+
+
+def levels(dataset: str, side: int) -> tuple[str, ...]:
+    """The levels of a data set, STYLES-STYLIST: LEVELS, there or not, and every other set that is there, sorted.
+
+    Those are in the styles of a user's own folder, or by another of STYLISTS. Trials are none.
+    """
+    names = (path.stem for path in place(dataset, side, "").parent.glob("*.safetensors"))
+    parts = {name: name.rpartition("-") for name in names}
+    # a trial ends in -firstN, which is no stylist
+    there = {name for name, (styles, _, stylist) in parts.items() if styles and stylist in STYLISTS}
+    return (*LEVELS, *sorted(there - set(LEVELS)))
+
+
+def manifest(dataset: str, side: int, level: str) -> dict:
+    """What `make` wrote about a stylised test set, read without its pictures, whose digest is not checked.
+
+    InputError if the set is not there or damaged.
+    """
+    if line := lacking(dataset, side, level):
+        raise InputError(line)
+    return kept(load_meta, place(dataset, side, level))
+
+
+def lacking(dataset: str, side: int, level: str, content: str = "") -> str:
+    """What to do about a stylised test set that is not there, in one line; empty if it is. side: as for `place`.
+
+    content: `tensor_digest({"images": …})` of the test pictures; if given, a set of other pictures, or whose file is
+    seen to be damaged from its header, gets a line, too.
+    """
     path = place(dataset, side, level)
-    if path.is_file():
+    if not path.is_file():
+        styles, _, stylist = level.rpartition("-")
+        source = styles if styles in SOURCES else f"the folder of pictures that was {styles}"
+        how = f"notebooks/stylise.ipynb with dataset {dataset}, side {side}, styles {source}, stylist {stylist}"
+        return f"stylised@{level}: {path} is not there; {how} makes it"
+    if not content:
         return ""
-    styles, _, stylist = level.rpartition("-")
-    how = f"notebooks/stylise.ipynb with dataset {dataset}, styles {styles}, stylist {stylist}"
-    return f"stylised@{level}: {path} is not there; {how} makes it"
+    try:
+        same = manifest(dataset, side, level).get("content") == content
+    except InputError as error:
+        return str(error)
+    return "" if same else f"{path}: made from other pictures than the test set has; {REMEDY}"
+
+
+def differs(about: dict, recorded: dict) -> bool:
+    """Whether a set's manifest and the `summary` kept with an earlier measurement are of different sets, by INPUTS.
+
+    What only the manifest has counts as different, but for two things: an empty summary says nothing, and style_files
+    are younger than many summaries. What only the summary has does not count.
+    """
+    return any(
+        recorded[key] != about[key] if key in recorded else bool(recorded) and key != "style_files"
+        for key in INPUTS
+        if key in about
+    )
 
 
 def obstacle(level: str) -> str:
     """Why test sets can't be stylised at a level (STYLES-STYLIST) here, in one line; empty if they can."""
     styles, _, stylist = level.rpartition("-")
+    if styles not in SOURCES:
+        return f"stylised@{level}: of a folder of pictures; notebooks/stylise.ipynb with that folder makes it"
     try:
         Styles(styles)
         find_stylist(stylist)
@@ -389,14 +518,11 @@ def obstacle(level: str) -> str:
 def load(dataset: str, side: int, images: Tensor, level: str) -> tuple[Tensor, dict]:
     """(pictures, manifest) of the stylised test set of these pictures, as they are stored: uint8, N×3×H×H.
 
-    InputError if there is none, or it is of other pictures.
+    InputError if there is none, or it is damaged or of other pictures.
     """
-    if line := lacking(dataset, side, level):
+    if line := lacking(dataset, side, level, tensor_digest({"images": images})):
         raise InputError(line)
-    path = place(dataset, side, level)
-    tensors, about = load_tensors(path)
-    if about.get("content") != tensor_digest({"images": images}):
-        raise InputError(f"{path}: made from other pictures than the test set has; remove it and make it again")
+    tensors, about = kept(load_tensors, place(dataset, side, level))
     return tensors["images"], about
 
 

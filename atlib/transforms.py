@@ -1,6 +1,8 @@
 """What is done to pictures apart from attacks: pure functions of images, N×3×H×W, on any device.
 
-Images are uint8, or float in [0, 1]; all but patch_shuffle, which moves pixels as they are, give float ones.
+Images are uint8, or float of any width in [0, 1]; other types get an InputError from every function. All but
+patch_shuffle, which moves pixels as they are, give float ones: of the images' type if that is float. `numbers`, one for
+each image, are the images' places in their test set.
 
 DISTORTIONS lists those that every network is shown, at which levels, by the names that rows and claims use.
 """
@@ -19,9 +21,25 @@ from .errors import InputError, in_range, one_of
 SIDE = 32  # the side at which the strength of a blur is given
 
 
+def check_type(images: Tensor) -> None:
+    """InputError unless images are uint8 or floating point: whole numbers of another type have no known range."""
+    if images.dtype != torch.uint8 and not images.is_floating_point():
+        raise InputError(f"images = {images.dtype}: must be uint8, or floating point in [0, 1]")
+
+
 def pixels(images: Tensor) -> Tensor:
-    """Images as float ones in [0, 1]."""
+    """Images as float ones in [0, 1]; InputError unless they are uint8 or float."""
+    check_type(images)
     return images / 255 if images.dtype == torch.uint8 else images
+
+
+def numbered(images: Tensor, numbers: Sequence[int] | None) -> Sequence[int]:
+    """The images' numbers, by default 0, 1, …; InputError unless there is one for each image."""
+    if numbers is None:
+        return range(len(images))
+    if len(numbers) != len(images):
+        raise InputError(f"numbers = {len(numbers)} of them: must be one for each image, {len(images)}")
+    return numbers
 
 
 def each(numbers: Sequence[int], seed: int, draw: Callable[[torch.Generator], Tensor]) -> Tensor:
@@ -42,14 +60,15 @@ def noise(
     """Gaussian noise of standard deviation `sigma` (in units of the range) on every value, clamped to [0, 1].
 
     Drawn on the CPU, so that one seed gives one noise on every device: for the whole batch from `generator`, or, if
-    `numbers` are given, for each image from `seed` and its number. InputError if sigma is negative.
+    `numbers` are given, for each image from `seed` and its number. InputError if sigma is negative, or the numbers are
+    not as many as the images.
     """
     in_range("sigma", sigma, 0)
+    shown = pixels(images)
     if numbers is None:
         draws = torch.randn(images.shape, generator=generator)
     else:
-        draws = each(numbers, seed, lambda own: torch.randn(images.shape[1:], generator=own))
-    shown = pixels(images)
+        draws = each(numbered(images, numbers), seed, lambda own: torch.randn(images.shape[1:], generator=own))
     return (shown + sigma * draws.to(shown)).clamp(0, 1)
 
 
@@ -85,6 +104,7 @@ def saturation(images: Tensor, level: float) -> Tensor:
     """
     if not level >= 0:
         raise InputError(f"level = {level!r}: must be a number at least 0, or infinite")
+    check_type(images)
     if images.dtype == torch.uint8:
         table = saturation(torch.arange(256, device=images.device) / 255, level)
         return table.index_select(0, images.flatten().int()).view(images.shape)  # four times as fast as table[…]
@@ -100,8 +120,11 @@ def patch_shuffle(images: Tensor, count: int, *, seed: int = 0, numbers: Sequenc
     """Cut each image into count×count patches and put them together in another order (the paper's 4.2.3).
 
     A permutation of the pixels, drawn for each image from `seed` and its number (`numbers`, default 0, 1, …), and for
-    count > 1 never the one that changes nothing. uint8 or float. InputError unless `count` divides both sides.
+    count > 1 never the one that changes nothing. uint8 or float. InputError unless `count` divides both sides and the
+    numbers are as many as the images.
     """
+    check_type(images)
+    numbers = numbered(images, numbers)
     in_range("count", count, 1, min(images.shape[-2:]), whole=True)
     for side in images.shape[-2:]:
         if side % count:
@@ -117,7 +140,7 @@ def patch_shuffle(images: Tensor, count: int, *, seed: int = 0, numbers: Sequenc
             pass
         return order
 
-    order = each(range(n) if numbers is None else numbers, seed, draw).view(n, count, 1, count)
+    order = each(numbers, seed, draw).view(n, count, 1, count)
     # a patch is h pieces of w pixels: each piece of the result is copied from its place, once
     down, across = order // count * h + torch.arange(h).view(1, 1, h, 1), (order % count).expand(n, count, h, count)
     pieces = (down * count + across).reshape(n, 1, -1) + torch.arange(n * channels).view(
@@ -137,12 +160,14 @@ def keep(images: Tensor, kept: Tensor) -> Tensor:
     """The images with only the coefficients of `torch.fft.rfft2` where `kept` is true, clamped to [0, 1].
 
     The mean of each channel is always kept. (The official code drops it in its high-pass filter, which turns pictures
-    black and so mixes up brightness with frequency, and doesn't clamp.)
+    black and so mixes up brightness with frequency, and doesn't clamp.) Half-precision images are transformed in
+    float32, since no CPU transforms them and a GPU only at some sides, and given back in their own type.
     """
-    images, kept = pixels(images), kept.to(images.device).clone()
+    shown, kept = pixels(images), kept.to(images.device).clone()
     kept[..., 0, 0] = True
-    filtered = torch.fft.irfft2(torch.fft.rfft2(images) * kept, s=images.shape[-2:])
-    return filtered.clamp(0, 1)
+    wide = shown.to(torch.promote_types(shown.dtype, torch.float32))
+    filtered = torch.fft.irfft2(torch.fft.rfft2(wide) * kept, s=images.shape[-2:])
+    return filtered.clamp(0, 1).to(shown.dtype)
 
 
 def low_pass(images: Tensor, cutoff: float) -> Tensor:
@@ -167,9 +192,12 @@ def high_pass(images: Tensor, cutoff: float) -> Tensor:
 def random_drop(images: Tensor, share: float, *, seed: int = 0, numbers: Sequence[int] | None = None) -> Tensor:
     """Drop each frequency of each channel with probability `share`, together with its conjugate: the image stays real.
 
-    Drawn for each image from `seed` and its number. InputError unless share is in [0, 1].
+    Drawn for each image from `seed` and its number. InputError unless share is in [0, 1] and the numbers are as many as
+    the images.
     """
     in_range("share", share, 0, 1)
+    check_type(images)
+    numbers = numbered(images, numbers)
     n, channels, height, width = images.shape
     y, x = torch.arange(height)[:, None], torch.arange(width)
     own, conjugate = y * width + x, (-y % height) * width + (-x % width)
@@ -178,7 +206,7 @@ def random_drop(images: Tensor, share: float, *, seed: int = 0, numbers: Sequenc
     def draw(generator: torch.Generator) -> Tensor:
         return torch.rand(channels, height * width, generator=generator)[:, canonical] >= share
 
-    kept = each(range(n) if numbers is None else numbers, seed, draw)
+    kept = each(numbers, seed, draw)
     return keep(images, kept.reshape(n, channels, height, width // 2 + 1))
 
 
@@ -227,11 +255,14 @@ def distort(images: Tensor, name: str, level: str, numbers: Sequence[int], seed:
     """One of DISTORTIONS by its name and level, of images N×3×H×W.
 
     numbers: the images' places in their test set; with the seed they decide what is random, so that every network is
-    shown the same. InputError for another name, or a level that is no number.
+    shown the same. InputError for another name, a level that is no number (of patches: no whole one), or numbers that
+    are not as many as the images.
     """
     one_of("distortion", name, DISTORTIONS)
     try:
         strength = float(level)
     except ValueError:
         raise InputError(f"level = {level!r}: must be a number, for instance {DISTORTIONS[name].levels[0]}") from None
-    return DISTORTIONS[name].change(images, strength, numbers, seed)
+    if name == "patch-shuffle" and not strength.is_integer():
+        raise InputError(f"level = {level!r}: must be a whole number, for instance {DISTORTIONS[name].levels[0]}")
+    return DISTORTIONS[name].change(images, strength, numbered(images, numbers), seed)

@@ -11,6 +11,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -227,13 +228,51 @@ def test_class_split_is_fixed_and_belongs_to_its_class() -> None:
     assert [name for name, _ in alone] == [name for name, label in test if label == 1]
 
 
-@pytest.mark.parametrize("size", [(300, 500), (500, 300), (257, 256), (64, 999), (100, 100)])
+@pytest.mark.parametrize("size", [(300, 500), (500, 300), (257, 256), (64, 999), (100, 100), (960, 60)])
 def test_square_is_torchvisions_resize_and_centre_crop(size: tuple[int, int]) -> None:
     pixels = noise(*size)
     transforms = _torchvision.torchvision.transforms
     transform = transforms.Compose([transforms.Resize(256), transforms.CenterCrop(256)])
     expected = np.asarray(transform(Image.fromarray(pixels))).transpose(2, 0, 1)
     np.testing.assert_array_equal(data.square(encoded(pixels), 256, "x"), expected)
+
+
+@pytest.mark.parametrize("size", [(1, 60_000), (60_001, 2)])
+def test_a_strip_is_not_enlarged_as_a_whole(monkeypatch: pytest.MonkeyPatch, size: tuple[int, int]) -> None:
+    resize = Image.Image.resize
+
+    def checked(image: Image.Image, asked: tuple[int, int], *arguments: Any) -> Image.Image:
+        assert max(asked) <= 18 * 224  # before any of it is allocated: as a whole it would be 12 GB
+        return resize(image, asked, *arguments)
+
+    monkeypatch.setattr(Image.Image, "resize", checked)
+    bright = np.zeros((*size, 3), np.uint8)
+    middle = tuple(slice((length - 1) // 2, length // 2 + 1) for length in size)  # of an even length both
+    bright[middle] = 255
+    found = data.square(encoded(bright), 224, "x").astype(float)
+    assert found.shape == (3, 224, 224) and found.max() > 250
+    for axis in (1, 2):  # what was in the middle still is
+        np.testing.assert_allclose(found, np.flip(found, axis), rtol=0, atol=3)
+
+
+@pytest.mark.parametrize("size", [(20, 333), (334, 20), (7, 400), (400, 7)])
+def test_a_strips_middle_is_that_of_the_whole_strip_resized(size: tuple[int, int]) -> None:
+    pixels = np.asarray(Image.fromarray(noise(*(max(1, n // 10) for n in size))).resize(size[::-1]))  # smooth
+    transforms = _torchvision.torchvision.transforms
+    transform = transforms.Compose([transforms.Resize(64), transforms.CenterCrop(64)])
+    expected = np.asarray(transform(Image.fromarray(pixels))).transpose(2, 0, 1)
+    found = data.square(encoded(pixels), 64, "x")
+    assert np.abs(found.astype(int) - expected).mean() < 4  # at most a pixel apart, by rounding
+
+
+def test_alpha_and_exif_orientation_are_ignored() -> None:
+    pixels = noise(32, 32)
+    stream = io.BytesIO()
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turned by a quarter
+    clear = Image.fromarray(np.concatenate([pixels, np.zeros((32, 32, 1), np.uint8)], 2))
+    clear.save(stream, "PNG", exif=exif)
+    np.testing.assert_array_equal(data.square(stream.getvalue(), 32, "x"), pixels.transpose(2, 0, 1))
 
 
 # ---------------------------------------------------------------- checks, hold-out
@@ -612,6 +651,31 @@ def test_folder_with_test_pictures_alone(tmp_path: Path) -> None:
         load(f"folder:{tmp_path / 'one'}", side=21)
 
 
+def test_folder_with_test_and_val_but_no_train(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    fill(own / "test", ["cat", "dog"], 3)
+    fill(own / "val", ["cat", "dog", "eel"], 5)
+    (own / ".cache").mkdir()
+    (own / "notes.txt").write_text("no folder")
+    listing = data.list_folder(own)
+    assert listing.classes == ("cat", "dog") and listing.train == []
+    assert len(listing.test) == 6 and all(name.startswith("test/") for name, _ in listing.test)
+
+
+@pytest.mark.parametrize("parts", [("test",), ("val",), ("test", "val")])
+def test_folder_with_test_pictures_beside_others_but_no_train(tmp_path: Path, parts: tuple[str, ...]) -> None:
+    own = tmp_path / "own"
+    for name in (*parts, "styles", "dog"):
+        fill(own / name, ["cat", "dog"], 10)
+    assert refused(lambda: load(f"folder:{own}", side=21)) == (
+        f"{own}: folders {', '.join(parts)}, dog, styles: must be PATH/CLASS/PICTURE, PATH/train/CLASS/PICTURE beside "
+        "PATH/test/CLASS/PICTURE (or PATH/val), or the latter alone; no class may be called test or val"
+    )
+    for i in range(1000):
+        (own / f"n{i}").mkdir()
+    assert len(refused(lambda: load(f"folder:{own}", side=21))) < 400 + len(str(own))
+
+
 def test_folder_without_a_split_follows_its_files(tmp_path: Path, root: Path) -> None:
     own = tmp_path / "own"
     fill(own, ["cat", "dog", "train"], 10)  # a class may be called "train"
@@ -671,8 +735,21 @@ def test_folders_that_are_no_data_set(tmp_path: Path) -> None:
     fill(tmp_path / "odd" / "train", ["cat", "dog"], 10)
     fill(tmp_path / "odd" / "test", ["cat", "dgo"], 2)
     assert "did you mean 'dog'?" in refused(lambda: load(f"folder:{tmp_path / 'odd'}"))
-    fill(tmp_path / "few", ["cat", "dog"], 4)
-    assert "0 test pictures" in refused(lambda: load(f"folder:{tmp_path / 'few'}"))
+    fill(tmp_path / "few" / "train", ["cat", "dog"], 4)
+    fill(tmp_path / "few" / "test", ["cat"], 2)
+    assert "2 classes, 8 training and 2 test pictures" in refused(lambda: load(f"folder:{tmp_path / 'few'}"))
+
+
+def test_a_class_without_a_test_picture_is_named(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    fill(own, ["cat", "eel"], 10)
+    fill(own, ["dog"], 4)
+    assert refused(lambda: load(f"folder:{own}", side=21)) == (
+        f"{own / 'dog'}: pictures = 4: must be at least 5 for one of them to be a test picture, or all in folders "
+        "PATH/train and PATH/test of their own"
+    )
+    (own / "dog" / "4.png").write_bytes(encoded(noise(24, 24)))
+    assert load(f"folder:{own}", side=21).test.labels.tolist() == [0, 0, 1, 2, 2]
 
 
 def test_link_to_nothing_is_named(tmp_path: Path) -> None:

@@ -615,3 +615,60 @@ def test_configuration_in_the_record_is_the_run_s(pgd: Path) -> None:
     assert subject.config == PGD and subject.side == 32 and len(subject.test.labels) == 100
     assert json.loads((pgd / "config.json").read_text()) == asdict(PGD)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in subject.model.modules())  # folded
+
+
+# --- what fails, and what has changed since --------------------------------------------------------------------------
+
+
+def test_one_that_fails_does_not_stop_the_others(pgd: Path, registry: dict) -> None:
+    """The rest is measured and written; then the run fails, with one line, and does so again until it is mended."""
+
+    def fails(subject: Subject, level: str) -> Findings:
+        subject.model.register_forward_hook(lambda module, given, said: said / 0)
+        return evaluation.said(subject)
+
+    def works(subject: Subject, level: str) -> Findings:
+        return Findings([Row("accuracy", 0.5, 1, 2)], {})
+
+    registry["fails"] = evaluation.Measurement(lambda subject: ("1",), fails)
+    registry["works"] = evaluation.Measurement(lambda subject: ("1",), works)
+    for _ in range(2):
+        line = f"^run = '{PGD.run}': fails@1: the network gives NaN or infinite outputs$"
+        with pytest.raises(InputError, match=line):
+            evaluation.evaluate(pgd, progress=False)
+        assert set(rows_of(pgd)["distortion"]) == {"clean", "pgd-linf", "trained-attack", "conflict", "works"}
+    del registry["fails"]
+    evaluation.evaluate(pgd, progress=False)
+
+
+def test_what_has_changed_since_is_measured_again(pgd: Path, registry: dict, calls: list[str]) -> None:
+    made = {"of": 1}
+
+    def measure(subject: Subject, level: str) -> Findings:
+        calls.append(f"made@{level}")
+        return Findings([Row("accuracy", 0.5, 1, 2)], {}, {"made": dict(made)})
+
+    def outdated(subject: Subject, level: str, record: dict) -> bool:
+        return record["made"] != made
+
+    registry["made"] = evaluation.Measurement(lambda subject: ("1",), measure, outdated=outdated)
+    for _ in range(2):
+        evaluation.evaluate(pgd, progress=False)
+    made["of"] = 2
+    for _ in range(2):
+        evaluation.evaluate(pgd, progress=False)
+    assert calls == ["made@1", "made@1"]
+    assert read_json(pgd / "evaluation.json")["measurements"]["made@1"]["made"] == {"of": 2}
+
+
+def test_other_test_pictures_are_measured_anew(pgd: Path, calls: list[str], capsys: pytest.CaptureFixture) -> None:
+    """A record of before the pictures' digest was kept is believed; one of other pictures is not."""
+    origins = read_json(pgd / "evaluation.json")
+    digest = origins.pop("pictures")
+    write_json(pgd / "evaluation.json", origins)
+    evaluation.evaluate(pgd, progress=False)
+    assert not calls and digest == evaluation.subject_of(pgd).content
+    write_json(pgd / "evaluation.json", origins | {"pictures": "others"})
+    evaluation.evaluate(pgd, progress=False)
+    assert len(calls) == len(origins["measurements"]) and "others than those measured there" in capsys.readouterr().out
+    assert read_json(pgd / "evaluation.json")["pictures"] == digest

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +18,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import atlib
-from atlib import data, evaluation, models, own, results, saliency, tables
+from atlib import data, evaluation, models, own, results, saliency, tables, transforms
 from atlib.errors import InputError
 from atlib.files import REPOSITORY, read_json, results_dir, write_json
 
@@ -75,6 +78,60 @@ def fails():
 
 def text():
     return "a network"
+
+
+def half_training():
+    model = good()
+    model.norm = nn.BatchNorm1d(3)
+    return model
+
+
+def leaves():
+    import sys
+    sys.exit(1)
+
+
+class Draws(Linear):
+    def forward(self, images):
+        return super().forward(images) + torch.randn(len(images), 10)
+
+
+class Softmax(Linear):
+    def forward(self, images):
+        return super().forward(images).softmax(1)
+
+
+class InPlace(Linear):
+    def forward(self, images):
+        images.data.sub_(0.5)
+        return super().forward(images)
+
+
+class Squeezed(Linear):
+    def forward(self, images):
+        return super().forward(images).squeeze()
+
+
+class Standardised(Linear):  # by each picture's own deviation, which a grey picture doesn't have
+    def forward(self, images):
+        return super().forward((images - images.mean((1, 2, 3), keepdim=True)) / images.std((1, 2, 3), keepdim=True))
+
+
+class Extra(Linear):
+    def get_extra_state(self):
+        return {"version": 2}
+
+    def set_extra_state(self, state):
+        pass
+
+
+def draws(): return Draws().eval()
+def softmax(): return Softmax().eval()
+def in_place(): return InPlace().eval()
+def squeezed(): return Squeezed().eval()
+def standardised(): return Standardised().eval()
+def extra(): return Extra().eval()
+def meta(): return good().to("meta")
 
 
 value = 5
@@ -218,13 +275,22 @@ def test_without_timm(monkeypatch: pytest.MonkeyPatch) -> None:
         ("nowhere:good", ["model = 'nowhere:good': nowhere can't be imported: ModuleNotFoundError: "]),
         ("broken:good", ["broken can't be imported: ZeroDivisionError: division by zero"]),
         ("mine:god", ["mine has no function god (did you mean 'good'?)"]),
-        ("mine:value", ["mine has no function value"]),
+        ("mine:value", ["value is a int, not a function"]),
         ("mine:fails", ["fails() failed: RuntimeError: here"]),
         ("mine:text", ["text() gave a str: must be a torch.nn.Module"]),
         ("mine:training", ["model = 'mine:training': is in training mode; call .eval()"]),
         ("mine:few", ["has 7 outputs, the data set 10 classes"]),
         ("mine:nan", ["gives NaN or infinite outputs"]),
         ("mine:crashes", ["fails on float pictures of 2×3×32×32: RuntimeError: "]),
+        ("mine:half_training", ["model = 'mine:half_training': its norm is in training mode; call .eval()"]),
+        ("mine:leaves", ["leaves() failed: SystemExit: 1"]),
+        ("mine:draws", ["answers the same pictures differently each time"]),
+        ("mine:softmax", ["gives probabilities: must give the logits"]),
+        ("mine:in_place", ["changes its input in place"]),
+        ("mine:squeezed", ["gives 10 for 1×3×32×32: must give 1×classes"]),
+        ("mine:meta", ["can't be moved to the "]),
+        ("mine.py:good", ["'mine.py' must be a module's name, as after Python's import, not a path"]),
+        ("./mine:good", ["'./mine' must be a module's name"]),
         ("mine:no_gradient", ["its outputs have no gradient by its input"]),
         ("mine:maps", ["gives 2×10×30×30 for 2×3×32×32: must give 2×classes, the logits"]),
     ],
@@ -246,6 +312,56 @@ def test_weights_that_cannot_be_used() -> None:
     refused(lambda: own.network(name, "list.pt"), "list.pt: must hold a dictionary of tensors")
     refused(lambda: own.network(name, "other.pt"), "weights = 'other.pt': not of this network: ")
     refused(lambda: own.network("mine:good", "other.pt"), "weights = 'other.pt': only with torchvision: and timm:")
+    for model in ("atlib:shapes/normal", nn.Identity()):
+        refused(
+            partial(own.subject, model, "shapes", weights="other.pt"),
+            "weights = 'other.pt': only with torchvision: and timm:",
+        )
+
+
+def test_no_module_and_no_text() -> None:
+    wrong: list[Any] = [nn.Identity, None, {"a": torch.zeros(1)}, lambda images: images]
+    for model in wrong:
+        refused(partial(own.subject, model, "shapes"), "must be a torch.nn.Module, or a text: atlib:")
+
+
+def test_what_is_cheap_is_checked_before_a_network_is_fetched() -> None:
+    """Each would be a download, or a module that does not exist."""
+    refused(lambda: own.subject("torchvision:resnet18", "cifar1"), "dataset = 'cifar1': must be one of")
+    refused(lambda: own.subject("nowhere:good", "folder:/nowhere"), "dataset = 'folder:/nowhere': must be")
+    refused(lambda: own.subject("nowhere:good", "shapes", classes="no.csv"), "classes = 'no.csv': not readable")
+
+
+def test_weights_saved_in_other_ways() -> None:
+    from atlib._torchvision import torchvision
+
+    torch.manual_seed(0)
+    plain = torchvision.models.squeezenet1_1(weights=None)
+    images = torch.rand(2, 3, 64, 64)
+    torch.save({f"module.{name}": value for name, value in plain.state_dict().items()}, "parallel.pt")
+    torch.save(plain.state_dict(), "weights.pt")
+    one, two = (own.network("torchvision:squeezenet1_1", path).model for path in ("parallel.pt", "weights.pt"))
+    with torch.no_grad():
+        assert torch.equal(one(images), two(images))
+
+
+@pytest.mark.filterwarnings("ignore:The default weight initialization")
+def test_a_network_of_torchvision_that_normalises_inside() -> None:
+    """Its own weights switch that on; weights from a file are used in the same way."""
+    from atlib._torchvision import torchvision
+
+    plain = torchvision.models.googlenet(weights=None, init_weights=False)
+    torch.save(plain.state_dict(), "weights.pt")
+    inner = own.network("torchvision:googlenet", "weights.pt").model.model
+    assert isinstance(inner, torchvision.models.GoogLeNet) and inner.transform_input
+    assert torchvision.models.get_model("inception_v3", weights=None, **own.INSIDE["inception_v3"]).transform_input
+
+
+def test_names_that_a_table_can_hold() -> None:
+    model = own.network("mine:good").model
+    named = {name: own.subject(model, "shapes", name=name).name for name in ("网络 3", "///", "x" * 300)}
+    assert named == {"网络 3": "网络-3", "///": "network", "x" * 300: "x" * own.NAME}
+    assert own.subject("mine:extra", "shapes").digest != own.subject("mine:good", "shapes").digest
 
 
 @pytest.mark.parametrize(
@@ -256,14 +372,15 @@ def test_weights_that_cannot_be_used() -> None:
         ("class,output\ncast,1\n", "line 2: 'cast' is no class of the data set (did you mean 'cats'?)"),
         ("class,output\ncats,tiger\n", "line 2: 'tiger' is neither a number nor the name of an output"),
         ("class,output\ncats,1\n", "says nothing of 'dogs'"),
+        ("class,output\ncats,1\n\ndogs,beagle\n", "line 4: output beagle already means 'cats'"),
     ],
 )
 def test_a_file_of_classes_that_cannot_be_used(text: str, part: str) -> None:
     Path("map.csv").write_text(text)
     refused(lambda: own.read_classes("map.csv", ["cats", "dogs"], ["tabby", "beagle"]), "classes = 'map.csv': ", part)
     refused(lambda: own.read_classes("no.csv", ["cats"], []), "classes = 'no.csv': not readable (FileNotFoundError)")
-    Path("map.csv").write_text("class,output\ndogs, beagle\ncats,0\ncats,tabby\n")
-    assert own.read_classes("map.csv", ["cats", "dogs"], ["tabby", "beagle"]) == [[0, 0], [1]]
+    Path("map.csv").write_text("\ufeffclass,output\ndogs, beagle\ncats,0\n\ncats,7\n\n")  # as Excel writes it
+    assert own.read_classes("map.csv", ["cats", "dogs"], ["tabby", "beagle"]) == [[0, 7], [1]]
 
 
 class WantsNormalised(nn.Module):
@@ -282,9 +399,31 @@ def test_normalised_input_is_suspected(capsys: pytest.CaptureFixture) -> None:
     about = own.subject(WantsNormalised().eval(), "shapes")
     line = capsys.readouterr().out
     assert line.startswith("suspicion: WantsNormalised knows ") and line.count("\n") == 1
-    assert "100 % of them once normalised by ImageNet's mean and deviation" in line and own.suspicion(about)
+    assert "100 % of them once normalised by ImageNet's mean and deviation" in line and about.suspicion == line.strip()
+    assert escape(about.suspicion) in own.evaluate(about, only=("clean",), progress=False).joinpath(
+        "report.html"
+    ).read_text(encoding="utf-8")
+    capsys.readouterr()
     own.subject("atlib:shapes/normal", "shapes")
+    # half a dozen pictures more are no reason: untrained networks win as many by chance
+    few = data.Split(about.subject.test.images[:12], about.subject.test.labels[:12])
+    model = Sometimes(about.subject.model, few.images, 6)
+    assert own.suspicion("it", replace(about.subject, model=model, test=few)) == ""
     assert capsys.readouterr().out == ""
+
+
+class Sometimes(nn.Module):
+    """Right about all normalised pictures, and about the first so many others."""
+
+    def __init__(self, model: nn.Module, images: Tensor, right: int) -> None:
+        super().__init__()
+        self.model, self.known = model, data.prepare(images[:right], 32)
+
+    def forward(self, images: Tensor) -> Tensor:
+        mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (models.IMAGENET_MEAN, models.IMAGENET_STD))
+        known = (images[:, None] - self.known[None]).flatten(2).abs().amax(2).amin(1) < 1e-6
+        shown = torch.where(known.view(-1, 1, 1, 1), (images - mean) / std, images)
+        return self.model(shown)
 
 
 # --- what is measured -------------------------------------------------------------------------------------------------
@@ -368,6 +507,94 @@ def test_where_it_stands() -> None:
             np.savez_compressed(path, **{**stored, "labels": other})
     assert own.standing(folder)["stands"].isna().all()
     assert isinstance(own.standing(folder), pd.DataFrame)
+
+
+def folder_of_pictures(place: Path, count: int, side: int = 40) -> str:
+    """A data set of two classes with so many test pictures each."""
+    draws = np.random.default_rng(0)
+    for name in ("cats", "dogs"):
+        (place / "test" / name).mkdir(parents=True, exist_ok=True)
+        for number in range(count):
+            pixels = draws.integers(0, 255, (side, side, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(place / "test" / name / f"{number}.png")
+    return f"folder:{place}"
+
+
+class TwoClasses(nn.Module):
+    """Of any size. shift: what another version of its code subtracts."""
+
+    def __init__(self, shift: float = 0.0) -> None:
+        super().__init__()
+        self.layer, self.shift = nn.Linear(3, 2), shift
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.layer((images - self.shift).mean((2, 3)))
+
+
+def test_a_network_whose_code_has_changed_is_measured_anew(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
+    pictures, model = folder_of_pictures(tmp_path / "pictures", 4), TwoClasses().eval()
+    about = own.subject(model, pictures, name="mine")
+    folder = own.evaluate(about, only=("clean",), progress=False)
+    before = (folder / "rows.csv").read_text()
+    with torch.no_grad():
+        model.layer.bias[0] = 0.5  # the same code with other weights has another folder
+    assert own.folder_of(own.subject(model, pictures, name="mine")) != folder
+    with torch.no_grad():
+        model.layer.bias.copy_(torch.tensor([0.3, 0.0]))
+    first = own.evaluate(own.subject(model, pictures, name="mine"), only=("clean",), progress=False)
+    assert "measured anew" not in capsys.readouterr().out
+    model.shift = 3.0
+    again = own.evaluate(own.subject(model, pictures, name="mine"), only=("clean",), progress=False)
+    assert again == first and f"mine answers otherwise than when it was measured in {first}" in capsys.readouterr().out
+    rows = results.read_rows(again / "rows.csv")
+    expected = evaluation.clean(own.subject(model, pictures).subject, "").rows
+    assert [row["value"] for row in rows.to_dict("records")] == pytest.approx([row.value for row in expected])
+    assert (folder / "rows.csv").read_text() == before
+
+
+def test_changed_pictures_are_measured_anew(capsys: pytest.CaptureFixture, tmp_path: Path) -> None:
+    model = TwoClasses().eval()
+    folders = []
+    for count in (4, 6):  # more of them; then as many, one of them another
+        about = own.subject(model, folder_of_pictures(tmp_path / "pictures", count), name="mine")
+        folders.append(own.evaluate(about, only=("clean", "blur"), progress=False))
+    said = capsys.readouterr().out
+    assert folders[0] == folders[1] and "the test pictures are others than those measured there" in said
+    rows = results.read_rows(folders[0] / "rows.csv")
+    assert set(rows["total"]) == {12} and len(results.read_predictions(folders[0] / "predictions.npz")["labels"]) == 12
+    Image.new("RGB", (40, 40)).save(tmp_path / "pictures" / "test" / "cats" / "5.png")
+    about = own.subject(model, f"folder:{tmp_path / 'pictures'}", name="mine")
+    own.evaluate(about, only=("clean",), progress=False)
+    assert "the test pictures are others" in capsys.readouterr().out
+    rows = results.read_rows(folders[0] / "rows.csv")
+    assert set(rows["distortion"]) == {"clean"}  # those under a blur were of other pictures
+
+
+def test_a_measurement_that_fails_is_left_out(capsys: pytest.CaptureFixture) -> None:
+    about = own.subject("mine:standardised", "shapes")
+    for _ in range(2):  # and again when it is called again
+        folder = own.evaluate(about, only=("clean", "saturation"), progress=False)
+        assert "left out: saturation@0: the network gives NaN or infinite outputs" in capsys.readouterr().out
+        rows = results.read_rows(folder / "rows.csv")
+        assert set(rows["level"]) == {"", *transforms.levels("saturation", 32)} - {"0"}
+        assert "left out: saturation@0: the network gives NaN" in (folder / "report.html").read_text()
+
+
+def test_pictures_that_do_not_fit_four_patches(tmp_path: Path) -> None:
+    about = own.subject(TwoClasses().eval(), folder_of_pictures(tmp_path / "pictures", 2), side=30)
+    places = {"@".join(pair) for pair in evaluation.wanted(about.subject)}
+    assert "maps@clean@" in places and "maps@patch-shuffle@4" not in places and "patch-shuffle@2" in places
+    folder = own.evaluate(about, only=("patch-shuffle", "maps"), progress=False)  # stylised ones are left out
+    rows = results.read_rows(folder / "rows.csv")
+    assert set(rows["distortion"]) == {"clean", "saturation", "patch-shuffle", "pgd-linf"}
+    assert set(rows[rows["distortion"] == "patch-shuffle"]["level"]) == {"1", "2"}
+
+
+def test_nothing_is_left_behind_by_a_refusal(tmp_path: Path) -> None:
+    about = own.subject(TwoClasses().eval(), folder_of_pictures(tmp_path / "pictures", 2))
+    refused(lambda: own.evaluate(about, only=("conflict",)), "measure = 'conflict': does not apply to ")
+    refused(lambda: own.evaluate(about, only=("stylised",)), "stylised@generated-ghiasi: ", " is not there; ")
+    assert not own.folder_of(about).exists()
 
 
 # --- the worked example -----------------------------------------------------------------------------------------------

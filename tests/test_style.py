@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +19,7 @@ from torch import Tensor, nn
 
 from atlib import data, evaluation, plots, style, textures
 from atlib.errors import InputError
-from atlib.files import data_dir, load_tensors, read_json
+from atlib.files import data_dir, load_meta, load_tensors, read_json, save_tensors, tensor_digest
 
 CPU = torch.device("cpu")
 
@@ -222,9 +225,23 @@ def test_one_by_one_equals_batched_equals_with_codes_of_another_call(plain: Plai
     refused(
         lambda: style.stylise(images, codes, stylist), "images = 5 pictures: must be as many as the styles chosen, 3"
     )
-    refused(
-        lambda: style.stylise(images, codes, stylist, choice + 1), "choice = 3: must be below the number of codes, 3"
-    )
+    for wrong in (-1, 3):
+        refused(
+            lambda: style.stylise(images, codes, stylist, torch.tensor([0, 1, wrong, 2, 0])),  # noqa: B023 (called now)
+            f"choice = {wrong}: must be at least 0 and below the number of codes, 3",
+        )
+
+
+def test_pictures_that_cannot_be_stylised(fake: list[int]) -> None:
+    stylist, codes = style.find_stylist("fake"), torch.zeros(2, 3)
+    for shape in ((2, 3, 32, 16), (2, 1, 16, 16), (3, 16, 16)):
+        refused(lambda: style.stylise(torch.zeros(shape), codes, stylist), f"shape {shape}: must be N×3×H×H")  # noqa: B023
+    for kind in (torch.int64, torch.int8, torch.bool):
+        images = torch.zeros(2, 3, 16, 16, dtype=kind)
+        refused(lambda: style.stylise(images, codes, stylist), f"{kind}: must be uint8, or floats in [0, 1]")  # noqa: B023
+    assert not fake
+    half = torch.full((2, 3, 16, 16), 0.5, dtype=torch.float16)
+    assert style.stylise(half, codes, stylist).dtype == torch.float16
 
 
 def test_each_picture_draws_its_style_by_its_number() -> None:
@@ -255,13 +272,51 @@ def test_styles_of_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         (tmp_path / name).write_bytes(content)
     (tmp_path / "notes.txt").write_text("not a picture")
     found = style.Styles(str(tmp_path))
-    assert found.names == list(files) and len(found) == 3 and found.source == tmp_path.name
+    assert found.names == list(files) and len(found) == 3
     grey, cmyk, _ = (found.picture(n) for n in range(3))
     assert grey.shape == (3, 256, 256) and torch.equal(grey[0], grey[2]) and cmyk.float().std() > 20
     monkeypatch.setenv("ATLIB_STYLES", str(tmp_path))
     assert style.Styles("paintings").names == found.names and style.Styles("paintings").source == "paintings"
+    assert style.Styles("paintings").files_digest == found.files_digest
     generated = style.Styles()
+    assert generated.source == "generated" and generated.files_digest == ""
     assert len(generated) == 60 and torch.equal(generated.picture(3), textures.picture(3))
+
+
+def style_folder(folder: Path, *colours: str, names: str = "abcdef") -> Path:
+    """A folder of plain pictures, one a colour."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, colour in zip(names, colours, strict=False):
+        Image.new("RGB", (20, 20), colour).save(folder / f"{name}.png")
+    return folder
+
+
+def test_a_folders_name_in_a_level_is_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def source(folder: Path | str) -> str:
+        return style.Styles(str(folder)).source
+
+    red = style_folder(tmp_path / "one" / "paint", "red", "blue")
+    assert re.fullmatch(r"paint-[0-9a-f]{8}", source(red))
+    assert source(style_folder(tmp_path / "two" / "paint", "red", "blue")) == source(red)  # the same pictures
+    others = [
+        style_folder(tmp_path / "three" / "paint", "red", "green"),
+        style_folder(tmp_path / "four" / "paint", "red", "blue", "blue"),
+        style_folder(tmp_path / "five" / "paint", "red", "blue", names="xy"),  # other names draw other styles
+    ]
+    assert len({source(folder) for folder in (red, *others)}) == 4
+    before = source(red)
+    (red / "notes.txt").write_text("no picture")
+    assert source(red) == before
+    style_folder(red, "red", "yellow")
+    assert source(red) != before
+    for name in style.SOURCES:
+        assert source(style_folder(tmp_path / name, "red")).startswith(f"{name}-")
+    monkeypatch.chdir(red)
+    assert source(".") == source("../paint") == source(red)
+    assert re.fullmatch(r"a-b-[0-9a-f]{8}", source(style_folder(tmp_path / ".a b@", "red")))
+    assert re.fullmatch(r"folder-[0-9a-f]{8}", source(style_folder(tmp_path / "é", "red")))
+    assert len(source(style_folder(tmp_path / ("long" * 50), "red"))) < 80
+    refused(lambda: style.Styles(""), "styles = '': must be generated, paintings or a folder")
 
 
 def test_styles_that_cannot_be_used(tmp_path: Path) -> None:
@@ -275,6 +330,7 @@ def test_styles_that_cannot_be_used(tmp_path: Path) -> None:
     refused(lambda: styles.picture(1), "two.jpg: not a readable picture")
     (tmp_path / "one.png").unlink()
     refused(lambda: styles.picture(0), "one.png: not readable")
+    refused(lambda: styles.source, "one.png: not readable")
 
 
 # --- stylised test sets -----------------------------------------------------------------------------------------------
@@ -366,6 +422,136 @@ def test_what_a_set_is_not_taken_for(fake: list[int]) -> None:
     refused(lambda: style.make("shapes", stylist="fake", count=0), "count = 0: must be")
 
 
+def test_sets_of_two_folders_of_one_name_do_not_mix(fake: list[int], tmp_path: Path) -> None:
+    one, two = (style_folder(tmp_path / side / "paint", colour) for side, colour in (("A", "white"), ("B", "black")))
+    light, dark = (style.make("shapes", stylist="fake", styles=str(folder), progress=False) for folder in (one, two))
+    assert light != dark and style.make("shapes", stylist="fake", styles=str(one), progress=False) == light
+    assert load_tensors(light)[0]["images"].float().mean() > load_tensors(dark)[0]["images"].float().mean() + 100
+    style_folder(one, "white", "black")
+    more = style.make("shapes", stylist="fake", styles=str(one), progress=False)
+    assert more not in (light, dark) and light.is_file()
+    imposter = style.make(
+        "shapes", stylist="fake", styles=str(style_folder(tmp_path / "generated", "red")), progress=False
+    )
+    assert style.lacking("shapes", 32, "generated-fake")  # the folder's set is not the real source's
+    for path in (light, dark, more, imposter):
+        about = load_meta(path)
+        assert f"{about['styles']}-fake" == path.stem and about["styles"].endswith(f"-{about['style_files'][:8]}")
+
+
+def test_paintings_are_made_again_when_their_files_change(
+    fake: list[int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("ATLIB_STYLES", str(style_folder(tmp_path / "paint", "white")))
+
+    def made() -> Path:
+        return style.make("shapes", stylist="fake", styles="paintings", progress=False)
+
+    path = made()
+    assert path.stem == "paintings-fake" and made() == path and len(fake) == 5
+    first = load_meta(path)["style_files"]
+    assert first == style.Styles("paintings").files_digest
+    monkeypatch.setenv("ATLIB_STYLES", str(style_folder(tmp_path / "others", "black")))
+    capsys.readouterr()
+    assert made() == path and len(fake) == 10 and load_meta(path)["style_files"] != first
+    assert capsys.readouterr().out == f"{path}: differs from what is asked for in style_files: made again\n"
+    assert load_tensors(path)[0]["images"].max() < 140
+
+
+def test_a_set_of_other_inputs_is_made_again_with_a_line_and_stays_meanwhile(
+    fake: list[int], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = style.make("shapes", stylist="fake", progress=False)
+    assert "style_files" not in load_meta(path) and capsys.readouterr().out == ""
+    before = path.read_bytes()
+    stylist = style.find_stylist("fake")
+
+    def stop(images: Tensor, codes: Tensor) -> Tensor:
+        raise KeyboardInterrupt
+
+    stopped = style.Stylist("fake", "other", 32, stylist.encode, stop)
+    monkeypatch.setitem(style.STYLISTS, "fake", lambda weights: stopped)
+    with pytest.raises(KeyboardInterrupt):
+        style.make("shapes", stylist="fake", seed=1, progress=False)
+    assert capsys.readouterr().out == f"{path}: differs from what is asked for in weights, seed: made again\n"
+    assert path.read_bytes() == before
+    path.write_bytes(before[:-100])
+    refused(
+        lambda: style.make("shapes", stylist="fake", progress=False),
+        f"{path}: damaged",
+        "; remove it and make it again",
+    )
+
+
+def test_unreadable_styles_leave_nothing_behind(fake: list[int], tmp_path: Path) -> None:
+    folder = style_folder(tmp_path / "paint", "white")
+    (folder / "b.jpg").write_bytes(picture("RGB", (40, 40))[:200])
+    refused(
+        lambda: style.make("shapes", stylist="fake", styles=str(folder), progress=False),
+        "b.jpg: not a readable picture",
+    )
+    (folder / "b.jpg").unlink()
+    (folder / "b.jpg").mkdir()
+    refused(lambda: style.make("shapes", stylist="fake", styles=str(folder), progress=False), "b.jpg: not readable")
+    assert not (data_dir() / "stylised").exists() and not fake
+    data_dir().mkdir(exist_ok=True)
+    (data_dir() / "stylised").write_text("in the way")
+    refused(lambda: style.make("shapes", stylist="fake", progress=False), "shapes-32: can't be written")
+    assert not fake
+
+
+def test_the_manifest_is_read_without_the_pictures(fake: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    refused(lambda: style.manifest("shapes", 32, "generated-fake"), "stylised@generated-fake: ", "is not there")
+    path = style.make("shapes", stylist="fake", progress=False)
+    expected = load_tensors(path)[1]
+    monkeypatch.setattr(style, "load_tensors", None)
+    assert style.manifest("shapes", 32, "generated-fake") == expected == load_meta(path)
+    content = tensor_digest({"images": data.load("shapes").test.images})
+    assert content == expected["content"] and style.lacking("shapes", 32, "generated-fake", content) == ""
+    others = f"{path}: made from other pictures than the test set has; remove it and make it again"
+    assert style.lacking("shapes", 32, "generated-fake", "0" * 64) == others
+    path.write_bytes(path.read_bytes()[:-100])
+    damaged = style.lacking("shapes", 32, "generated-fake", content)
+    assert f"{path}: damaged" in damaged and damaged.endswith("; remove it and make it again")
+    refused(lambda: style.manifest("shapes", 32, "generated-fake"), damaged)
+    assert style.lacking("shapes", 32, "generated-fake") == ""  # without content nothing but its being there counts
+    refused(lambda: load_meta(path), f"{path}: damaged")
+    refused(lambda: load_meta(path.with_name("no")), "no: no such file")
+    path.write_text("no tensors")
+    refused(lambda: load_meta(path), f"{path}: damaged")
+
+
+def test_levels_are_the_reports_and_every_set_that_is_there(fake: list[int], tmp_path: Path) -> None:
+    assert style.levels("shapes", 32) == style.LEVELS
+    folder = style_folder(tmp_path / "paint", "white")
+    own = style.make("shapes", stylist="fake", styles=str(folder), progress=False)
+    style.make("shapes", stylist="fake", progress=False)
+    style.make("shapes", stylist="fake", styles=str(folder), count=3, progress=False)  # a trial
+    aside = own.parent
+    (aside / "stopped-fake.part").mkdir()
+    for name in ("generated-ghiasi", "-fake", "notes", "more-unknown"):
+        shutil.copy(own, aside / f"{name}.safetensors")
+    assert style.levels("shapes", 32) == (*style.LEVELS, "generated-fake", own.stem)
+    assert style.levels("shapes", 64) == style.LEVELS
+    line = style.lacking("shapes", 64, own.stem)
+    assert "side 64, styles the folder of pictures that was paint-" in line
+    assert "of a folder of pictures" in style.obstacle(own.stem)
+
+
+def test_a_measurement_of_another_set_is_told_by_its_summary() -> None:
+    about = {"content": "c", "styles": "paintings", "style_files": "f", "seed": 0, "stylist": "ghiasi", "weights": "w"}
+    about |= {"working_side": 384, "commit": "now", "style_of_each": ["a"]}
+    same = style.summary(about)
+    assert not style.differs(about, same) and not style.differs(about, same | {"commit": "before", "more": 1})
+    for key in style.INPUTS:
+        assert style.differs(about, same | {key: "another"}), key
+        without = {name: value for name, value in same.items() if name != key}
+        assert style.differs(about, without) == (key != "style_files"), key
+    assert not style.differs(about, {})
+    generated = {name: value for name, value in about.items() if name != "style_files"}
+    assert not style.differs(generated, same)
+
+
 class Mean(nn.Module):
     """Says class 1 of bright pictures, 0 of dark ones."""
 
@@ -403,4 +589,19 @@ def test_a_stylised_set_is_measured_like_any_other_distortion(fake: list[int], m
     assert torch.equal(evaluation.shown_under(subject, "stylised@generated-fake", chosen), shown[chosen].float() / 255)
     maps = {row.metric: row.value for row in evaluation.maps(subject, "stylised@generated-fake").rows}
     assert "edge_correlation" in maps and "grad_map_distance" in maps
+
+    # made again of other styles: measured again; a user's own set is one more level
+    records = {"stylised": found.record, "maps": evaluation.maps(subject, "stylised@generated-fake").record}
+    outdated = [
+        partial(evaluation.MEASUREMENTS[name].outdated, subject, level, records[name])
+        for name, level in (pairs[0], pairs[2])
+    ]
+    assert not any(changed() for changed in outdated)
+    tensors, about = load_tensors(style.place("elsewhere", 32, "generated-fake"))
+    save_tensors(style.place("elsewhere", 32, "generated-fake"), tensors, about | {"seed": 5})
+    assert all(changed() for changed in outdated)
+    save_tensors(style.place("elsewhere", 32, "mine-0123abcd-fake"), tensors, about | {"styles": "mine-0123abcd"})
+    assert ("stylised", "mine-0123abcd-fake") in evaluation.wanted(subject)
+    style.place("elsewhere", 32, "generated-fake").unlink()  # not there any more: what was measured stays
+    assert not any(changed() for changed in outdated)
     assert evaluation.stylised_levels(evaluation.Subject(Mean(), test, 32, CPU, dataset="shapes")) == ()

@@ -1,7 +1,7 @@
-"""Noise and blur: ranges, identities, scale with the side, and against plain references."""
+"""Distortions: ranges, identities, scale with the side, against plain references, and what they refuse."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import pytest
 import torch
@@ -119,7 +119,7 @@ def test_saturation_refuses(level: float) -> None:
 
 def numbered(n: int, side: int) -> torch.Tensor:
     """Images whose every pixel has a number of its own."""
-    return torch.arange(n * 3 * side * side).reshape(n, 3, side, side)
+    return torch.arange(n * 3 * side * side, dtype=torch.float32).reshape(n, 3, side, side)
 
 
 @given(count=st.sampled_from([1, 2, 4, 8]), seed=st.integers(0, 99))
@@ -142,7 +142,7 @@ def test_two_by_two_is_never_the_identity_and_takes_every_other_order() -> None:
     images = numbered(1, 2).expand(1000, 3, 2, 2)
     found = transforms.patch_shuffle(images, 2, seed=1)[:, 0].reshape(1000, 4)
     orders = {tuple(order.tolist()) for order in found}
-    assert len(orders) == 23 and (0, 1, 2, 3) not in orders
+    assert len(orders) == 23 and (0.0, 1.0, 2.0, 3.0) not in orders
 
 
 def test_a_shuffle_depends_on_the_images_number_and_not_on_its_batch() -> None:
@@ -236,3 +236,66 @@ def test_bytes_and_floats_give_the_same_picture(name: str) -> None:
         found, floats = (transforms.distort(x, name, level, range(3)) for x in (bytes_, bytes_ / 255))
         assert found.dtype == (torch.uint8 if name == "patch-shuffle" else torch.float32)
         torch.testing.assert_close(transforms.pixels(found), floats, rtol=0, atol=1e-6)
+
+
+# --- types, numbers, levels -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
+@pytest.mark.parametrize("name", transforms.DISTORTIONS)
+def test_floats_of_every_width_keep_their_type(name: str, dtype: torch.dtype) -> None:
+    images = torch.rand(2, 3, 12, 12, generator=torch.Generator().manual_seed(0)).to(dtype)
+    level = transforms.levels(name, 12)[1]
+    found, wide = (transforms.distort(x, name, level, range(2)) for x in (images, images.float()))
+    assert found.dtype == dtype
+    step = torch.finfo(dtype).eps  # of a number from 1 to 2
+    torch.testing.assert_close(found.float(), wide, rtol=0, atol=1e-6 if dtype == torch.float64 else 2 * step)
+
+
+@pytest.mark.parametrize("name", ["low-pass", "high-pass", "random-drop"])
+def test_half_precision_is_filtered_in_float32(name: str) -> None:
+    images = torch.rand(2, 3, 12, 12).half()
+    found, wide = (transforms.distort(x, name, "0.3", range(2)) for x in (images, images.float()))
+    assert torch.equal(found, wide.half())
+
+
+@pytest.mark.parametrize("dtype", [torch.int64, torch.int32, torch.int8, torch.bool, torch.complex64])
+@pytest.mark.parametrize("name", transforms.DISTORTIONS)
+def test_other_types_are_refused(name: str, dtype: torch.dtype) -> None:
+    for level in transforms.levels(name, 8):  # also where nothing would be changed
+        with pytest.raises(InputError) as error:
+            transforms.distort(torch.ones(2, 3, 8, 8).to(dtype), name, level, range(2))
+        assert str(error.value) == f"images = {dtype}: must be uint8, or floating point in [0, 1]"
+    with pytest.raises(InputError, match=f"^images = {dtype}: "):
+        transforms.noise(torch.ones(2, 3, 8, 8).to(dtype), 0.1)  # from a generator
+
+
+@pytest.mark.parametrize("numbers", [[], [0], range(4)])
+def test_one_number_for_each_image(numbers: Sequence[int]) -> None:
+    images, message = torch.rand(3, 3, 8, 8), f"numbers = {len(numbers)} of them: must be one for each image, 3"
+    random: list[tuple[Callable, float]] = [
+        (transforms.noise, 0.1),
+        (transforms.patch_shuffle, 1),
+        (transforms.patch_shuffle, 2),
+        (transforms.random_drop, 0.1),
+    ]
+    for change, strength in random:
+        with pytest.raises(InputError) as error:
+            change(images, strength, numbers=numbers)
+        assert str(error.value) == message
+    for name in transforms.DISTORTIONS:
+        with pytest.raises(InputError) as error:
+            transforms.distort(images, name, "1", numbers)
+        assert str(error.value) == message
+
+
+@pytest.mark.parametrize("level", ["2.5", "inf", "-inf", "nan", "0", "-2", "3", "1e30"])
+def test_patches_come_in_whole_numbers(level: str) -> None:
+    images = torch.rand(1, 3, 8, 8)
+    with pytest.raises(InputError) as error:
+        transforms.distort(images, "patch-shuffle", level, [0])
+    assert "\n" not in str(error.value)
+    if level in ("2.5", "inf", "nan"):
+        assert str(error.value) == f"level = {level!r}: must be a whole number, for instance 1"
+    whole = transforms.distort(images, "patch-shuffle", "2", [0])
+    assert torch.equal(transforms.distort(images, "patch-shuffle", "2.0", [0]), whole)
