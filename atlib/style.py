@@ -25,7 +25,7 @@ import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -345,7 +345,6 @@ def stylise(images: Tensor, codes: Tensor, stylist: Stylist, choice: Tensor | No
 LEVELS = ("generated-ghiasi", "paintings-ghiasi", "generated-microast", "paintings-microast")  # STYLES-STYLIST
 INPUTS = ("content", "styles", "style_files", "seed", "stylist", "weights", "working_side")  # that decide the pictures
 REMEDY = "remove it and make it again"
-Read = TypeVar("Read")
 
 
 def place(dataset: str, side: int, level: str) -> Path:
@@ -438,7 +437,7 @@ def coded(source: Styles, network: Stylist, choice: Tensor, progress: bool) -> T
     return found.new_zeros(len(source), found.shape[1]).index_copy(0, numbers, found)
 
 
-def kept(read: Callable[[Path], Read], path: Path) -> Read:
+def kept(read: Callable[[Path], Any], path: Path) -> Any:
     """What a reader of atlib.files finds in a stylised test set; InputError with what to do about it if damaged."""
     try:
         return read(path)
