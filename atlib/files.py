@@ -168,5 +168,5 @@ def load_state(path: Path) -> dict[str, Tensor]:
     except Exception as error:  # torch raises a dozen types for a damaged or foreign file
         raise InputError(f"{path}: not a weights-only PyTorch file ({type(error).__name__})") from None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise InputError(f"{path}: must hold a dictionary of tensors by their names")
+        raise InputError(f"{path}: must hold a dictionary of tensors by their names, as model.state_dict() gives it")
     return state
