@@ -229,8 +229,14 @@ for _name in transforms.DISTORTIONS:
 
 
 def stylised_levels(subject: Subject) -> tuple[str, ...]:
-    """Every data set but `shapes`, whose textures are known, has stylised test sets."""
-    return () if subject.dataset in ("", "shapes") else style.levels(subject.dataset, subject.side)
+    """Every data set but `shapes`, whose textures are known, has stylised test sets.
+
+    Also those in a user's own styles; but not without pictures (`expected`): the campaign doesn't want these, and would
+    train published networks again to show them to.
+    """
+    if subject.dataset in ("", "shapes"):
+        return ()
+    return style.levels(subject.dataset, subject.side) if subject.content else style.LEVELS
 
 
 def stylised_lacks(subject: Subject, level: str) -> str:
@@ -456,7 +462,7 @@ def applying(subject: Subject, only: tuple[str, ...], name: str) -> list[tuple[s
 def measurable(subject: Subject, only: tuple[str, ...], name: str) -> list[tuple[str, str]]:
     """As `applying`; InputError also if all that is named lacks something."""
     pairs = applying(subject, only, name)
-    lines = [MEASUREMENTS[name].lacks(subject, level) for name, level in pairs] if only else [""]
+    lines = [MEASUREMENTS[measure].lacks(subject, level) for measure, level in pairs] if only else [""]
     if all(lines):
         raise InputError(lines[0])
     return pairs

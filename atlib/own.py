@@ -39,7 +39,7 @@ SUSPICION = 0.1  # gain in accuracy from normalising that makes one suspect that
 CHANCE = 0.001  # unless as many pictures would be won by chance (sign test)
 ANSWERED = 8  # test pictures whose answers tell whether a network is still the one that was measured
 ALIKE = 0.01  # what they may differ by on another processor, as a share of the largest
-NAME = 60  # characters of a network's name that are kept
+LONGEST_NAME = 60  # characters of a network's name that are kept
 
 
 @dataclass(frozen=True)
@@ -115,9 +115,7 @@ def _last(error: BaseException) -> str:
     return lines[-1] if lines else type(error).__name__
 
 
-def _atlib(name: str, weights: str) -> Loaded:
-    if weights:
-        raise InputError(f"weights = {weights!r}: only with torchvision: and timm:, this network comes with its own")
+def _atlib(name: str) -> Loaded:
     model, _ = models.load(name)
     return Loaded(models.fold(model))
 
@@ -208,12 +206,17 @@ def network(source: str, weights: str = "") -> Loaded:
     kind, colon, name = source.partition(":")
     if not colon or not name:
         raise InputError(f"model = {source!r}: must be one of {', '.join(SOURCES)}")
-    libraries: dict[str, Callable[[str, str], Loaded]] = {"atlib": _atlib, "torchvision": _torchvision, "timm": _timm}
+    libraries: dict[str, Callable[[str, str], Loaded]] = {"torchvision": _torchvision, "timm": _timm}
     if kind in libraries:
         return libraries[kind](name, weights)
+    without_weights(weights)
+    return _atlib(name) if kind == "atlib" else _function(kind, name)
+
+
+def without_weights(weights: str) -> None:
+    """InputError if a file of weights is given where none is read."""
     if weights:
-        raise InputError(f"weights = {weights!r}: only with torchvision: and timm:, a function loads its own")
-    return _function(kind, name)
+        raise InputError(f"weights = {weights!r}: only with torchvision: and timm:, other networks bring their own")
 
 
 def class_lines(path: str) -> list[tuple[str, str, str]]:
@@ -380,7 +383,7 @@ def subject(
     line = suspicion(source, shown)
     if line:
         print(line, flush=True)
-    readable = re.sub(r"[^\w.]+", "-", name or source).strip("-_.")[:NAME] or "network"
+    readable = re.sub(r"[^\w.]+", "-", name or source).strip("-_.")[:LONGEST_NAME] or "network"
     return Own(readable, source, shown, digest, answers, line)
 
 
@@ -390,8 +393,7 @@ def _source(model: nn.Module | str, name: str, weights: str) -> str:
         return model
     if not isinstance(model, nn.Module):
         raise InputError(f"model = {model!r:.60}: must be a torch.nn.Module, or a text: {', '.join(SOURCES)}")
-    if weights:
-        raise InputError(f"weights = {weights!r}: only with torchvision: and timm:, this network has its own")
+    without_weights(weights)
     return name or type(model).__name__
 
 

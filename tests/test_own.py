@@ -360,7 +360,7 @@ def test_a_network_of_torchvision_that_normalises_inside() -> None:
 def test_names_that_a_table_can_hold() -> None:
     model = own.network("mine:good").model
     named = {name: own.subject(model, "shapes", name=name).name for name in ("网络 3", "///", "x" * 300)}
-    assert named == {"网络 3": "网络-3", "///": "network", "x" * 300: "x" * own.NAME}
+    assert named == {"网络 3": "网络-3", "///": "network", "x" * 300: "x" * own.LONGEST_NAME}
     assert own.subject("mine:extra", "shapes").digest != own.subject("mine:good", "shapes").digest
 
 

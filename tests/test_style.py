@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -602,6 +603,8 @@ def test_a_stylised_set_is_measured_like_any_other_distortion(fake: list[int], m
     assert all(changed() for changed in outdated)
     save_tensors(style.place("elsewhere", 32, "mine-0123abcd-fake"), tensors, about | {"styles": "mine-0123abcd"})
     assert ("stylised", "mine-0123abcd-fake") in evaluation.wanted(subject)
+    nothing = data.Split(test.images[:0], labels[:0])  # what the campaign wants of a run, a user's own set is not
+    assert evaluation.stylised_levels(replace(subject, test=nothing)) == style.LEVELS
     style.place("elsewhere", 32, "generated-fake").unlink()  # not there any more: what was measured stays
     assert not any(changed() for changed in outdated)
     assert evaluation.stylised_levels(evaluation.Subject(Mean(), test, 32, CPU, dataset="shapes")) == ()
