@@ -6,7 +6,7 @@ import fcntl
 import itertools
 import time
 from collections.abc import Collection, Hashable, Iterable
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -158,11 +158,19 @@ def _resolve(line: dict[str, Any]) -> tuple[training.Config, str | None]:
 
 def _check_once(path: Path, found: list[Planned]) -> None:
     seen: dict[str, Planned] = {}
+    cells: dict[tuple, Planned] = {}
     for planned in found:
         if planned.run in seen:
             other = seen[planned.run].block
             raise InputError(f"{path}: block {planned.block}: {planned.run} is there twice (also in block {other})")
         seen[planned.run] = planned
+        config = planned.config
+        first = cells.setdefault((config.dataset, config.model, config.width, config.share, config.recipe), planned)
+        if unlike := results.differences(asdict(config), asdict(first.config)):
+            raise InputError(
+                f"{path}: block {planned.block}: {planned.run} differs from {first.run} (block {first.block}) in "
+                f"{', '.join(unlike)}, and tables would average the two"
+            )
     for planned in found:
         if planned.needs and planned.needs not in seen:
             raise InputError(f"{path}: block {planned.block}: {planned.run} matches {planned.needs}, not in the grid")

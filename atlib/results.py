@@ -870,7 +870,8 @@ def publish(run: Path, folder: Path | None = None) -> list[Path]:
     """Copy rows, predictions and record of a finished, evaluated run to results/; returns the files written.
 
     Publishing again replaces. InputError, and nothing written, for a quick run, for one that isn't trained to its
-    end or not evaluated, and where rows, predictions and run don't belong together.
+    end or not evaluated, where rows, predictions and run don't belong together, and where tables would average the run
+    with published ones that were trained otherwise.
     """
     folder = folder or results_dir()
     record = _record(run)
@@ -879,6 +880,7 @@ def publish(run: Path, folder: Path | None = None) -> list[Path]:
     if rows["run"].iloc[0] != name or not RUN_NAME.fullmatch(name):
         raise InputError(f"{run}: rows.csv holds the rows of {rows['run'].iloc[0]}, not of {name}; evaluate it again")
     _check_agreement(run, rows, predictions)
+    _check_alike(run, record, folder)
     target = folder / name
     # the rows come last: they are what `load` goes by
     paths = [target.with_name(f"{target.name}.{kind}") for kind in ("json", "npz", "csv")]
@@ -918,6 +920,37 @@ def _check_agreement(run: Path, rows: pd.DataFrame, predictions: Predictions) ->
         if right != row["count"] or len(predictions["labels"]) != row["total"]:
             place = f"{under}/{row['metric']}"
             raise InputError(f"{run}: rows.csv and predictions.npz differ on {place}; evaluate it again")
+
+
+def _check_alike(run: Path, record: Mapping[str, Any], folder: Path) -> None:
+    """Published runs of the same cell must be the same but for the seed."""
+    name, recipe = record["training"]["run"], record["training"].get("recipe")
+    for path in sorted(folder.glob(f"{name.rpartition('-s')[0]}-s*.json")):
+        other = read_json(path)
+        same = other["training"].get("recipe") == recipe and other["config"].get("share") == record["config"].get(
+            "share"
+        )
+        unlike = differences(record["config"], other["config"]) if same else []
+        if unlike:
+            raise InputError(
+                f"{run}: differs from the published {other['training']['run']} in {', '.join(unlike)}, and tables "
+                "would average the two; publish it elsewhere (ATLIB_RESULTS)"
+            )
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Parameters in which two configurations of one model and recipe differ, with both values.
+
+    Not counted: the seed (so that of a match only the model counts), and the precision, which is the machine's choice.
+    """
+
+    def applying(config: Mapping[str, Any]) -> dict[str, Any]:
+        kept = {name: value for name, value in config.items() if value is not None and value is not False}
+        return kept | {"seed": 0, "precision": "", "match": str(kept.get("match", "")).rpartition("-s")[0]}
+
+    mine, others = applying(one), applying(other)
+    names = [name for name in {**mine, **others} if mine.get(name) != others.get(name)]
+    return [f"{name} ({mine.get(name)}, not {others.get(name)})" for name in names]
 
 
 @command_line

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 from typing import Any
 
@@ -308,15 +309,16 @@ def save(folder: Path, arrays: dict[str, Any]) -> None:
     np.savez_compressed(folder / "predictions.npz", **arrays)
 
 
-def finished_run(folder: Path, right: int = 6, **config: Any) -> Path:
+def finished_run(folder: Path, right: int = 6, name: str = RUN, **config: Any) -> Path:
     """A run's folder as training and evaluation leave it, 10 test images."""
     folder.mkdir(parents=True, exist_ok=True)
     labels = np.arange(10, dtype=np.uint16)
     said = np.where(labels < right, labels, 0)
     said[0] = 0 if right else 1
     save(folder, {"labels": labels, "clean@/class": said})
-    write_csv(folder / "rows.csv", LINE + f"clean,,accuracy,{right / 10},{right},10", LINE + "clean,,p_true,0.5,,10")
-    content = {"config": {"quick": False, **config}, "run": RUN, "weights_digest": "d", "seconds": 1.0}
+    line = LINE.replace(RUN, name).replace(",1,", f",{config.get('seed', 1)},")
+    write_csv(folder / "rows.csv", line + f"clean,,accuracy,{right / 10},{right},10", line + "clean,,p_true,0.5,,10")
+    content = {"config": {"quick": False, **config}, "run": name, "weights_digest": "d", "seconds": 1.0}
     for name, record in {
         "config": content["config"],
         "training": content,
@@ -346,6 +348,31 @@ def test_publishing_copies_and_publishing_again_replaces(run: Path, tmp_path: Pa
     record = json.loads((folder / f"{RUN}.json").read_text())
     assert set(record) == {"config", "training", "evaluation"}
     assert sorted(p.name for p in (folder / "shapes").iterdir()) == sorted(p.name for p in written)
+
+
+def test_what_tables_would_average_must_be_alike(run: Path, tmp_path: Path) -> None:
+    config: dict[str, Any] = {"seed": 1, "steps": 7, "match": "shapes/pgd-linf-8-w16-s1-0000000a", "precision": "bf16"}
+    results.publish(finished_run(run, **config))
+    alike: dict[str, Any] = {
+        "seed": 2,
+        "steps": 7,
+        "match": "shapes/pgd-linf-8-w16-s2-0000000b",
+        "precision": "fp32",
+        "tau": None,
+    }
+    second = RUN.replace("s1", "s2")
+    for unlike, (value, said) in {
+        "steps": (20, "steps (20, not 7), and tables would average the two"),
+        "match": ("shapes/pgd-linf-2-w16-s2-0000000c", "match (shapes/pgd-linf-2-w16, not shapes/pgd-linf-8-w16)"),
+        "tau": (0.1, "tau (0.1, not None)"),
+    }.items():
+        folder = finished_run(tmp_path / "runs" / second, name=second, **alike | {unlike: value})
+        with pytest.raises(InputError, match=re.escape(f"{RUN} in {said}")):
+            results.publish(folder)
+        assert results.load()["seed"].unique().tolist() == [1]
+    results.publish(finished_run(tmp_path / "runs" / second, name=second, **alike))
+    results.publish(finished_run(tmp_path / "runs" / second, name=second, **alike | {"share": 0.5, "steps": 20}))
+    assert results.load()["seed"].unique().tolist() == [1, 2]
 
 
 def break_predictions(run: Path) -> None:

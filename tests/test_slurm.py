@@ -100,6 +100,7 @@ PartitionName=main Nodes={host} Default=YES State=UP
             wait_for("an empty queue", lambda: not said("squeue", "-h"), 15)
         for name in ("slurmd", "slurmctld", "slurmstepd", *([] if munge_was_there else ["munged"])):
             said("pkill", "-x", name)
+        said("pkill", "-KILL", "-f", str(tmp_path))  # a preempted job's Snakemake can outlive its job
         CONF.unlink()
         os.environ["PATH"] = path
 
