@@ -30,7 +30,6 @@ SETS = {  # settings of claims.yaml in the order of the report, and what the tex
     "cifar10": "CIFAR-10",
     "shapes": "shapes",
 }
-PAPERS = {"caltech101": "caltech256", "tiny-imagenet": "tiny-imagenet", "cifar10": "cifar10"}  # their name in paper.csv
 ALIKE = ("tiny-imagenet", "cifar10")  # the same data set as the paper's, so that a difference from it means something
 # How many of what each measure counts, as a column of `points`.
 TOTALS = {"accuracy": "pictures", "conditional": "conditional_total", "common": "total"}
@@ -250,7 +249,7 @@ def table_2(frame: pd.DataFrame, name: str, predictions: results.Archive | None 
         mine = clean[clean["model"] == model]
         line: dict[str, object] = {"network": model}
         for metric, shown in {"clean2": "clean", "stylised_conditional": "stylised"}.items():
-            value = float(theirs.get((PAPERS.get(name, ""), model, metric), math.nan))
+            value = float(theirs.get((tables.in_paper(name), model, metric), math.nan))
             line[f"{shown}: paper"] = "–" if value != value else tables.percent(value, 2)
             if shown == "clean":
                 line["clean: ours"] = tables.one_cell(mine)
@@ -268,7 +267,7 @@ def shuffle_table(frame: pd.DataFrame, predictions: results.Archive | None = Non
     for name, shown in SETS.items():
         found = points(frame, name, "patch-shuffle", predictions)
         here = summary(found[(found["model"] == "normal") & (found["level"] == "2")], "conditional").to_dict("records")
-        paper = tables.paper_value(PAPERS.get(name, ""), "normal", "shuffle_2_conditional")
+        paper = tables.paper_value(tables.in_paper(name), "normal", "shuffle_2_conditional")
         line: dict[str, object] = {"data set": shown, "paper": "–" if paper != paper else tables.percent(paper, 2)}
         line["ours"] = interval(here[0]) if here else Cell(PENDING)
         known = here and paper == paper and name in ALIKE

@@ -139,6 +139,11 @@ def paper() -> pd.DataFrame:
     return pd.read_csv(PAPER)
 
 
+def in_paper(dataset: str) -> str:
+    """What `paper` calls a data set, or the one that it stands in for."""
+    return {"caltech101": "caltech256"}.get(dataset, dataset)
+
+
 def paper_value(dataset: str, model: str, metric: str) -> float:
     """One number of `paper`; NaN where the paper prints none."""
     found = paper()
@@ -149,10 +154,10 @@ def paper_value(dataset: str, model: str, metric: str) -> float:
 def table_1(frame: pd.DataFrame, about: dict[str, dict], dataset: str) -> pd.DataFrame:
     """The paper's Table 1 on one data set beside this repository's rows, one line for each of our settings.
 
-    Percentages. A single seed has Wilson's interval over its images, several the t-interval over seeds. l_2 networks of
-    CIFAR-10 get no difference: the paper's unit there is unknown.
+    Percentages. A single seed has Wilson's interval over its images, several the t-interval over seeds. No difference
+    for a stand-in, nor for l_2 networks of CIFAR-10: the paper's unit there is unknown.
     """
-    theirs = paper().set_index(["dataset", "model", "metric"])["value"]
+    theirs, name_there = paper().set_index(["dataset", "model", "metric"])["value"], in_paper(dataset)
     lines = []
     for model in MODELS:
         mine = frame[(frame["dataset"] == dataset) & (frame["model"] == model)]
@@ -160,13 +165,14 @@ def table_1(frame: pd.DataFrame, about: dict[str, dict], dataset: str) -> pd.Dat
         for group in groups:
             line = {"network": model}
             for name, place in {"clean": ("clean", "accuracy"), "robust": ("pgd-linf", "accuracy_last")}.items():
-                value = float(theirs.get((dataset, model, name), float("nan")))
+                value = float(theirs.get((name_there, model, name), float("nan")))
                 cell = group[(group["distortion"] == place[0]) & (group["metric"] == place[1])]
                 difference = cell["value"].mean() - value
-                unknown = difference != difference or (dataset == "cifar10" and "-l2-" in model)
+                incomparable = name_there != dataset or (dataset == "cifar10" and "-l2-" in model)
+                no_difference = incomparable or difference != difference
                 line[f"{name}: paper"] = "–" if value != value else percent(value, 2)
                 line[f"{name}: ours"] = one_cell(cell)
-                line[f"{name}: difference"] = "–" if unknown else f"{100 * difference:+.1f}"
+                line[f"{name}: difference"] = "–" if no_difference else f"{100 * difference:+.1f}"
             lines.append(line | setting_of(group, about))
     return frame_of(lines)
 
@@ -184,9 +190,9 @@ def one_cell(rows: pd.DataFrame) -> Cell:
 
 
 def setting_of(rows: pd.DataFrame, about: dict[str, dict]) -> dict[str, str]:
-    """Width, epochs, attack steps, share, seeds, training time and hardware of one setting's runs, as text."""
+    """Side, width, epochs, attack steps, share, seeds, training time and hardware of one setting's runs, as text."""
     if rows.empty:
-        return dict.fromkeys(("width", "epochs", "steps", "share", "seeds", "trained on", "run"), "–")
+        return dict.fromkeys(("side", "width", "epochs", "steps", "share", "seeds", "trained on", "run"), "–")
     runs = sorted(rows["run"].unique())
     first = about[runs[0]]
     config, training = first["config"], first["training"]
@@ -194,6 +200,7 @@ def setting_of(rows: pd.DataFrame, about: dict[str, dict]) -> dict[str, str]:
     place = hardware.get("gpu") or f"{hardware['processor']}, {hardware['threads']} thread(s)"
     number = rows["seed"].nunique()
     return {
+        "side": str(config["side"]),
         "width": str(config["width"]),
         "epochs": f"{config['epochs']:g}",
         "steps": "–" if config["steps"] is None else str(config["steps"]),

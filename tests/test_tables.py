@@ -121,6 +121,14 @@ def test_table_1_puts_the_setting_into_the_same_line(tmp_path):
     assert table.loc["fgsm-8", "clean: ours"] == "pending"
 
 
+def test_table_1_of_a_stand_in_stands_beside_the_paper_s_own_data_set_without_a_difference(tmp_path):
+    publish(tmp_path, {"dataset": "caltech101", "side": 112, "attack": "none"}, 1, {("clean", "accuracy"): 0.9})
+    table = tables.table_1(results.load(tmp_path), tables.records(tmp_path), "caltech101").set_index("network")
+    normal = table.loc["normal"]
+    assert (normal["clean: paper"], normal["clean: difference"], normal["side"]) == ("83.32", "–", "112")
+    assert normal["clean: ours"].startswith("90.00 [") and table.loc["pgd-linf-8", "clean: paper"] == "66.41"
+
+
 def test_paper_has_all_cells_of_both_tables():
     paper = tables.paper()
     expected = {"clean": 33, "robust": 33, "clean2": 22, "stylised_conditional": 22, "shuffle_2_conditional": 2}
