@@ -62,7 +62,8 @@ def weights_of(run: str) -> Path:
         if path.is_file() and tensor_digest(load_tensors(path)[0]) == digest:
             return path
     raise InputError(
-        f"{run}: its weights are neither under {runs_dir()} nor in {REPOSITORY / 'models'}; train it again"
+        f"{run}: its weights are neither under {runs_dir()} nor in {REPOSITORY / 'models'}; train it again (bit "
+        "for bit the same weights come from a machine of the same kind only)"
     )
 
 

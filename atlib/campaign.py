@@ -22,7 +22,6 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 from . import data, evaluation, grid, jobs, results, style, training
 from .errors import InputError, command_line, in_range, one_of
@@ -211,14 +210,14 @@ def snapshot(planned: Sequence[grid.Planned]) -> Path:
         for p in planned
     ]
     path = (runs_dir() / ".campaign" / "jobs.json").resolve()  # Snakemake works in another folder
-    write_json(path, content)
+    write_json(path, {"jobs": content})
     return path
 
 
 def from_snapshot(path: Path) -> list[grid.Planned]:
     """What `snapshot` wrote."""
-    content: Any = read_json(path)
-    return [grid.Planned(j["block"], j["rank"], training.Config(**j["config"]), j["needs"]) for j in content]
+    jobs = read_json(path)["jobs"]
+    return [grid.Planned(j["block"], j["rank"], training.Config(**j["config"]), j["needs"]) for j in jobs]
 
 
 def command(planned: Sequence[grid.Planned], profile: str, slots: int, threads: int) -> list[str]:

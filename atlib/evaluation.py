@@ -37,7 +37,8 @@ class Subject:
     """A network to measure and the pictures to measure it on.
 
     model: float images in [0, 1] to logits; test: uint8 images and labels; config: of the run, None for a network
-    from elsewhere; seed: of every random draw; dataset: name of what `test` belongs to, for its stylised pictures.
+    from elsewhere; seed: of every random draw; dataset: name of what `test` belongs to, for its stylised pictures;
+    source: where that came from, with its hash.
     """
 
     model: nn.Module
@@ -48,6 +49,7 @@ class Subject:
     config: training.Config | None = None
     seed: int = 0
     dataset: str = ""
+    source: str = ""
 
     @functools.cached_property
     def content(self) -> str:
@@ -377,7 +379,11 @@ def subject_of(run: Path) -> Subject:
     record, path = read_json(run / "training.json"), run / "weights.safetensors"
     if not path.is_file() or tensor_digest(load_tensors(path)[0]) != record["weights_digest"]:
         raise InputError(f"{path}: not the weights that training.json speaks of; restore both, or train again")
-    return subject_from(training.config_of(record["config"], run), path, training.device_of_choice())
+    found = subject_from(training.config_of(record["config"], run), path, training.device_of_choice())
+    assert found.config is not None
+    if training.other_pictures(found.config, record["data"], found.source):
+        raise InputError(f"{run}: trained on {record['data']}, not {found.source}; put that back, or move the run")
+    return found
 
 
 def subject_from(config: training.Config, weights: Path, device: torch.device) -> Subject:
@@ -385,9 +391,8 @@ def subject_from(config: training.Config, weights: Path, device: torch.device) -
     model, _ = models.load(weights)
     dataset = data.load(config.dataset, side=config.side, **training.dataset_arguments(config))
     folded = models.fold(model).to(device)
-    return Subject(
-        folded, dataset.test, int(config.side or 0), device, dataset.conflict, config, dataset=config.dataset
-    )
+    side, name, source = int(config.side or 0), config.dataset, dataset.source
+    return Subject(folded, dataset.test, side, device, dataset.conflict, config, dataset=name, source=source)
 
 
 def wanted(subject: Subject, only: tuple[str, ...] = ()) -> list[tuple[str, str]]:

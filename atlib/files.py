@@ -95,13 +95,16 @@ def write_json(path: Path, content: object) -> None:
 
 
 def read_json(path: Path) -> dict:
-    """Read a JSON object; InputError if the file is missing or damaged."""
+    """Read a JSON object; InputError if the file is missing, damaged, or holds something else."""
     try:
-        return json.loads(path.read_text())
+        content = json.loads(path.read_text())
     except (OSError, ValueError) as error:
         raise InputError(
             f"{path}: not a readable JSON file ({type(error).__name__}); delete it or restore it"
         ) from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: must hold a JSON object, not {content!r:.40}; delete it or restore it")
+    return content
 
 
 def file_hash(path: Path, kind: str = "sha256") -> str:
@@ -125,7 +128,10 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], meta: dict) -> None:
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     note = json.dumps(meta, sort_keys=True)
     with atomic(path) as temporary:
-        save_file(tensors, temporary, {"meta": note, "digest": tensor_digest(tensors, note)})
+        try:
+            save_file(tensors, temporary, {"meta": note, "digest": tensor_digest(tensors, note)})
+        except SafetensorError as error:
+            raise InputError(f"{path}: can't be written ({error})") from None
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict]:

@@ -879,16 +879,17 @@ def publish(run: Path, folder: Path | None = None) -> list[Path]:
     rows, predictions = read_rows(run / "rows.csv"), read_predictions(run / "predictions.npz")
     if rows["run"].iloc[0] != name or not RUN_NAME.fullmatch(name):
         raise InputError(f"{run}: rows.csv holds the rows of {rows['run'].iloc[0]}, not of {name}; evaluate it again")
+    _check_columns(run, rows, record)
     _check_agreement(run, rows, predictions)
     _check_alike(run, record, folder)
     target = folder / name
-    # the rows come last: they are what `load` goes by
-    paths = [target.with_name(f"{target.name}.{kind}") for kind in ("json", "npz", "csv")]
-    write_json(paths[0], record)
-    with atomic(paths[1]) as temporary:
+    # the record comes last: it is by its measurements that the campaign knows whether it has to publish (again)
+    paths = [target.with_name(f"{target.name}.{kind}") for kind in ("npz", "csv", "json")]
+    with atomic(paths[0]) as temporary:
         shutil.copyfile(run / "predictions.npz", temporary)
-    with atomic(paths[2]) as temporary:
+    with atomic(paths[1]) as temporary:
         rows.to_csv(temporary, index=False)
+    write_json(paths[2], record)
     return paths
 
 
@@ -899,8 +900,8 @@ def _record(run: Path) -> dict[str, Any]:
             raise InputError(f"{run}: not {state} ({file} is missing)")
     training, evaluation = read_json(run / "training.json"), read_json(run / "evaluation.json")
     config = read_json(run / "config.json") if (run / "config.json").is_file() else training.get("config")
-    if not isinstance(config, dict) or "run" not in training:
-        raise InputError(f"{run}: training.json lacks the run's name or its configuration")
+    if not isinstance(config, dict) or "run" not in training or config != training.get("config"):
+        raise InputError(f"{run}: training.json lacks the run's name or configuration, or has another than config.json")
     if config.get("quick"):
         raise InputError(f"{run}: a quick run, made to test the notebooks; its numbers mean nothing")
     digests = [record.get("weights_digest") for record in (training, evaluation)]
@@ -909,17 +910,44 @@ def _record(run: Path) -> dict[str, Any]:
     return {"config": config, "training": training, "evaluation": evaluation}
 
 
+def _check_columns(run: Path, rows: pd.DataFrame, record: Mapping[str, Any]) -> None:
+    """The rows must be of this configuration, and of every measurement that is recorded."""
+    config, training = record["config"], record["training"]
+    about = {name: config.get(name) for name in ("dataset", "width", "seed")}
+    about |= {"share": config.get("share") or 0.0, "model": training.get("model"), "recipe": training.get("recipe")}
+    for name, value in about.items():
+        if (rows[name] != value).any():
+            raise InputError(f"{run}: rows.csv has other values of {name} than the run's, {value}; evaluate it again")
+    places = {measurement(row) for row in rows.to_dict("records")}
+    for name in record["evaluation"].get("measurements", {}):
+        if name not in places:
+            raise InputError(f"{run}: rows.csv has no rows of {name}; evaluate it again")
+
+
 def _check_agreement(run: Path, rows: pd.DataFrame, predictions: Predictions) -> None:
     """The counts in the rows must be those of the predictions beside them."""
-    kinds = {"accuracy": "class", "accuracy_last": "last", "accuracy_any": "any"}
-    for row in rows[rows["metric"].isin(kinds)].to_dict("records"):
-        under, kind = f"{row['distortion']}@{row['level']}", kinds[row["metric"]]
-        if f"{under}/{kind}" not in predictions:
-            raise InputError(f"{run}: predictions.npz has no {under}/{kind}; evaluate it again")
-        right = int(correct(predictions, under, kind).sum())
-        if right != row["count"] or len(predictions["labels"]) != row["total"]:
-            place = f"{under}/{row['metric']}"
+    for row in rows[rows["metric"].isin(KINDS) | (rows["distortion"] == "conflict")].to_dict("records"):
+        place = f"{row['distortion']}@{row['level']}/{row['metric']}"
+        try:
+            right = _right(predictions, row)
+        except (Missing, KeyError):
+            raise InputError(f"{run}: predictions.npz has none of {place}; evaluate it again") from None
+        if (int(right.sum()), len(right)) != (row["count"], row["total"]):
             raise InputError(f"{run}: rows.csv and predictions.npz differ on {place}; evaluate it again")
+
+
+KINDS = {"accuracy": "class", "accuracy_last": "last", "accuracy_any": "any"}
+
+
+def _right(predictions: Predictions, row: Mapping[Any, Any]) -> NDArray[np.bool_]:
+    """Of each image that a counted row is about, whether it counts; KeyError or Missing without its predictions."""
+    if row["distortion"] != "conflict":
+        return correct(predictions, f"{row['distortion']}@{row['level']}", KINDS[row["metric"]])
+    said, labels, textures = (predictions[f"conflict@/{name}"] for name in ("class", "labels", "textures"))
+    shape, texture = said == labels, said == textures
+    either = shape | texture
+    found = {"coverage": either, "shape_accuracy": shape, "texture_accuracy": texture, "shape_bias": shape[either]}
+    return np.asarray(found[row["metric"]])
 
 
 def _check_alike(run: Path, record: Mapping[str, Any], folder: Path) -> None:

@@ -33,6 +33,7 @@ from .files import (
     runs_dir,
     save_tensors,
     tensor_digest,
+    writable,
     write_json,
 )
 from .shapes import CUES
@@ -251,6 +252,8 @@ def _resolve_match(match: object, dataset: str) -> str | None:
     """A target accuracy as a canonical string, or the run of this data set to match; None for the normal network."""
     if match is None or match == "":
         return None
+    if isinstance(match, bool):
+        raise InputError(f"match = {match!r}: must be a run under {runs_dir()}, or an accuracy")
     try:
         target = float(match)  # type: ignore[arg-type]
     except (TypeError, ValueError):
@@ -292,13 +295,20 @@ def device_of_choice() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def build(config: Config, classes: int) -> tuple[models.ResNet18, dict]:
-    """The run's network before training, and the arguments that build it again."""
+def other_pictures(config: Config, one: str, other: str) -> bool:
+    """Whether two sources (`data.Dataset.source`) of a run's data set are of different pictures.
+
+    Only of a folder, which can change under its name. Any other data set has one content, though its files, or the
+    rounding of what is generated, differ from machine to machine.
+    """
+    return config.dataset.startswith("folder:") and one.rpartition(" sha256 ")[2] != other.rpartition(" sha256 ")[2]
+
+
+def build(config: Config, classes: int) -> tuple[models.ResNet18, dict, str]:
+    """The run's network before training, the arguments that build it again, and where its weights came from, if any."""
     architecture: dict = {"classes": classes, "width": config.width, "stem": config.stem}
     model = models.resnet18(**architecture, seed=config.seed)
-    if config.weights:
-        models.load_imagenet(model, config.weights)
-    return model, architecture
+    return model, architecture, models.load_imagenet(model, config.weights) if config.weights else ""
 
 
 def learning_rate(config: Config, progress: float) -> float:
@@ -400,7 +410,8 @@ class Run:
 
     def __init__(self, config: Config, dataset: data.Dataset, device: torch.device) -> None:
         self.config, self.dataset, self.device = config, dataset, device
-        model, self.architecture = build(config, len(dataset.classes))
+        model, self.architecture, weights = build(config, len(dataset.classes))
+        self.inputs = {"data": dataset.source} | ({"initial": weights} if weights else {})
         self.model = model.to(device)
         self.optimiser = torch.optim.SGD(
             self.model.parameters(), lr=config.lr or 0, momentum=0.9, weight_decay=config.weight_decay
@@ -408,13 +419,9 @@ class Run:
         self.images, self.labels = dataset.train.images.to(device), dataset.train.labels.to(device)
         self.batch_size = min(int(config.batch or 0), len(self.labels))
         self.steps_per_epoch = len(self.labels) // self.batch_size
-        threads = torch.get_num_threads() if device.type == "cpu" else 1
-        if threads > 1 and config.width % 16 and self.batch_size % 2:
-            # torch 2.13's weight gradient of so narrow a convolution writes outside its memory there (measured)
-            raise InputError(
-                f"batch = {self.batch_size}: must be even at width {config.width} on {threads} threads of a processor"
-            )
         self.total = max(1, round(self.steps_per_epoch * (config.epochs or 0)))
+        if config.share and math.floor(self.total * config.share) == 0:
+            raise InputError(f"share = {config.share:g}: must be at least 1/{self.total}, or no batch is adversarial")
         self.step, self.seconds = 0, 0.0
         self.log: list[dict] = []
         self.looks: list[dict] = []
@@ -469,12 +476,23 @@ class Run:
             if momentum is not None:
                 tensors[f"momentum.{name}"] = momentum
         meta = {"step": self.step, "seconds": self.seconds, "log": self.log, "looks": self.looks}
-        save_tensors(self.path, tensors, meta | {"precision": self.precision, "run": self.config.run})
+        meta |= {"precision": self.precision, "run": self.config.run, "inputs": self.inputs}
+        save_tensors(self.path, tensors, meta)
 
     def restore(self) -> None:
-        tensors, meta = load_tensors(self.path)
+        try:
+            tensors, meta = load_tensors(self.path)
+        except InputError as error:
+            raise InputError(f"{error}; delete it to start again") from None
         if meta.get("run") != self.config.run:
             raise InputError(f"{self.path}: belongs to {meta.get('run')}, not here; delete it to start again")
+        begun = meta.get("inputs", self.inputs)  # checkpoints of before 2026-11-26 don't have it
+        other_weights = begun.get("initial") != self.inputs.get("initial")
+        if other_weights or other_pictures(self.config, begun["data"], self.inputs["data"]):
+            raise InputError(
+                f"{self.path}: begun with {', '.join(begun.values())}, not with {', '.join(self.inputs.values())}; "
+                "put that back, or delete the checkpoint to start again"
+            )
         self.model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
         for name, parameter in self.model.named_parameters():
             if f"momentum.{name}" in tensors:
@@ -542,6 +560,7 @@ def train(config: Config, *, progress: bool = True) -> Path:
     holds the run, or a file of it is damaged.
     """
     provenance.commit()  # of the code that now runs
+    writable(runs_dir())
     if not _finished(config):  # asked before the hold: a finished run may be held by its evaluation
         with exclusive(config.folder):
             if not _finished(config):  # another process may have ended it in between
@@ -569,7 +588,7 @@ def _train(config: Config, progress: bool) -> None:
     meta = {"architecture": run.architecture, "config": asdict(config)}
     models.save(config.folder / "weights.safetensors", run.model, meta)
     more = {"looks": run.looks, "seconds": round(run.seconds, 1), "precision": run.precision}
-    _finish(config, run.log, run.log[-1]["accuracy"], device, data=dataset.source, **more)
+    _finish(config, run.log, run.log[-1]["accuracy"], device, **run.inputs, **more)
     run.path.unlink(missing_ok=True)
 
 
@@ -642,7 +661,7 @@ def _choose_underfit(config: Config, progress: bool) -> None:
     model, header = models.load(source / chosen["weights"])
     models.save(config.folder / "weights.safetensors", model, header | {"config": asdict(config)})
     more = {"source": normal.run, "epoch": chosen["epoch"], "target": target, "gap": gap, "degenerate": degenerate}
-    more |= {name: record[name] for name in ("data", "seconds", "precision")}
+    more |= {name: record[name] for name in ("data", "initial", "seconds", "precision") if name in record}
     _finish(config, record["log"], chosen["accuracy"], device_of_choice(), **more)
 
 

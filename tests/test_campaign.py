@@ -35,9 +35,13 @@ installed = pytest.mark.skipif(
 
 
 @pytest.fixture
-def path(tmp_path: Path) -> Path:
-    (tmp_path / "grid.yaml").write_text(GRID)
-    return tmp_path / "grid.yaml"
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A grid in a folder with the runs beside it, whose name a shell would take apart."""
+    folder = tmp_path / "a folder (1)"
+    folder.mkdir()
+    monkeypatch.setenv("ATLIB_RUNS", str(folder / "runs"))
+    (folder / "grid.yaml").write_text(GRID)
+    return folder / "grid.yaml"
 
 
 def start(path: Path, *words: str) -> subprocess.Popen:
@@ -299,7 +303,7 @@ def test_what_stands_in_the_way_of_stylised_sets(pictures: grid.Planned, path: P
         "stylised@generated-microast", "stylised@paintings-ghiasi", "stylised@paintings-microast",
         "maps@stylised@paintings-ghiasi",
     }  # fmt: skip
-    (job,) = json.loads(campaign.snapshot([pictures]).read_text())
+    (job,) = json.loads(campaign.snapshot([pictures]).read_text())["jobs"]
     assert job["stylised"] == ["stylised/cifar10/32/generated-ghiasi"]
     shapes = training.resolve()
     assert campaign.stylised_sets(shapes) == {} and evaluation.lacking(shapes) == {}

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch import Tensor
 
-from atlib import _torchvision, data, training
+from atlib import _torchvision, data, evaluation, training
 from atlib.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -690,6 +690,18 @@ def test_folder_without_a_split_follows_its_files(tmp_path: Path, root: Path) ->
     for file in own.rglob("*.png"):  # other content under old names
         file.write_bytes(content)
     assert (load(name, side=21).train.images == 7).all()
+
+
+def test_a_run_is_measured_on_the_pictures_that_it_was_trained_on(tmp_path: Path, root: Path) -> None:
+    own = tmp_path / "own"
+    fill(own, ["cat", "dog"], 10)
+    config = training.resolve(dataset=f"folder:{own}", side=21, width=4, attack="none", epochs=1, batch=4)
+    run = training.train(config, progress=False)
+    evaluation.evaluate(run, only=("clean",), progress=False)
+    for old, new in (("cat", "was"), ("dog", "cat"), ("was", "dog")):
+        (own / old).rename(own / new)
+    found = refused(lambda: evaluation.evaluate(run, only=("clean",), progress=False))
+    assert found.startswith(f"{run}: trained on {own} sha256 ") and found.endswith("put that back, or move the run")
 
 
 def test_pictures_of_every_mode(tmp_path: Path) -> None:

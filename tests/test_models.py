@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,7 +16,7 @@ from torch import Tensor, nn
 from atlib import models
 from atlib._torchvision import torchvision
 from atlib.errors import InputError
-from atlib.files import data_dir, file_hash
+from atlib.files import REPOSITORY, data_dir, file_hash
 
 
 def pictures(count: int = 2, side: int = 32) -> Tensor:
@@ -54,7 +56,7 @@ def test_width_64_is_the_resnet_18_of_the_literature(stem: str, classes: int, pa
 
 
 def test_weights_lie_channels_last() -> None:
-    model = models.resnet18(width=4)
+    model = models.resnet18(width=16)
     assert model.conv1.weight.is_contiguous(memory_format=torch.channels_last)
     assert models.fold(model).get_submodule("conv1").weight.is_contiguous(memory_format=torch.channels_last)  # type: ignore[operator]
 
@@ -284,3 +286,26 @@ def test_narrow_networks_take_no_imagenet_weights(theirs: tuple[Path, nn.Module]
     for options in ({"width": 32, "stem": "7x7"}, {"width": 64, "stem": "3x3"}):
         with pytest.raises(InputError, match="needs width 64, stem 7x7"):
             models.load_imagenet(models.resnet18(**options), str(theirs[0]))  # type: ignore[arg-type]
+
+
+STEP = """
+import sys
+from atlib import models
+import torch
+stem, side, batch, threads = sys.argv[1], *map(int, sys.argv[2:])
+torch.set_num_threads(threads)
+model = models.resnet18(classes=5, width=4, stem=stem).train()
+images = torch.rand(batch, 3, side, side).contiguous(memory_format=torch.channels_last)
+for _ in range(3):
+    model(images).sum().backward()
+"""
+
+
+@pytest.mark.parametrize("what", ["3x3 64 16 1", "3x3-stride2 32 15 2", "7x7 224 4 1"])
+def test_narrow_networks_train_within_their_memory(what: str) -> None:
+    """In channels last torch's weight gradient of narrow convolutions does not; glibc's check of the heap sees it."""
+    checked = {"LD_PRELOAD": "libc_malloc_debug.so.0", "MALLOC_CHECK_": "3"} if sys.platform == "linux" else {}
+    ended = subprocess.run(
+        [sys.executable, "-c", STEP, *what.split()], env=os.environ | checked, cwd=REPOSITORY, check=False
+    )
+    assert ended.returncode == 0

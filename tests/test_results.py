@@ -317,8 +317,10 @@ def finished_run(folder: Path, right: int = 6, name: str = RUN, **config: Any) -
     said[0] = 0 if right else 1
     save(folder, {"labels": labels, "clean@/class": said})
     line = LINE.replace(RUN, name).replace(",1,", f",{config.get('seed', 1)},")
+    line = line.replace(",1.0,", f",{config.get('share', 1.0)},")
     write_csv(folder / "rows.csv", line + f"clean,,accuracy,{right / 10},{right},10", line + "clean,,p_true,0.5,,10")
-    content = {"config": {"quick": False, **config}, "run": name, "weights_digest": "d", "seconds": 1.0}
+    usual = {"dataset": "shapes", "width": 16, "share": 1.0, "seed": 1, "quick": False}
+    content = {"config": usual | config, "run": name, "model": "pgd-linf-8", "recipe": "stride2", "weights_digest": "d"}
     for name, record in {
         "config": content["config"],
         "training": content,
@@ -383,6 +385,16 @@ def drop_predictions(run: Path) -> None:
     np.savez(run / "predictions.npz", labels=np.arange(10))
 
 
+def conflicting(run: Path) -> None:
+    """Of ten cue-conflict pictures five are called by their shape, and two by their texture; the row says six."""
+    with np.load(run / "predictions.npz") as found:
+        arrays = dict(found)
+    said = np.array([0] * 5 + [1] * 2 + [2] * 3)
+    answers = {"class": said, "labels": np.zeros(10), "textures": np.ones(10)}
+    save(run, arrays | {f"conflict@/{name}": value for name, value in answers.items()})
+    write_csv(run / "rows.csv", GOOD.replace("0.5,5,10", "0.6,6,10"), LINE + f"conflict,,shape_bias,{6 / 7},6,7")
+
+
 def truncate(run: Path) -> None:
     data = (run / "predictions.npz").read_bytes()
     (run / "predictions.npz").write_bytes(data[: len(data) // 2])
@@ -399,7 +411,21 @@ REFUSED = {
         "evaluate it again",
     ),
     "other predictions": (break_predictions, "rows.csv and predictions.npz differ on clean@/accuracy"),
-    "predictions missing": (drop_predictions, "has no clean@/class"),
+    "predictions missing": (drop_predictions, "has none of clean@/accuracy"),
+    "a column of another run": (
+        lambda run: write_csv(run / "rows.csv", GOOD.replace("linf-8,16,", "linf-8,4,")),
+        "other values of width than the run's, 16",
+    ),
+    "another configuration": (
+        lambda run: (run / "config.json").write_text('{"dataset": "shapes", "width": 4}'),
+        "or has another than config.json",
+    ),
+    "measured, but no rows": (
+        lambda run: (run / "evaluation.json").write_text('{"measurements": {"noise@0.1": {}}}'),
+        "rows.csv has no rows of noise@0.1",
+    ),
+    "another shape bias": (conflicting, "rows.csv and predictions.npz differ on conflict@/shape_bias"),
+    "a record that is none": (lambda run: (run / "training.json").write_text("[]"), "must hold a JSON object, not []"),
     "predictions cut off": (truncate, "not a readable file of predictions"),
     "other weights": (
         lambda run: (run / "evaluation.json").write_text('{"weights_digest": "other"}'),
@@ -425,7 +451,7 @@ def test_what_is_not_published(case: str, run: Path, tmp_path: Path) -> None:
 def test_command_line(run: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
     assert results.main(["publish", RUN]) == 0
     out = capsys.readouterr().out.splitlines()
-    assert out == [f"wrote {tmp_path / 'results' / RUN}.{kind}" for kind in ("json", "npz", "csv")]
+    assert out == [f"wrote {tmp_path / 'results' / RUN}.{kind}" for kind in ("npz", "csv", "json")]
     assert results.main(["publish", str(run)]) == 0
     assert len(results.load()) == 2
     capsys.readouterr()

@@ -871,17 +871,6 @@ def test_underfit_needs_no_hold_on_a_finished_normal_run(tmp_path):
     assert (underfit / "training.json").is_file()
 
 
-def test_odd_batches_of_narrow_networks_are_refused_where_torch_crashes(monkeypatch):
-    """On several threads of a processor torch's weight gradient of convolutions below 16 channels ends the process."""
-    config = training.resolve(attack="none", width=4, epochs=0.1, batch=15, precision="fp32")
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 2)
-    with pytest.raises(InputError, match="batch = 15: must be even at width 4 on 2 threads"):
-        training.train(config, progress=False)
-    training.Run(replace(config, width=16), data.load("shapes"), torch.device("cpu"))
-    monkeypatch.setattr(torch, "get_num_threads", lambda: 1)
-    training.Run(config, data.load("shapes"), torch.device("cpu"))
-
-
 @pytest.mark.parametrize("given", [{"attack": "noise"}, {"attack": "blur", "sigma": 2}])
 def test_controls_train_on_corrupted_batches_without_an_attack(given: dict) -> None:
     config = replace(
@@ -906,3 +895,35 @@ def test_every_seed_and_step_has_draws_of_its_own() -> None:
         for step in (0, 1, 2, 5000):
             first.add(float(torch.rand(1, generator=training.Run.generator(run, step))))  # type: ignore[arg-type]
     assert len(first) == 24
+
+
+def test_a_share_that_makes_no_batch_adversarial_is_refused() -> None:
+    config = resolve(width=4, epochs=0.1, share=0.01, precision="fp32")
+    with pytest.raises(InputError, match=r"^share = 0\.01: must be at least 1/7, or no batch is adversarial$"):
+        training.train(config, progress=False)
+
+
+def test_a_run_goes_on_with_what_it_was_begun_with_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    config, dataset = resolve(width=4, attack="none", epochs=1, precision="fp32"), data.load("shapes")
+    config = replace(config, dataset="folder:pictures", weights="some.pt")
+    monkeypatch.setattr(training.models, "load_imagenet", lambda model, source: f"{source} sha256:1234")
+    begun = training.Run(config, replace(dataset, source="here sha256 1"), torch.device("cpu"))
+    begun.advance()
+    begun.save()
+    elsewhere = replace(dataset, source="there sha256 1")
+    assert training.Run(config, elsewhere, torch.device("cpu")).step == 1
+    with pytest.raises(InputError, match=r"begun with here sha256 1, some.*, not with there sha256 2, some.*; put"):
+        training.Run(config, replace(dataset, source="there sha256 2"), torch.device("cpu"))
+    monkeypatch.setattr(training.models, "load_imagenet", lambda model, source: f"{source} sha256:5678")
+    with pytest.raises(InputError, match=r"begun with .* some.pt sha256:1234, not with .* some.pt sha256:5678; put"):
+        training.Run(config, elsewhere, torch.device("cpu"))
+    begun.path.write_bytes(begun.path.read_bytes()[:1000])
+    with pytest.raises(InputError, match=r"damaged, .*; delete it to start again$"):
+        training.Run(config, dataset, torch.device("cpu"))
+
+
+def test_where_weights_came_from_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = replace(resolve(width=4, attack="none", epochs=0.05, precision="fp32"), weights="some.pt")
+    monkeypatch.setattr(training.models, "load_imagenet", lambda model, source: f"{source} sha256:1234")
+    training.train(config, progress=False)
+    assert record(config)["initial"] == "some.pt sha256:1234"
