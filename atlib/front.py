@@ -40,6 +40,7 @@ CLAIMS = {  # of the second sentence, and how their distortion is called there
     "saturation-less-sensitive": "saturated",
     "shuffle-hurts-more": "cut into patches and shuffled",
 }
+STYLES = {"generated": "in generated styles", "paintings": "in those of paintings"}
 
 
 def on_distortions(frame: pd.DataFrame, predictions: results.Archive) -> str:
@@ -50,7 +51,7 @@ def on_distortions(frame: pd.DataFrame, predictions: results.Archive) -> str:
         levels = ", ".join(under.partition("@")[2] for under in results.load_claims()[claim].statistic.under)
         said = lens.points_text(list(row["values"])) if len(row["values"]) else f"**{tables.PENDING}**"
         parts.append(f"{where} (mean of the levels {levels}): {said}")
-    parts.append(f"in generated styles: {on_styles(frame, predictions)}")
+    parts += [f"{where}: {on_styles(frame, predictions, source)}" for source, where in STYLES.items()]
     width, main = tables.setting("cifar10").width, tables.setting("cifar10").main
     return (
         f"On CIFAR-10 (networks of width {width}; a usual ResNet-18 has 64), the accuracy of {main} less the normal "
@@ -58,11 +59,11 @@ def on_distortions(frame: pd.DataFrame, predictions: results.Archive) -> str:
     )
 
 
-def on_styles(frame: pd.DataFrame, predictions: results.Archive) -> str:
-    """The same on pictures in generated styles, by each stylist: the claim's own statistic wants paintings as well."""
+def on_styles(frame: pd.DataFrame, predictions: results.Archive, source: str) -> str:
+    """The same on pictures in the styles of a source, by each stylist."""
     found, main = lens.points(frame, "cifar10", "stylised", predictions), tables.setting("cifar10").main
     said = []
-    for level in (level for level in style.LEVELS if level.startswith("generated-")):
+    for level in (level for level in style.LEVELS if level.startswith(f"{source}-")):
         mine = found[(found["model"] == main) & (found["level"] == level) & found["common"].notna()]
         text = lens.points_text(list(mine["difference"])) if len(mine) else f"**{tables.PENDING}**"
         said.append(f"{text} ({level.rpartition('-')[2]})")
