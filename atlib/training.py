@@ -560,8 +560,8 @@ def train(config: Config, *, progress: bool = True) -> Path:
     holds the run, or a file of it is damaged.
     """
     provenance.commit()  # of the code that now runs
-    writable(runs_dir())
     if not _finished(config):  # asked before the hold: a finished run may be held by its evaluation
+        writable(runs_dir())
         with exclusive(config.folder):
             if not _finished(config):  # another process may have ended it in between
                 write_json(config.folder / "config.json", asdict(config))

@@ -927,3 +927,10 @@ def test_where_weights_came_from_is_recorded(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setattr(training.models, "load_imagenet", lambda model, source: f"{source} sha256:1234")
     training.train(config, progress=False)
     assert record(config)["initial"] == "some.pt sha256:1234"
+
+
+def test_a_folder_that_cannot_hold_runs_is_said_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("ATLIB_RUNS", str(tmp_path / "file"))
+    with pytest.raises(InputError, match=r"/file: can't be written \("):
+        training.train(resolve(width=4, attack="none"), progress=False)
