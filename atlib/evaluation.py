@@ -379,9 +379,9 @@ def subject_of(run: Path) -> Subject:
     record, path = read_json(run / "training.json"), run / "weights.safetensors"
     if not path.is_file() or tensor_digest(load_tensors(path)[0]) != record["weights_digest"]:
         raise InputError(f"{path}: not the weights that training.json speaks of; restore both, or train again")
-    found = subject_from(training.config_of(record["config"], run), path, training.device_of_choice())
-    assert found.config is not None
-    if training.other_pictures(found.config, record["data"], found.source):
+    config = training.config_of(record["config"], run)
+    found = subject_from(config, path, training.device_of_choice())
+    if training.other_pictures(config, record["data"], found.source):
         raise InputError(f"{run}: trained on {record['data']}, not {found.source}; put that back, or move the run")
     return found
 

@@ -924,9 +924,16 @@ def _check_columns(run: Path, rows: pd.DataFrame, record: Mapping[str, Any]) -> 
             raise InputError(f"{run}: rows.csv has no rows of {name}; evaluate it again")
 
 
+PREDICTED = {
+    "accuracy": "class",
+    "accuracy_last": "last",
+    "accuracy_any": "any",
+}  # what a metric counts
+
+
 def _check_agreement(run: Path, rows: pd.DataFrame, predictions: Predictions) -> None:
     """The counts in the rows must be those of the predictions beside them."""
-    for row in rows[rows["metric"].isin(KINDS) | (rows["distortion"] == "conflict")].to_dict("records"):
+    for row in rows[rows["metric"].isin(PREDICTED) | (rows["distortion"] == "conflict")].to_dict("records"):
         place = f"{row['distortion']}@{row['level']}/{row['metric']}"
         try:
             right = _right(predictions, row)
@@ -936,13 +943,10 @@ def _check_agreement(run: Path, rows: pd.DataFrame, predictions: Predictions) ->
             raise InputError(f"{run}: rows.csv and predictions.npz differ on {place}; evaluate it again")
 
 
-KINDS = {"accuracy": "class", "accuracy_last": "last", "accuracy_any": "any"}
-
-
 def _right(predictions: Predictions, row: Mapping[Any, Any]) -> NDArray[np.bool_]:
     """Of each image that a counted row is about, whether it counts; KeyError or Missing without its predictions."""
     if row["distortion"] != "conflict":
-        return correct(predictions, f"{row['distortion']}@{row['level']}", KINDS[row["metric"]])
+        return correct(predictions, f"{row['distortion']}@{row['level']}", PREDICTED[row["metric"]])
     said, labels, textures = (predictions[f"conflict@/{name}"] for name in ("class", "labels", "textures"))
     shape, texture = said == labels, said == textures
     either = shape | texture
