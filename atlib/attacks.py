@@ -18,6 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .errors import InputError, in_range, one_of
+from .transforms import check_range
 
 NORMS = ("linf", "l2")
 PAPER_STEPS = 20
@@ -108,8 +109,7 @@ def check(images: Tensor, reach: float, norm: str, steps: int, step_size: float 
         in_range("step_size", step_size, 0)
     if images.dim() != 4 or not images.is_floating_point():
         raise InputError(f"images = {images.dtype} {tuple(images.shape)}: must be float, N×C×H×W, in [0, 1]")
-    if len(images) and not (images.min() >= 0 and images.max() <= 1):  # not: NaN compares as false
-        raise InputError(f"images = [{images.min():.3g}, {images.max():.3g}]: must lie in [0, 1]")
+    check_range(images)
 
 
 def pgd(
@@ -174,7 +174,8 @@ def robustness(
 
     The start and the clean image count as iterates. With `drop_fooled` an image that was misclassified once leaves
     the batch: the same answer for "always" in a fraction of the time, and none for "last". Parameters as for `pgd`;
-    steps + 1 forward passes (one more with a random start, for the clean images).
+    steps + 1 forward passes (one more with a random start, for the clean images). InputError also for a network whose
+    gradient is not finite, which no gradient attack can judge.
     """
     check(images, eps, norm, steps, step_size)
     images = images.detach()
@@ -195,6 +196,9 @@ def robustness(
                 if not len(active):
                     break
             gradient, logits = input_gradient(model, x, target)
+            if wrong := int((~gradient.isfinite()).flatten(1).any(1).sum()):
+                # a step along NaN is none: such a network would pass for a robust one
+                raise InputError(f"model: its gradient by the input is NaN or infinite for {wrong} of {len(x)} images")
             right = logits.argmax(1) == target
             always[active] &= right
             x = project(step(x, gradient, size, norm), centre, eps, norm)

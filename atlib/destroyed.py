@@ -165,7 +165,7 @@ def table_path(dataset: str, side: int) -> Path:
 
 
 def write(about: evaluation.Subject) -> Path:
-    """Measure a data set and publish the table, with a JSON of commit, versions and stylised sets beside it."""
+    """Measure a data set and publish the table, with a JSON beside it: commit, versions, pictures, stylised sets."""
     path = table_path(about.dataset, about.side)
     writable(path.parent)
     with evaluation.exact():
@@ -174,7 +174,8 @@ def write(about: evaluation.Subject) -> Path:
     styled = {
         level: style.summary(style.load(about.dataset, about.side, about.test.images, level)[1]) for level in levels
     }
-    write_json(path.with_suffix(".json"), provenance.record(about.device) | {"stylised": styled})
+    origin = {"pictures": about.content, "stylised": styled}
+    write_json(path.with_suffix(".json"), provenance.record(about.device) | origin)
     with atomic(path) as temporary:
         frame.to_csv(temporary, index=False, float_format="%.6g")
     return path

@@ -11,8 +11,9 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -103,6 +104,13 @@ def register(name: str, levels: Callable[[Subject], tuple[str, ...]], **more: An
         return measure
 
     return remember
+
+
+def check_finite(found: Findings) -> None:
+    """InputError for a value that is NaN or infinite, unless it is a fraction of no images."""
+    for row in found.rows:
+        if not math.isfinite(row.value) and row.total:
+            raise InputError(f"{row.metric} = {row.value}: must be finite")
 
 
 def ratio(metric: str, right: np.ndarray) -> Row:
@@ -310,13 +318,21 @@ def map_statistics(maps: Tensor, shown: Tensor, clean: Tensor, clean_maps: Tenso
 
 
 def both_maps(subject: Subject, images: Tensor, chosen: Tensor) -> dict[str, Tensor]:
-    """Maps of the true class, by what their metrics begin with: SmoothGrad's ("") and the plain gradient's."""
+    """Maps of the true class, by what their metrics begin with: SmoothGrad's ("") and the plain gradient's.
+
+    InputError if one of them is not finite.
+    """
     labels = subject.test.labels[chosen].to(subject.device)
     draws = torch.Generator().manual_seed(subject.seed)
-    return {
+    found = {
         "": saliency.smoothgrad(subject.model, images, labels, samples=saliency.SAMPLES, generator=draws),
         "grad_": in_batches(lambda some, target: saliency.grad(subject.model, some, target), images, labels),
     }
+    for prefix, drawn in found.items():
+        if wrong := int((~drawn.isfinite()).flatten(1).any(1).sum()):
+            kind = "gradients" if prefix else "SmoothGrad maps, whose noisy copies leave [0, 1],"
+            raise InputError(f"model: its {kind} are NaN or infinite for {wrong} of {len(images)} pictures")
+    return found
 
 
 def map_places(subject: Subject) -> tuple[str, ...]:
@@ -429,8 +445,7 @@ def evaluate(run: str | Path, *, only: tuple[str, ...] = (), again: bool = False
     that is not there or not finished, a measurement that is unknown or does not apply, or damaged files; and, after all
     others are done, for a measurement that failed.
     """
-    for name in only:
-        one_of("measure", name, MEASUREMENTS)
+    check_only(only)
     folder = training.find_run(str(run))
     provenance.commit()  # of the code that now runs
     with training.exclusive(folder):
@@ -442,6 +457,14 @@ def evaluate(run: str | Path, *, only: tuple[str, ...] = (), again: bool = False
     if failed:
         raise InputError(f"run = {record['run']!r}: {failed[0]}")
     return folder
+
+
+def check_only(only: Sequence[str]) -> None:
+    """InputError unless they are names of measurements."""
+    if isinstance(only, str):
+        raise InputError(f"only = {only!r}: must be names in a tuple, for instance ({only!r},)")
+    for name in only:
+        one_of("measure", name, MEASUREMENTS)
 
 
 def columns_of(config: training.Config, run: str) -> dict[str, object]:
@@ -493,6 +516,7 @@ def complete(table: Table, *, only: tuple[str, ...] = (), again: bool = False, p
         try:
             with exact():
                 found = MEASUREMENTS[name].measure(subject, level)
+                check_finite(found)
         except InputError as error:
             failed.append(f"{name}@{level}".rstrip("@") + f": {error}")
             continue

@@ -168,7 +168,7 @@ def load_state(path: Path) -> dict[str, Tensor]:
     InputError if the file is missing, damaged, or holds anything else.
     """
     if not path.is_file():
-        raise InputError(f"{path}: no such file")
+        raise InputError(f"{path}: {'a folder, not a file' if path.is_dir() else 'no such file'}")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises a dozen types for a damaged or foreign file

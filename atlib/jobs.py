@@ -87,8 +87,7 @@ def evaluate_arguments(values: Mapping[str, object], history: Sequence[str] = ()
             what = "names separated by commas, or empty for all" if name == "measure" else "text"
             raise InputError(f"{name} = {values[name]!r}: must be {what}")
     only = tuple(name.strip() for name in str(measure).split(",") if name.strip())
-    for name in only:
-        one_of("measure", name, evaluation.MEASUREMENTS)
+    evaluation.check_only(only)
     if again not in (True, False):
         raise InputError(f"again = {again!r}: must be True or False")
     if model:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import functools
 import hashlib
 import importlib
 import importlib.util
@@ -30,7 +31,7 @@ from scipy import stats
 from torch import Tensor, nn
 
 from . import data, evaluation, models, results, tables, training
-from .errors import InputError, nearest, one_of
+from .errors import InputError, nearest
 from .files import atomic, hold, load_state, read_json, results_dir, runs_dir, tensor_digest, writable, write_json
 
 SOURCES = ("atlib:DATASET/MODEL", "torchvision:NAME", "timm:NAME", "module:function")
@@ -100,7 +101,10 @@ class Loaded:
 
 
 def _fill(model: nn.Module, path: str) -> None:
-    state = load_state(Path(path))
+    try:
+        state = load_state(Path(path))
+    except InputError as error:
+        raise InputError(f"weights = {path!r}: {error}") from None
     if all(name.startswith("module.") for name in state):  # saved from torch's DataParallel
         state = {name.removeprefix("module."): value for name, value in state.items()}
     try:
@@ -116,7 +120,10 @@ def _last(error: BaseException) -> str:
 
 
 def _atlib(name: str) -> Loaded:
-    model, _ = models.load(name)
+    try:
+        model, _ = models.load(name)
+    except InputError as error:
+        raise InputError(f"model = 'atlib:{name}': {error}") from None
     return Loaded(models.fold(model))
 
 
@@ -128,7 +135,8 @@ def _torchvision(name: str, weights: str) -> Loaded:
     from ._torchvision import torchvision
 
     known = torchvision.models.list_models(module=torchvision.models)
-    one_of("model = torchvision", name, known)
+    if name not in known:
+        raise InputError(f"model = 'torchvision:{name}': no such model{nearest(name, known)}")
     choices = torchvision.models.get_model_weights(name)
     about = choices.DEFAULT
     try:
@@ -165,6 +173,9 @@ def _timm(name: str, weights: str) -> Loaded:
     return Loaded(Normalised(model, preset["mean"], preset["std"]).eval(), synsets)
 
 
+LIBRARIES: dict[str, Callable[[str, str], Loaded]] = {"torchvision": _torchvision, "timm": _timm}
+
+
 @contextlib.contextmanager
 def _here() -> Iterator[None]:
     """The working directory can be imported from, as with `python -m`."""
@@ -183,7 +194,9 @@ def _function(module: str, function: str) -> Loaded:
         try:
             imported = importlib.import_module(module)
         except (Exception, SystemExit) as error:  # whatever the reader's file raises
-            raise InputError(f"{spec}: {module} can't be imported: {type(error).__name__}: {_last(error)}") from None
+            hint = nearest(module, ("atlib", *LIBRARIES))
+            line = f"{spec}: {module} can't be imported: {type(error).__name__}: {_last(error)}{hint}"
+            raise InputError(line) from None
         if not hasattr(imported, function):
             raise InputError(f"{spec}: {module} has no function {function}{nearest(function, dir(imported))}")
         make = getattr(imported, function)
@@ -206,9 +219,8 @@ def network(source: str, weights: str = "") -> Loaded:
     kind, colon, name = source.partition(":")
     if not colon or not name:
         raise InputError(f"model = {source!r}: must be one of {', '.join(SOURCES)}")
-    libraries: dict[str, Callable[[str, str], Loaded]] = {"torchvision": _torchvision, "timm": _timm}
-    if kind in libraries:
-        return libraries[kind](name, weights)
+    if kind in LIBRARIES:
+        return LIBRARIES[kind](name, weights)
     without_weights(weights)
     return _atlib(name) if kind == "atlib" else _function(kind, name)
 
@@ -300,10 +312,13 @@ def check(model: nn.Module, source: str, classes: int, images: Tensor) -> None:
         raise InputError(f"{name}: has {logits.shape[1]} outputs, the data set {classes} classes{hint}")
     if not torch.isfinite(logits).all():
         raise InputError(f"{name}: gives NaN or infinite outputs")
-    answer(model, source, images[:1])  # the last pass over a test set may hold a single picture
+    alone = answer(model, source, images[:1])  # the last pass over a test set may hold a single picture
     again = answer(model, source, images)
-    if not torch.allclose(again, logits, rtol=ALIKE, atol=ALIKE * float(logits.detach().abs().max())):
+    near = functools.partial(torch.allclose, rtol=ALIKE, atol=ALIKE * float(logits.detach().abs().max()))
+    if not near(again, logits):
         raise InputError(f"{name}: answers the same pictures differently each time: must not draw at random")
+    if not near(alone, logits[:1]):
+        raise InputError(f"{name}: answers a picture differently beside another one: must not depend on the batch")
     if (logits >= 0).all() and torch.allclose(logits.sum(1), logits.new_ones(())):
         raise InputError(f"{name}: gives probabilities: must give the logits, before the softmax")
     if not logits.requires_grad:
@@ -431,8 +446,7 @@ def evaluate(about: Own, *, only: tuple[str, ...] = (), again: bool = False, pro
     As `evaluation.evaluate`, but a measurement that fails is left out, with a line; InputError if none is left. A
     network whose code has changed since, or whose pictures have, is measured anew.
     """
-    for name in only:
-        one_of("measure", name, evaluation.MEASUREMENTS)
+    evaluation.check_only(only)
     folder = folder_of(about)
     if not folder.is_dir():
         evaluation.measurable(about.subject, only, about.source)

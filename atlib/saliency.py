@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .attacks import frozen, input_gradient
-from .errors import in_range
+from .errors import InputError, in_range
 
 SAMPLES = 100  # n of equation 3, as in the paper
 
@@ -16,8 +16,22 @@ def _log_probability(logits: Tensor, labels: Tensor) -> Tensor:
     return -F.cross_entropy(logits.float(), labels, reduction="none")
 
 
+def _check(images: Tensor, labels: Tensor) -> None:
+    if not images.is_floating_point() or images.dim() != 4:
+        raise InputError(f"images = {images.dtype} {tuple(images.shape)}: must be float, N×C×H×W, in [0, 1]")
+    if labels.dtype != torch.int64 or labels.shape != images.shape[:1]:
+        found = f"{labels.dtype} {tuple(labels.shape)}"
+        raise InputError(f"labels = {found}: must be torch.int64, one for each image, {len(images)}")
+    if len(labels) and labels.min() < 0:  # cross entropy leaves out -100 without a word
+        raise InputError(f"labels = {int(labels.min())}: must be at least 0")
+
+
 def grad(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """Equation 2 with S_c = log p_c: signed gradients, N×C×H×W, for images in [0, 1] and labels c (int64, N)."""
+    """Equation 2 with S_c = log p_c: signed gradients, N×C×H×W, for images in [0, 1] and labels c (int64, N).
+
+    InputError for images or labels of another type or shape.
+    """
+    _check(images, labels)
     with frozen(model):
         return input_gradient(model, images, labels, _log_probability)[0]
 
@@ -36,8 +50,9 @@ def smoothgrad(
 
     samples: n of the equation; sigma: standard deviation of the noise as a share of each image's own range; noisy
     copies are not clipped. chunk: gradients a pass. Equal generators give equal maps, whatever the chunk's size up to
-    rounding. InputError for a parameter out of range.
+    rounding. InputError for a parameter out of range, or images or labels of another type or shape.
     """
+    _check(images, labels)
     in_range("samples", samples, 1, whole=True)
     in_range("sigma", sigma, 0)
     in_range("chunk", chunk, 1, whole=True)
@@ -60,15 +75,18 @@ def magnitude(maps: Tensor) -> Tensor:
 def picture(maps: Tensor, percentile: float = 0.99) -> Tensor:
     """Maps as the paper draws them: absolute value, summed over channels, clipped at a percentile; N×H×W in [0, 1].
 
-    Each map is scaled by itself, so that differences in the gradients' size between networks do not show.
+    percentile: as a fraction. Each map is scaled by itself, so that differences in the gradients' size between networks
+    do not show. InputError for a percentile outside [0, 1].
     """
+    in_range("percentile", percentile, 0, 1)
     strength = magnitude(maps)
     top = strength.flatten(1).quantile(percentile, dim=1).clamp_min(1e-12)
     return (strength / top.view(-1, 1, 1)).clamp(0, 1)
 
 
 # --- What "sparser" and "smoother" mean in numbers --------------------------------------------------------------------
-# All of signed maps N×C×H×W, one value a map, float32, N; of their magnitude unless it says otherwise.
+# All of signed maps N×C×H×W, one value a map, float32, N; of their magnitude unless it says otherwise. Of a map that
+# holds NaN they are NaN.
 
 
 def unit(maps: Tensor) -> Tensor:
@@ -91,7 +109,7 @@ def gini(maps: Tensor) -> Tensor:
     rank = torch.arange(1, n + 1, device=values.device, dtype=values.dtype)
     total = values.sum(1)
     found = 2 * (rank * values).sum(1) / (n * total) - (n + 1) / n
-    return torch.where(total > 0, found, torch.zeros_like(found)).float()
+    return torch.where(total == 0, torch.zeros_like(found), found).float()
 
 
 def edges(images: Tensor) -> Tensor:
@@ -106,7 +124,8 @@ def correlation(one: Tensor, two: Tensor) -> Tensor:
     """Pearson's correlation over the pixels of each pair, N×H×W; 0 where one of them is constant."""
     a, b = (x.flatten(1).double() - x.flatten(1).double().mean(1, keepdim=True) for x in (one, two))
     norms = a.norm(dim=1) * b.norm(dim=1)
-    return torch.where(norms > 1e-12, (a * b).sum(1) / norms.clamp_min(1e-12), torch.zeros_like(norms)).float()
+    found = (a * b).sum(1) / norms.clamp_min(1e-12)
+    return torch.where(norms <= 1e-12, torch.zeros_like(norms), found).float()
 
 
 def edge_correlation(maps: Tensor, originals: Tensor) -> Tensor:
@@ -123,7 +142,7 @@ def high_frequency(maps: Tensor, cutoff: float = 0.25) -> Tensor:
     above = (y[:, None].square() + x.square()).sqrt() > cutoff
     total = power.sum((1, 2))
     share = (power * above).sum((1, 2)) / total.clamp_min(1e-300)
-    return torch.where(total > 1e-18, share, torch.zeros_like(share)).float()
+    return torch.where(total <= 1e-18, torch.zeros_like(share), share).float()
 
 
 def alignment(maps: Tensor, images: Tensor) -> Tensor:

@@ -33,7 +33,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from . import data, provenance, textures
-from .errors import InputError, in_range, one_of
+from .errors import InputError, in_range, nearest, one_of
 from .files import (
     data_dir,
     file_hash,
@@ -46,6 +46,7 @@ from .files import (
     writable,
     write_json,
 )
+from .transforms import check_images, check_range, each
 
 STYLE_SIDE = 256  # of style pictures, as both stylists expect them
 CHUNK = 100  # pictures that are stylised between two writes
@@ -241,10 +242,12 @@ class Styles:
         if not source:
             raise InputError(f"styles = '': must be {', '.join(SOURCES)} or a folder")
         default = Path(os.environ.get("ATLIB_STYLES") or data_dir() / "styles" / "paintings")
-        folder = default if source == "paintings" else Path(source)
+        folder = default if source == "paintings" else Path(source).expanduser()
         if not folder.is_dir():
-            hint = "; set ATLIB_STYLES to a folder of pictures" if source == "paintings" else ""
-            raise InputError(f"styles = {source!r}: {folder}: no such folder{hint}")
+            if source == "paintings":
+                raise InputError(f"styles = {source!r}: {folder}: no such folder; set ATLIB_STYLES to one of pictures")
+            allowed = f"must be {', '.join(SOURCES)} or a folder{nearest(source, SOURCES)}"
+            raise InputError(f"styles = {source!r}: no such folder; {allowed}")
         self.names = sorted(path.name for path in folder.iterdir() if data.is_picture(path.name))
         if not self.names:
             raise InputError(f"styles = {source!r}: {folder}: holds no picture ({', '.join(data.SUFFIXES)})")
@@ -303,8 +306,7 @@ SMALLEST = 16  # pixels: a smaller picture has no texture to speak of
 
 def choose(numbers: Sequence[int], styles: int, seed: int = 0) -> Tensor:
     """Which of `styles` styles each picture gets, int64, N: drawn from the seed and the picture's number."""
-    from .transforms import each
-
+    in_range("styles", styles, 1, whole=True)
     return each(numbers, seed, lambda own: torch.randint(styles, (), generator=own))
 
 
@@ -318,26 +320,34 @@ def resized(images: Tensor, side: int) -> Tensor:
 def stylise(images: Tensor, codes: Tensor, stylist: Stylist, choice: Tensor | None = None) -> Tensor:
     """The pictures in the styles of the codes, of the same size and type: uint8, or float in [0, 1]; N×3×H×H.
 
-    codes: S×D, as `stylist.encode` makes them; choice: which of them each picture gets, N (None: the one of its place).
-    Pictures are enlarged to the stylist's working side and brought back. InputError if the pictures are not square or
-    of another type, if the counts don't fit, or if a choice is not among the codes.
+    codes: float32, S×D, as `stylist.encode` makes them; choice: which of them each picture gets, int64, N (None: that
+    of its place). Pictures are enlarged to the stylist's working side and brought back; both stylists work on the CPU.
+    InputError if the pictures are not square or of another type, if codes or choice are, if the counts don't fit, or if
+    a choice is not among the codes.
     """
+    check_images(images)
+    check_range(images)
     shape = tuple(images.shape)
-    if len(shape) != 4 or shape[1] != 3 or shape[2] != shape[3]:
-        raise InputError(f"images = pictures of shape {shape}: must be N×3×H×H")
-    if images.dtype != torch.uint8 and not images.is_floating_point():
-        raise InputError(f"images = pictures of {images.dtype}: must be uint8, or floats in [0, 1]")
+    if shape[1] != 3 or shape[2] != shape[3]:
+        raise InputError(f"images = a tensor of shape {shape}: must be N×3×H×H")
+    if codes.dim() != 2 or codes.dtype != torch.float32:
+        raise InputError(f"codes = {codes.dtype} {tuple(codes.shape)}: must be torch.float32, S×D, of stylist.encode")
+    if choice is not None and (choice.dim() != 1 or choice.dtype != torch.int64):
+        raise InputError(f"choice = {choice.dtype} {tuple(choice.shape)}: must be torch.int64, one for each picture")
     count = len(codes) if choice is None else len(choice)
     if count != len(images):
         raise InputError(f"images = {len(images)} pictures: must be as many as the styles chosen, {count}")
     for wrong in [] if choice is None else choice[(choice < 0) | (choice >= len(codes))].tolist()[:1]:
         raise InputError(f"choice = {wrong}: must be at least 0 and below the number of codes, {len(codes)}")
+    if not len(images):
+        return images.clone()
     chosen = codes if choice is None else codes[choice]
     whole = images.dtype == torch.uint8
-    pictures = images.float() / 255 if whole else images.float()  # half precision can't be resized on a CPU
+    shown = images.detach().cpu()
+    pictures = shown.float() / 255 if whole else shown.float()  # half precision can't be resized on a CPU
     working = resized(pictures, stylist.side).clamp(0, 1).contiguous(memory_format=torch.channels_last)
     painted = resized(stylist.paint(working, chosen).clamp(0, 1), images.shape[-1]).clamp(0, 1)
-    return (painted * 255).round().to(torch.uint8) if whole else painted.to(images)
+    return (painted * 255).round().to(images) if whole else painted.to(images)
 
 
 # --- Stylised test sets ----------------------------------------------------------------------------------------------
@@ -476,7 +486,10 @@ def lacking(dataset: str, side: int, level: str, content: str = "") -> str:
     path = place(dataset, side, level)
     if not path.is_file():
         styles, _, stylist = level.rpartition("-")
-        source = styles if styles in SOURCES else f"the folder of pictures that was {styles}"
+        if not styles or stylist not in STYLISTS:
+            return f"stylised@{level}: must be STYLES-STYLIST, the stylist one of {', '.join(STYLISTS)}"
+        folder = f"the folder of pictures that was {styles}{nearest(styles, SOURCES)}"
+        source = styles if styles in SOURCES else folder
         how = f"notebooks/stylise.ipynb with dataset {dataset}, side {side}, styles {source}, stylist {stylist}"
         return f"stylised@{level}: {path} is not there; {how} makes it"
     if not content:

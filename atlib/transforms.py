@@ -1,8 +1,8 @@
 """What is done to pictures apart from attacks: pure functions of images, N×3×H×W, on any device.
 
-Images are uint8, or float of any width in [0, 1]; other types get an InputError from every function. All but
-patch_shuffle, which moves pixels as they are, give float ones: of the images' type if that is float. `numbers`, one for
-each image, are the images' places in their test set.
+Images are uint8, or float of any width in [0, 1]; other types and shapes get an InputError from every function, values
+outside [0, 1] from `distort`. All but patch_shuffle, which moves pixels as they are, give float ones: of the images'
+type if that is float. `numbers`, one for each image, are the images' places in their test set.
 
 DISTORTIONS lists those that every network is shown, at which levels, by the names that rows and claims use.
 """
@@ -10,6 +10,7 @@ DISTORTIONS lists those that every network is shown, at which levels, by the nam
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -21,29 +22,44 @@ from .errors import InputError, in_range, one_of
 SIDE = 32  # the side at which the strength of a blur is given
 
 
-def check_type(images: Tensor) -> None:
-    """InputError unless images are uint8 or floating point: whole numbers of another type have no known range."""
+def check_images(images: Tensor) -> None:
+    """InputError unless images are N×C×H×W, uint8 or floating point: other whole numbers have no known range."""
+    if not isinstance(images, Tensor):
+        raise InputError(f"images = a {type(images).__name__}: must be a tensor, N×3×H×W")
     if images.dtype != torch.uint8 and not images.is_floating_point():
         raise InputError(f"images = {images.dtype}: must be uint8, or floating point in [0, 1]")
+    if images.dim() != 4:
+        raise InputError(f"images = a tensor of shape {tuple(images.shape)}: must be N×3×H×W")
+
+
+def check_range(images: Tensor) -> None:
+    """InputError unless the values of float images lie in [0, 1]; NaN does not."""
+    if images.is_floating_point() and images.numel() and not (images.min() >= 0 and images.max() <= 1):
+        raise InputError(f"images = [{images.min():.3g}, {images.max():.3g}]: must lie in [0, 1]")
 
 
 def pixels(images: Tensor) -> Tensor:
-    """Images as float ones in [0, 1]; InputError unless they are uint8 or float."""
-    check_type(images)
+    """Images as float ones in [0, 1]; InputError as `check_images`."""
+    check_images(images)
     return images / 255 if images.dtype == torch.uint8 else images
 
 
 def numbered(images: Tensor, numbers: Sequence[int] | None) -> Sequence[int]:
-    """The images' numbers, by default 0, 1, …; InputError unless there is one for each image."""
+    """The images' numbers, by default 0, 1, …; InputError unless there is a whole one for each image."""
     if numbers is None:
         return range(len(images))
-    if len(numbers) != len(images):
-        raise InputError(f"numbers = {len(numbers)} of them: must be one for each image, {len(images)}")
-    return numbers
+    try:
+        found = [operator.index(number) for number in numbers]
+    except TypeError:
+        raise InputError(f"numbers = {numbers!r:.60}: must be whole numbers, one for each image") from None
+    if len(found) != len(images):
+        raise InputError(f"numbers = {len(found)} of them: must be one for each image, {len(images)}")
+    return found
 
 
 def each(numbers: Sequence[int], seed: int, draw: Callable[[torch.Generator], Tensor]) -> Tensor:
     """What `draw` gives for each image, stacked: it depends on the seed and the image's number, not on its batch."""
+    in_range("seed", seed, 0, 2**63 - 1, whole=True)
     # within 32 bits: torch's generator ignores the upper ones; the golden ratio keeps the seeds far from each other
     seeds = [(seed * 0x9E3779B1 + int(number)) % 2**32 for number in numbers]
     return torch.stack([draw(torch.Generator().manual_seed(one)) for one in seeds])
@@ -65,7 +81,7 @@ def noise(
     """
     in_range("sigma", sigma, 0)
     shown = pixels(images)
-    if numbers is None:
+    if numbers is None or not len(images):
         draws = torch.randn(images.shape, generator=generator)
     else:
         draws = each(numbered(images, numbers), seed, lambda own: torch.randn(images.shape[1:], generator=own))
@@ -87,7 +103,8 @@ def blur(images: Tensor, sigma: float) -> Tensor:
     scaled = sigma * side / SIDE  # in pixels
     reach = math.ceil(3 * scaled)
     if reach >= side:
-        raise InputError(f"sigma = {sigma:g}: must be below {SIDE / 3:.0f}, its kernel has to fit into the picture")
+        most = (side - 1) * SIDE / (3 * side)
+        raise InputError(f"sigma = {sigma:g}: must be at most {most:.4g}, its kernel has to fit into the picture")
     size = [2 * reach + 1] * 2
     return torchvision.transforms.functional.gaussian_blur(images, size, [scaled, scaled]).clamp(0, 1)
 
@@ -102,15 +119,19 @@ def saturation(images: Tensor, level: float) -> Tensor:
     and at infinity (math.inf) all is 0 or 1, except the values that the formula leaves alone at every level: 0, 1/2, 1.
     uint8 images go through a table of 256 entries. InputError if the level is negative or not a number.
     """
-    if not level >= 0:
+    if not isinstance(level, (int, float)) or isinstance(level, bool) or not level >= 0:
         raise InputError(f"level = {level!r}: must be a number at least 0, or infinite")
-    check_type(images)
+    check_images(images)
     if images.dtype == torch.uint8:
-        table = saturation(torch.arange(256, device=images.device) / 255, level)
+        table = _saturated(torch.arange(256, device=images.device) / 255, level)
         return table.index_select(0, images.flatten().int()).view(images.shape)  # four times as fast as table[…]
+    return _saturated(images, level)
+
+
+def _saturated(values: Tensor, level: float) -> Tensor:
     if level == 2:
-        return images.clone()
-    centred = 2 * images - 1
+        return values.clone()
+    centred = 2 * values - 1
     exponent = 2 / level if level else math.inf  # at level infinity it is 0, and x**0 is 1 also where the sign is 0
     strength = centred.abs() ** exponent
     return (centred.sign() * strength + 1) / 2
@@ -123,13 +144,13 @@ def patch_shuffle(images: Tensor, count: int, *, seed: int = 0, numbers: Sequenc
     count > 1 never the one that changes nothing. uint8 or float. InputError unless `count` divides both sides and the
     numbers are as many as the images.
     """
-    check_type(images)
+    check_images(images)
     numbers = numbered(images, numbers)
     in_range("count", count, 1, min(images.shape[-2:]), whole=True)
     for side in images.shape[-2:]:
         if side % count:
             raise InputError(f"count = {count}: must divide the side, {side}")
-    if count == 1:
+    if count == 1 or not len(images):
         return images.clone()
     n, channels, height, width = images.shape
     h, w = height // count, width // count
@@ -165,6 +186,8 @@ def keep(images: Tensor, kept: Tensor) -> Tensor:
     """
     shown, kept = pixels(images), kept.to(images.device).clone()
     kept[..., 0, 0] = True
+    if not len(shown):  # which no Fourier transform takes
+        return shown.clone()
     wide = shown.to(torch.promote_types(shown.dtype, torch.float32))
     filtered = torch.fft.irfft2(torch.fft.rfft2(wide) * kept, s=images.shape[-2:])
     return filtered.clamp(0, 1).to(shown.dtype)
@@ -174,7 +197,7 @@ def low_pass(images: Tensor, cutoff: float) -> Tensor:
     """Keep the frequencies up to `cutoff`, in units of the Nyquist frequency; InputError if negative.
 
     The released code's filters are the complement of a disc: at side 224 its radius of 120 keeps frequencies up to .58
-    along the axes and .33 along the diagonals, 144 (its default) up to .17 and .12, 148 up to .12 and .08.
+    along the axes and .33 along the diagonals, 144 (its loaders') up to .17 and .12, 148 up to .12 and .08.
     """
     in_range("cutoff", cutoff, 0)
     return keep(images, frequencies(*images.shape[-2:]) <= cutoff)
@@ -196,8 +219,10 @@ def random_drop(images: Tensor, share: float, *, seed: int = 0, numbers: Sequenc
     the images.
     """
     in_range("share", share, 0, 1)
-    check_type(images)
+    check_images(images)
     numbers = numbered(images, numbers)
+    if not len(images):
+        return pixels(images).clone()
     n, channels, height, width = images.shape
     y, x = torch.arange(height)[:, None], torch.arange(width)
     own, conjugate = y * width + x, (-y % height) * width + (-x % width)
@@ -246,7 +271,11 @@ DISTORTIONS: dict[str, Distortion] = {
 
 
 def levels(name: str, side: int) -> tuple[str, ...]:
-    """The levels of a distortion that pictures of this side can be shown at: patches have to divide it."""
+    """The levels of a distortion that pictures of this side can be shown at: patches have to divide it.
+
+    InputError for a name that is not among DISTORTIONS.
+    """
+    one_of("distortion", name, DISTORTIONS)
     every = DISTORTIONS[name].levels
     return tuple(level for level in every if side % int(level) == 0) if name == "patch-shuffle" else every
 
@@ -255,13 +284,15 @@ def distort(images: Tensor, name: str, level: str, numbers: Sequence[int], seed:
     """One of DISTORTIONS by its name and level, of images N×3×H×W.
 
     numbers: the images' places in their test set; with the seed they decide what is random, so that every network is
-    shown the same. InputError for another name, a level that is no number (of patches: no whole one), or numbers that
-    are not as many as the images.
+    shown the same. InputError for another name, a level that is no number (of patches: no whole one), values outside
+    [0, 1], or numbers that are not as many as the images.
     """
     one_of("distortion", name, DISTORTIONS)
+    check_images(images)
+    check_range(images)
     try:
         strength = float(level)
-    except ValueError:
+    except (TypeError, ValueError):
         raise InputError(f"level = {level!r}: must be a number, for instance {DISTORTIONS[name].levels[0]}") from None
     if name == "patch-shuffle" and not strength.is_integer():
         raise InputError(f"level = {level!r}: must be a whole number, for instance {DISTORTIONS[name].levels[0]}")

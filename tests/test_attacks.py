@@ -790,3 +790,17 @@ def test_images_outside_the_contract_are_refused(attack: Attack, images: Tensor)
 def test_bad_norm_of_a_budget() -> None:
     with pytest.raises(InputError, match="norm = 'l3'"):
         attacks.budget("l3", 8, 32)
+
+
+class NoGradient(Small):
+    """Its answers are numbers and its gradient is none where a pixel is 0."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images) + (images * 0).sqrt().sum() + images.clamp_min(0).sqrt().mean((1, 2, 3))[:, None]
+
+
+def test_a_network_whose_gradient_is_nan_does_not_pass_for_a_robust_one() -> None:
+    images, labels = torch.rand(3, 3, 8, 8), torch.tensor([0, 1, 2])
+    with pytest.raises(InputError) as error:
+        attacks.robustness(NoGradient(), images, labels, eps=8 / 255)
+    assert str(error.value) == "model: its gradient by the input is NaN or infinite for 3 of 3 images"

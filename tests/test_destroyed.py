@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 import torch
 
-from atlib import audit, data, destroyed, plots, results, saliency, shapes, tables, transforms
+from atlib import audit, data, destroyed, plots, results, saliency, shapes, style, tables, transforms
 from atlib.errors import InputError
 from atlib.evaluation import Subject
+from atlib.files import REPOSITORY, read_json
 
 DRAWS = torch.Generator().manual_seed(0)
 
@@ -103,7 +104,10 @@ def test_published_and_audited(about: Subject, monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(destroyed, "subject", lambda dataset, side=None: about)
     assert destroyed.main(["shapes"]) == 0
     path = destroyed.table_path("shapes", 32)
-    assert capsys.readouterr().out == f"wrote {path}\n" and path.with_suffix(".json").is_file()
+    assert (
+        capsys.readouterr().out == f"wrote {path}\n"
+        and read_json(path.with_suffix(".json"))["pictures"] == about.content
+    )
     frame = destroyed.load()
     assert all(isinstance(level, str) for level in frame["level"]) and len(frame) == len(destroyed.measure(about))
     assert results.load().empty  # it is no run's table
@@ -115,6 +119,26 @@ def test_published_and_audited(about: Subject, monkeypatch: pytest.MonkeyPatch, 
         assert found.agrees and found.published == frame["value"][ids.index(one)]
     with pytest.raises(InputError, match=r"^row = 'destroyed/shapes-32:saturation@3/shape': not published"):
         audit.audit("destroyed/shapes-32:saturation@3/shape")
+
+
+def test_published_tables_are_of_the_pictures_that_the_networks_were_shown() -> None:
+    """Of the same test set, as resized, and of the same styles: as far as the records of both say so."""
+    tables_of = {path.stem: read_json(path) for path in (REPOSITORY / "results" / "destroyed").glob("*.json")}
+    shown: set[str] = set()
+    for path in (REPOSITORY / "results").glob("*/*-w*.json"):
+        record = read_json(path)
+        config, evaluated = record["config"], record["evaluation"]
+        table = tables_of.get(f"{config['dataset']}-{config['side']}", {})
+        pictures = [table["pictures"]] if "pictures" in table else []
+        pictures += [about["content"] for about in table.get("stylised", {}).values()]
+        if evaluated.get("pictures") and pictures:
+            assert set(pictures) == {evaluated["pictures"]}, path
+            shown.add(config["dataset"])
+        for key, measured in evaluated["measurements"].items():
+            about = table.get("stylised", {}).get(key.rpartition("@")[2], {})
+            if "stylised" in measured and about:
+                assert not style.differs(about, measured["stylised"]), (path, key)
+    assert {"cifar10", "caltech101"} <= shown
 
 
 def test_a_data_set_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture) -> None:

@@ -117,6 +117,16 @@ class Standardised(Linear):  # by each picture's own deviation, which a grey pic
         return super().forward((images - images.mean((1, 2, 3), keepdim=True)) / images.std((1, 2, 3), keepdim=True))
 
 
+class OfTheBatch(Linear):
+    def forward(self, images):
+        return super().forward(images - images.mean(0))
+
+
+class Gamma(Linear):  # to linear light, which noisy copies with values below 0 don't have
+    def forward(self, images):
+        return super().forward(images**2.2)
+
+
 class Extra(Linear):
     def get_extra_state(self):
         return {"version": 2}
@@ -130,6 +140,8 @@ def softmax(): return Softmax().eval()
 def in_place(): return InPlace().eval()
 def squeezed(): return Squeezed().eval()
 def standardised(): return Standardised().eval()
+def of_the_batch(): return OfTheBatch().eval()
+def gamma(): return Gamma().eval()
 def extra(): return Extra().eval()
 def meta(): return good().to("meta")
 
@@ -259,8 +271,16 @@ def test_without_timm(monkeypatch: pytest.MonkeyPatch) -> None:
     ("source", "parts"),
     [
         ("resnet18", ["model = 'resnet18': must be one of atlib:DATASET/MODEL, torchvision:NAME, "]),
-        ("atlib:shapes/pgd-linf-9", ["neither a file nor one of ", "(did you mean 'shapes/pgd-linf-8'?)"]),
-        ("torchvision:resnet19", ["model = torchvision = 'resnet19': must be one of ", "(did you mean 'resnet18'?)"]),
+        ("torchvison:resnet18", ["torchvison can't be imported", "(did you mean 'torchvision'?)"]),
+        (
+            "atlib:shapes/pgd-linf-9",
+            [
+                "model = 'atlib:shapes/pgd-linf-9': ",
+                "neither a file nor one of ",
+                "(did you mean 'shapes/pgd-linf-8'?)",
+            ],
+        ),
+        ("torchvision:resnet19", ["model = 'torchvision:resnet19': no such model (did you mean 'resnet18'?)"]),
         ("torchvision:resnet18", ["model = 'torchvision:resnet18': no download (", "; give weights, a file"]),
         ("timm:resnet188", ["model = 'timm:resnet188': no such model (did you mean 'resnet18'?)"]),
         (
@@ -285,6 +305,7 @@ def test_without_timm(monkeypatch: pytest.MonkeyPatch) -> None:
         ("mine:half_training", ["model = 'mine:half_training': its norm is in training mode; call .eval()"]),
         ("mine:leaves", ["leaves() failed: SystemExit: 1"]),
         ("mine:draws", ["answers the same pictures differently each time"]),
+        ("mine:of_the_batch", ["answers a picture differently beside another one: must not depend on the batch"]),
         ("mine:softmax", ["gives probabilities: must give the logits"]),
         ("mine:in_place", ["changes its input in place"]),
         ("mine:squeezed", ["gives 10 for 1×3×32×32: must give 1×classes"]),
@@ -307,7 +328,8 @@ def test_weights_that_cannot_be_used() -> None:
     torch.save([1, 2], "list.pt")
     torch.save({"a": torch.zeros(1)}, "other.pt")
     name = "torchvision:squeezenet1_1"
-    refused(lambda: own.network(name, "no.pt"), "no.pt: no such file")
+    refused(lambda: own.network(name, "no.pt"), "weights = 'no.pt': no.pt: no such file")
+    refused(lambda: own.network(name, "."), "weights = '.': .: a folder, not a file")
     refused(lambda: own.network(name, "text.pt"), "text.pt: not a weights-only PyTorch file")
     refused(lambda: own.network(name, "list.pt"), "list.pt: must hold a dictionary of tensors")
     refused(lambda: own.network(name, "other.pt"), "weights = 'other.pt': not of this network: ")
@@ -444,7 +466,24 @@ def test_every_measurement_and_the_report_in_three_lines() -> None:
     own.evaluate(about, progress=False)
     assert (folder / "rows.csv").stat().st_mtime_ns == before
     refused(lambda: own.evaluate(about, only=("claen",)), "measure = 'claen': must be one of clean, ")
+    refused(lambda: own.evaluate(about, only="clean"), "only = 'clean': must be names in a tuple, ")  # type: ignore[arg-type]
     refused(lambda: own.evaluate(about, only=("stylised",)), "measure = 'stylised': does not apply")
+
+
+def test_maps_that_are_nan_are_left_out_and_the_rest_is_measured(capsys: pytest.CaptureFixture) -> None:
+    about = own.subject("mine:gamma", "shapes")
+    refused(
+        lambda: own.evaluate(about, only=("maps",), progress=False),
+        "maps@clean: model: its SmoothGrad maps, whose noisy copies leave [0, 1], are NaN or infinite for ",
+    )
+    folder = own.evaluate(about, only=("clean", "maps"), progress=False)
+    rows = results.read_rows(folder / "rows.csv")
+    assert set(rows["metric"]) == {"accuracy", "p_true"} and rows["value"].notna().all()
+    assert "left out: maps@clean: " in capsys.readouterr().out
+    assert "left out: maps@pgd-linf@8: " in (folder / "report.html").read_text()
+    broken = evaluation.Findings([evaluation.Row("p_true", float("nan"), None, 5)], {})
+    refused(lambda: evaluation.check_finite(broken), "p_true = nan: must be finite")
+    evaluation.check_finite(evaluation.Findings([evaluation.Row("shape_bias", float("nan"), 0, 0)], {}))
 
 
 def published(model: str, seed: int, share: float, labels: np.ndarray, right: dict[str, float], gini: float) -> None:

@@ -141,6 +141,27 @@ def test_bad_parameters_are_one_line(given: dict, message: str, network: nn.Modu
     assert str(error.value) == message
 
 
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (torch.tensor([0, 1, 2]), "labels = torch.int64 (3,): must be torch.int64, one for each image, 2"),
+        (torch.tensor([0, 1], dtype=torch.int32), "labels = torch.int32 (2,): must be torch.int64, one for each image"),
+        (torch.tensor([0, -100]), "labels = -100: must be at least 0"),
+    ],
+)
+def test_labels_that_fit_no_image_are_one_line(
+    labels: Tensor, message: str, network: nn.Module, images: Tensor
+) -> None:
+    for maps in (saliency.grad, saliency.smoothgrad):
+        with pytest.raises(InputError) as error:
+            maps(network, images[:2], labels)
+        assert str(error.value).startswith(message)
+        with pytest.raises(
+            InputError, match=r"^images = torch\.uint8 \(2, 3, .*\): must be float, N×C×H×W, in \[0, 1\]$"
+        ):
+            maps(network, (images[:2] * 255).byte(), LABELS[:2])
+
+
 # --- pictures of maps -------------------------------------------------------------------------------------------------
 
 MAPS = arrays.arrays(np.float32, (2, 3, 5, 6), elements=st.floats(-100, 100, width=32))
@@ -162,6 +183,11 @@ def test_picture_clips_at_the_percentile(percentile: float) -> None:
         top = np.quantile(strength, percentile)
         np.testing.assert_allclose(drawn, np.minimum(strength / top, 1), rtol=1e-5)
         assert (drawn == 1).mean() == pytest.approx(1 - percentile, abs=0.01) and drawn.max() == pytest.approx(1)
+
+
+def test_a_percentile_is_a_fraction() -> None:
+    with pytest.raises(InputError, match=r"^percentile = 99: must be a number at least 0 and at most 1$"):
+        saliency.picture(torch.rand(1, 3, 4, 4), 99)
 
 
 def test_each_picture_is_scaled_by_itself() -> None:
@@ -264,6 +290,14 @@ def test_high_frequency_of_waves() -> None:
     fast = 2 + torch.cos(2 * torch.pi * 6 * place / 16).expand(16, 16)  # 3/4
     maps = torch.stack([slow, fast, slow + fast, torch.ones(16, 16)])[:, None]
     assert saliency.high_frequency(maps).tolist() == pytest.approx([0, 1, 0.5, 0], abs=1e-6)
+
+
+def test_of_a_map_that_holds_nan_every_statistic_is_nan() -> None:
+    maps, images = torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8)
+    maps[1, 0, 3, 3] = float("nan")
+    statistics = evaluation.map_statistics(maps, images, images, torch.rand(2, 3, 8, 8))
+    for values in statistics.values():
+        assert values.isnan().tolist() == [False, True]
 
 
 def test_alignment_and_distance() -> None:

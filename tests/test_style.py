@@ -236,11 +236,25 @@ def test_one_by_one_equals_batched_equals_with_codes_of_another_call(plain: Plai
 def test_pictures_that_cannot_be_stylised(fake: list[int]) -> None:
     stylist, codes = style.find_stylist("fake"), torch.zeros(2, 3)
     for shape in ((2, 3, 32, 16), (2, 1, 16, 16), (3, 16, 16)):
-        refused(lambda: style.stylise(torch.zeros(shape), codes, stylist), f"shape {shape}: must be N×3×H×H")  # noqa: B023
+        refused(lambda: style.stylise(torch.zeros(shape), codes, stylist), f"shape {shape}: must be N×3×H×")  # noqa: B023
     for kind in (torch.int64, torch.int8, torch.bool):
         images = torch.zeros(2, 3, 16, 16, dtype=kind)
-        refused(lambda: style.stylise(images, codes, stylist), f"{kind}: must be uint8, or floats in [0, 1]")  # noqa: B023
+        refused(lambda: style.stylise(images, codes, stylist), f"images = {kind}: must be uint8, or floating ")  # noqa: B023
+    shown = torch.zeros(2, 3, 16, 16)
+    refused(lambda: style.stylise(shown - 1, codes, stylist), "images = [-1, -1]: must lie in [0, 1]")
+    refused(lambda: style.stylise(shown, codes[0], stylist), "codes = torch.float32 (3,): must be torch.float32, S×D")
+    refused(
+        lambda: style.stylise(shown, codes.double(), stylist), "codes = torch.float64 (2, 3): must be torch.float32"
+    )
+    refused(
+        lambda: style.stylise(shown, codes, stylist, torch.tensor([0.0, 1.0])), "choice = torch.float32 (2,): must be"
+    )
+    refused(lambda: style.choose(range(2), 0), "styles = 0: must be a whole number at least 1")
+    for none in (shown[:0], shown[:0].byte()):
+        assert torch.equal(style.stylise(none, codes[:0], stylist), none)
     assert not fake
+    watched = shown.clone().requires_grad_()
+    assert not style.stylise(watched, codes, stylist).requires_grad
     half = torch.full((2, 3, 16, 16), 0.5, dtype=torch.float16)
     assert style.stylise(half, codes, stylist).dtype == torch.float16
 
@@ -321,8 +335,11 @@ def test_a_folders_name_in_a_level_is_its_own(tmp_path: Path, monkeypatch: pytes
 
 
 def test_styles_that_cannot_be_used(tmp_path: Path) -> None:
-    refused(lambda: style.Styles("paintings"), "styles = 'paintings': ", "set ATLIB_STYLES to a folder of pictures")
-    refused(lambda: style.Styles(str(tmp_path / "no")), f"{tmp_path / 'no'}: no such folder")
+    refused(lambda: style.Styles("paintings"), "styles = 'paintings': ", "set ATLIB_STYLES to one of pictures")
+    refused(
+        lambda: style.Styles(str(tmp_path / "no")), f"styles = '{tmp_path / 'no'}': no such folder; must be generat"
+    )
+    refused(lambda: style.Styles("painting"), "generated, paintings or a folder (did you mean 'paintings'?)")
     refused(lambda: style.Styles(str(tmp_path)), f"{tmp_path}: holds no picture (.jpg, ")
     (tmp_path / "one.png").write_bytes(picture("RGB", (1, 1), "PNG"))
     (tmp_path / "two.jpg").write_bytes(picture("RGB", (40, 40))[:200])

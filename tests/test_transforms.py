@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -63,8 +64,11 @@ def test_what_cannot_be_done_is_said_in_one_line() -> None:
     for change in (transforms.noise, transforms.blur):
         with pytest.raises(InputError, match=r"^sigma = -1: must be a number at least 0$"):
             change(images, -1)
-    with pytest.raises(InputError, match=r"^sigma = 11: must be below 11, its kernel has to fit into the picture$"):
-        transforms.blur(images, 11)
+    for sigma in (10.4, 11):
+        with pytest.raises(InputError) as error:
+            transforms.blur(images, sigma)
+        assert str(error.value) == f"sigma = {sigma}: must be at most 10.33, its kernel has to fit into the picture"
+    assert transforms.blur(images, 10.33).shape == images.shape
 
 
 # --- saturation -------------------------------------------------------------------------------------------------------
@@ -108,10 +112,11 @@ def test_a_larger_level_moves_every_value_further_from_grey(one: float, two: flo
     assert away[0] <= away[1] + 1e-6
 
 
-@pytest.mark.parametrize("level", [-1, math.nan])
-def test_saturation_refuses(level: float) -> None:
-    with pytest.raises(InputError, match=f"^level = {level}: must be a number at least 0, or infinite$"):
+@pytest.mark.parametrize("level", [-1, math.nan, "2", None, True, [1]])
+def test_saturation_refuses(level: Any) -> None:
+    with pytest.raises(InputError) as error:
         transforms.saturation(torch.rand(1, 3, 4, 4), level)
+    assert str(error.value) == f"level = {level!r}: must be a number at least 0, or infinite"
 
 
 # --- patch shuffle ----------------------------------------------------------------------------------------------------
@@ -136,6 +141,26 @@ def test_a_shuffle_is_a_permutation_of_whole_patches_and_never_the_identity(coun
         ]
         assert cut[0] == cut[1]
         assert torch.equal(before, after) == (count == 1)
+
+
+@pytest.mark.parametrize("count", [2, 4, 8])
+def test_a_shuffle_equals_a_plain_loop(count: int) -> None:
+    """The patch that comes to place i is number order[i], by rows; the order is drawn as the docstring of `each` says,
+    again where nothing would change."""
+    images, seed, numbers = (torch.rand(3, 3, 16, 24) * 255).byte(), 5, [7, 0, 3]
+    h, w = 16 // count, 24 // count
+    expected = torch.zeros_like(images)
+    for image, result, number in zip(images, expected, numbers, strict=True):
+        draws = torch.Generator().manual_seed((seed * 0x9E3779B1 + number) % 2**32)
+        order = list(range(count**2))
+        while order == list(range(count**2)):
+            order = torch.randperm(count**2, generator=draws).tolist()
+        for place, taken in enumerate(order):
+            top, left, y, x = place // count * h, place % count * w, taken // count * h, taken % count * w
+            for i in range(h):
+                for j in range(w):
+                    result[:, top + i, left + j] = image[:, y + i, x + j]
+    assert torch.equal(transforms.patch_shuffle(images, count, seed=seed, numbers=numbers), expected)
 
 
 def test_two_by_two_is_never_the_identity_and_takes_every_other_order() -> None:
@@ -299,3 +324,46 @@ def test_patches_come_in_whole_numbers(level: str) -> None:
         assert str(error.value) == f"level = {level!r}: must be a whole number, for instance 1"
     whole = transforms.distort(images, "patch-shuffle", "2", [0])
     assert torch.equal(transforms.distort(images, "patch-shuffle", "2.0", [0]), whole)
+
+
+@pytest.mark.parametrize("name", transforms.DISTORTIONS)
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.float32])
+def test_no_pictures_stay_none(name: str, dtype: torch.dtype) -> None:
+    none = torch.zeros(0, 3, 8, 8, dtype=dtype)
+    for level in transforms.levels(name, 8):
+        assert transforms.distort(none, name, level, []).shape == none.shape
+
+
+@pytest.mark.parametrize("name", transforms.DISTORTIONS)
+def test_what_are_no_pictures_is_said_in_one_line(name: str) -> None:
+    shown = torch.rand(2, 3, 8, 8)
+    wrong: list[tuple[Any, str]] = [
+        (shown.numpy(), "images = a ndarray: must be a tensor, N×3×H×W"),
+        (shown[0], "images = a tensor of shape (3, 8, 8): must be N×3×H×W"),
+        (shown * 255 + 1, "images = ["),
+        (torch.full_like(shown, math.nan), "images = [nan, nan]: must lie in [0, 1]"),
+    ]
+    for images, message in wrong:
+        with pytest.raises(InputError) as error:
+            transforms.distort(images, name, "1", range(2))
+        assert str(error.value).startswith(message)
+    for level in (None, [1], "a lot"):
+        with pytest.raises(InputError, match=r"^level = .*: must be a number, for instance "):
+            transforms.distort(shown, name, level, range(2))  # type: ignore[arg-type]
+
+
+def test_what_random_draws_refuse() -> None:
+    images = torch.rand(2, 3, 8, 8)
+    changes: tuple[Callable, ...] = (transforms.patch_shuffle, transforms.random_drop)
+    for change in changes:
+        for seed in (0.5, "a", -1):
+            with pytest.raises(InputError, match=r"^seed = "):
+                change(images, 1 if change is transforms.random_drop else 2, seed=seed)
+        for numbers in ([0.5, 0.7], 3):
+            with pytest.raises(InputError) as error:
+                change(images, 1, numbers=numbers)
+            assert str(error.value) == f"numbers = {numbers!r}: must be whole numbers, one for each image"
+        given = torch.tensor([3, 4])
+        assert torch.equal(change(images, 1, numbers=given), change(images, 1, numbers=[3, 4]))
+    with pytest.raises(InputError, match=r"^distortion = 'satur': must be one of .* \(did you mean 'saturation'\?\)$"):
+        transforms.levels("satur", 8)
