@@ -277,6 +277,37 @@ def shuffle_table(frame: pd.DataFrame, predictions: results.Archive | None = Non
     return tables.frame_of(lines)
 
 
+SIZES = {"112 pixels": "caltech101", "64 pixels": "caltech101-64"}  # the same pictures, by setting; larger ones first
+
+
+def resolution_table(
+    frame: pd.DataFrame, levels: Iterable[str], predictions: results.Archive | None = None
+) -> pd.DataFrame:
+    """The paper's remark on resolution (4.2.3): normal networks on the same pictures at two sizes, and the difference.
+
+    Per cent: accuracy on clean pictures, conditional accuracy by the number of patches a side (levels). The difference
+    is of networks of the same seed, larger pictures less smaller ones; t-interval over the seeds that both sizes have.
+    """
+    levels, lines, values = list(levels), [], {}
+    for shown, name in SIZES.items():
+        found = points(frame, name, "patch-shuffle", predictions)
+        found = found[found["model"] == "normal"]
+        cells = {line["level"]: line for line in summary(found, "conditional").to_dict("records")}
+        rows = settled(frame, name)
+        clean = (rows["model"] == "normal") & (rows["distortion"] == "clean") & (rows["metric"] == "accuracy")
+        line: dict[str, object] = {"pictures": shown, "clean": tables.one_cell(rows[clean])}
+        line |= {f"k = {level}": interval(cells[level]) if level in cells else Cell(PENDING) for level in levels}
+        lines.append(line | {"seeds": seeds_of(found["seed"].nunique())})
+        values[shown] = found.set_index(["level", "seed"])["conditional"]
+    large, small = values.values()
+    both = (large - small).dropna()
+    line = {"pictures": "difference", "clean": "–"}
+    for level in levels:
+        here = list(both[both.index.get_level_values("level") == level])
+        line[f"k = {level}"] = Cell(points_text(here)) if here else Cell(PENDING)
+    return tables.frame_of([*lines, line | {"seeds": seeds_of(both.index.get_level_values("seed").nunique())}])
+
+
 STATISTICS = {
     "gini": "Gini coefficient",
     "edge_correlation": "correlation with edges",

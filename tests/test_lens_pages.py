@@ -24,9 +24,10 @@ def row(name: str, model: str, seed: int, under: str, metric: str, value: float,
     """A row of a main setting of a run that never was."""
     at = tables.setting(name)
     distortion, _, level = under.partition("@")
+    size = "64" if name.endswith("-64") else "00"  # of two settings of one data set
     counted = metric in ("accuracy", "accuracy_last")
     return {
-        "run": f"{at.dataset}/{model}-w{at.width}-s{seed}-0000000{seed}",
+        "run": f"{at.dataset}/{model}-w{at.width}-s{seed}-{size}00000{seed}",
         "dataset": at.dataset,
         "model": model,
         "width": at.width,
@@ -220,6 +221,27 @@ def test_a_difference_from_the_paper_is_only_given_on_its_own_data_set():
     assert str(table.loc["Caltech-101 at 112 pixels", "ours"]).startswith("75.0")
     assert table.loc["Caltech-101 at 112 pixels", "difference"] == "–"
     assert (table.loc["CIFAR-10", "paper"], table.loc["CIFAR-10", "difference"]) == ("–", "–")
+
+
+def test_two_sizes_of_the_same_pictures_are_compared_seed_by_seed():
+    levels = ("2", "4")
+    nothing = lens.resolution_table(results.frame_of([]), levels)
+    assert list(nothing["pictures"]) == ["112 pixels", "64 pixels", "difference"]
+    assert (nothing["k = 2"] == "pending").all()
+    found = []
+    for seed, (large, small) in enumerate((("1111110000", "1111000000"), ("1111111000", "1110000000")), 1):
+        found.append(network("caltech101", "normal", seed, NORMAL, {"patch-shuffle@2": large}))
+        found.append(network("caltech101-64", "normal", seed, NORMAL, {"patch-shuffle@2": small}))
+    found.append(network("caltech101-64", "normal", 3, NORMAL, {"patch-shuffle@2": "0000000000"}))  # none at 112
+    found.append(network("caltech101", "pgd-linf-4", 1, TRAINED, {"patch-shuffle@2": "0000000000"}))
+    frame, predictions = world(*found)
+    table = lens.resolution_table(frame, levels, predictions)
+    large, small, difference = table["k = 2"]
+    assert large.startswith("81.2 [") and len(large.rows) == 2 and small.startswith(f"{100 * (4 + 3) / 24:.1f} [")
+    low, high = results.t_interval([2 / 8, 4 / 8])
+    assert difference == f"+37.5 points [{100 * low:+.1f}, {100 * high:+.1f}], 2 seeds"
+    assert list(table["seeds"]) == ["2 seeds", "3 seeds", "2 seeds"] and (table["k = 4"] == "pending").all()
+    assert table["clean"].iloc[0].startswith("80.00 [")
 
 
 def test_maps_of_one_seed_have_an_interval_over_pictures():
