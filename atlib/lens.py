@@ -285,10 +285,12 @@ def resolution_table(
 ) -> pd.DataFrame:
     """The paper's remark on resolution (4.2.3): normal networks on the same pictures at two sizes, and the difference.
 
-    Per cent: accuracy on clean pictures, conditional accuracy by the number of patches a side (levels). The difference
-    is of networks of the same seed, larger pictures less smaller ones; t-interval over the seeds that both sizes have.
+    Per cent: accuracy on clean pictures, conditional accuracy by the number of patches a side (levels). Differences are
+    of networks of the same seed, larger pictures less smaller ones, with t-intervals over the seeds that both sizes
+    have: of the conditional accuracies, and of those on the pictures that both networks know when clean.
     """
-    levels, lines, values = list(levels), [], {}
+    predictions = predictions or results.archive()
+    levels, lines, sizes = list(levels), [], []
     for shown, name in SIZES.items():
         found = points(frame, name, "patch-shuffle", predictions)
         found = found[found["model"] == "normal"]
@@ -298,14 +300,24 @@ def resolution_table(
         line: dict[str, object] = {"pictures": shown, "clean": tables.one_cell(rows[clean])}
         line |= {f"k = {level}": interval(cells[level]) if level in cells else Cell(PENDING) for level in levels}
         lines.append(line | {"seeds": seeds_of(found["seed"].nunique())})
-        values[shown] = found.set_index(["level", "seed"])["conditional"]
-    large, small = values.values()
-    both = (large - small).dropna()
-    line = {"pictures": "difference", "clean": "–"}
-    for level in levels:
-        here = list(both[both.index.get_level_values("level") == level])
-        line[f"k = {level}"] = Cell(points_text(here)) if here else Cell(PENDING)
-    return tables.frame_of([*lines, line | {"seeds": seeds_of(both.index.get_level_values("seed").nunique())}])
+        sizes.append(found[["level", "seed", "run", "conditional"]])
+    both = sizes[0].merge(sizes[1], on=["level", "seed"], suffixes=("", "_small"))
+    both["difference"] = both["conditional"] - both["conditional_small"]
+    both["same pictures"] = [
+        results.paired(
+            predictions(line["run"]), predictions(line["run_small"]), f"patch-shuffle@{line['level']}"
+        ).difference
+        for line in both.to_dict("records")
+    ]
+    for shown, column in {"difference": "difference", "difference where both know it": "same pictures"}.items():
+        line = {"pictures": shown, "clean": "–"}
+        for level in levels:
+            here = list(both.loc[both["level"] == level, column])
+            line[f"k = {level}"] = (
+                Cell(points_text(here).removesuffix(f", {len(here)} seeds")) if here else Cell(PENDING)
+            )
+        lines.append(line | {"seeds": seeds_of(both["seed"].nunique())})
+    return tables.frame_of(lines)
 
 
 STATISTICS = {
