@@ -303,19 +303,16 @@ def resolution_table(
         sizes.append(found[["level", "seed", "run", "conditional"]])
     both = sizes[0].merge(sizes[1], on=["level", "seed"], suffixes=("", "_small"))
     both["difference"] = both["conditional"] - both["conditional_small"]
+    pairs = zip(both["run"], both["run_small"], "patch-shuffle@" + both["level"], strict=True)
     both["same pictures"] = [
-        results.paired(
-            predictions(line["run"]), predictions(line["run_small"]), f"patch-shuffle@{line['level']}"
-        ).difference
-        for line in both.to_dict("records")
+        results.paired(predictions(one), predictions(two), under).difference for one, two, under in pairs
     ]
     for shown, column in {"difference": "difference", "difference where both know it": "same pictures"}.items():
         line = {"pictures": shown, "clean": "–"}
         for level in levels:
             here = list(both.loc[both["level"] == level, column])
-            line[f"k = {level}"] = (
-                Cell(points_text(here).removesuffix(f", {len(here)} seeds")) if here else Cell(PENDING)
-            )
+            text = points_text(here).removesuffix(f", {len(here)} seeds") if here else PENDING
+            line[f"k = {level}"] = Cell(text)
         lines.append(line | {"seeds": seeds_of(both["seed"].nunique())})
     return tables.frame_of(lines)
 
