@@ -57,10 +57,10 @@ def compare(
 ) -> Row:
     """The row of two timed contestants. ours None: bf16 that is not fast here; fair: whether they found the same."""
     if ours is None or theirs is None:
-        return Row(what, against, f"{reach:.3g}", "bf16 is not fast here", detail=detail)
+        return Row(what, against, f"{reach:.2f}", "bf16 is not fast here", detail=detail)
     ratio = ours.seconds / theirs.seconds
     met = "yes" if ratio <= reach and fair else "no"
-    return Row(what, against, f"{reach:.3g}", met, ours.seconds, theirs.seconds, ratio, detail)
+    return Row(what, against, f"{reach:.2f}", met, ours.seconds, theirs.seconds, ratio, detail)
 
 
 class Passes(TorchDispatchMode):
