@@ -1,15 +1,20 @@
 """Adversarial examples: FGSM, PGD in two norms, spatial transformation; and what is left of a network under them.
 
-Every attack is a function `attack(model, images, labels, …)` of float images in [0, 1], N×C×H×W, and labels, int64 N,
-and returns images in [0, 1], detached. Budgets are distances between pixels in [0, 1]: `budget` turns the paper's
-units into them. The model is put in evaluation mode and its parameters are frozen while an attack runs; both are
-left as found. Only the gradient of the images is computed. Attacks run in the precision of the autocast around them.
+Every attack is a function `attack(model, images, labels, …)` of float images in [0, 1], N×C×H×W, and labels, whole
+numbers, N, and returns images in [0, 1], detached. Budgets are distances between pixels in [0, 1]: `budget` turns the
+paper's units into them. The model is put in evaluation mode and its parameters are frozen while an attack runs; both
+are left as found. Only the gradient of the images is computed. Attacks run in the precision of the autocast around
+them, and inside `torch.no_grad` and `torch.inference_mode` too.
+
+Attacks climb the log-odds against the label (`log_odds`) instead of the cross entropy. The two gradients have the same
+direction, and only the direction is used; but the cross entropy's carries the factor 1 − p, which single precision
+rounds to zero on a confident network, so that the network would pass for a robust one.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
 
@@ -17,11 +22,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .errors import InputError, in_range, one_of
+from .errors import InputError, NetworkError, in_range, one_of
 from .transforms import check_range
 
 NORMS = ("linf", "l2")
 PAPER_STEPS = 20
+WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 def budget(norm: str, eps: float, side: int) -> float:
@@ -41,14 +47,18 @@ def default_step(eps: float, steps: int) -> float:
 
 @contextmanager
 def frozen(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode and no parameter gradients inside; every module's mode and every flag as found afterwards."""
+    """Evaluation mode and no parameter gradients inside; every module's mode and every flag as found afterwards.
+
+    Inference mode is switched off inside, since it allows no gradient at all.
+    """
     modes = [(module, module.training) for module in model.modules()]
     flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     model.eval()
     for parameter, _ in flags:
         parameter.requires_grad_(False)
     try:
-        yield
+        with torch.inference_mode(False):
+            yield
     finally:
         for module, mode in modes:
             module.training = mode
@@ -56,16 +66,67 @@ def frozen(model: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(flag)
 
 
-def input_gradient(
-    model: nn.Module, images: Tensor, labels: Tensor, loss: Callable[[Tensor, Tensor], Tensor] | None = None
-) -> tuple[Tensor, Tensor]:
-    """(gradient of the summed loss with respect to the images, logits); cross entropy unless a loss is given."""
+def check_logits(logits: Tensor, labels: Tensor) -> None:
+    """NetworkError unless the logits are N×classes and every label is one of these."""
+    if logits.dim() != 2 or len(logits) != len(labels) or logits.shape[1] < 2:
+        raise NetworkError(
+            f"model: gives outputs of shape {tuple(logits.shape)} for {len(labels)} images: must be N×classes"
+        )
+    # on a GPU the comparison would stop the queue at every step, and gather says what is wrong by itself
+    if not labels.is_cuda and len(labels) and int(labels.max()) >= logits.shape[1]:
+        raise NetworkError(f"labels = {int(labels.max())}: the model has only {logits.shape[1]} outputs")
+
+
+def log_odds(logits: Tensor, labels: Tensor) -> Tensor:
+    """Log-odds against the label, m = logsumexp of the other logits − the label's logit; N×classes to float N.
+
+    All of classification in one number: the cross entropy is softplus(m), log p of the label −softplus(m), and p itself
+    the sigmoid of −m. Unlike the softmax's, its gradient keeps all its digits however confident the network is. It is
+    computed in single precision at least. NetworkError as `check_logits`.
+    """
+    check_logits(logits, labels)
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
+    own = labels[:, None]
+    return logits.scatter(1, own, -math.inf).logsumexp(1) - logits.gather(1, own)[:, 0]
+
+
+def input_gradient(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    """(gradient of the log-odds against each label with respect to its image, N×C×H×W; logits).
+
+    It points where the cross entropy's does, which is this times 1 − p. labels: int64, N.
+    """
     with torch.enable_grad():
-        images = images.detach().requires_grad_(True)
+        images = (images.clone() if images.is_inference() else images).detach().requires_grad_(True)
         logits = model(images)
-        value = F.cross_entropy(logits.float(), labels, reduction="sum") if loss is None else loss(logits, labels).sum()
-        (gradient,) = torch.autograd.grad(value, images)
+        (gradient,) = torch.autograd.grad(log_odds(logits, labels).sum(), images)
     return gradient, logits.detach()
+
+
+def class_labels(labels: Tensor, images: Tensor) -> Tensor:
+    """Labels as int64; InputError unless they are whole numbers from 0 on, one for each image."""
+    if not isinstance(labels, Tensor) or labels.dtype not in WHOLE or labels.shape != images.shape[:1]:
+        found = f"{labels.dtype} {tuple(labels.shape)}" if isinstance(labels, Tensor) else f"a {type(labels).__name__}"
+        raise InputError(f"labels = {found}: must be a tensor of whole numbers, one for each image, {len(images)}")
+    if labels.numel() and labels.min() < 0:
+        raise InputError(f"labels = {int(labels.min())}: must be at least 0")
+    with torch.inference_mode(False):
+        return labels.to(torch.int64, copy=labels.is_inference())
+
+
+def missing(gradient: Tensor) -> Tensor:
+    """Whether an image has no gradient to follow, because all of it is zero, N bools."""
+    return (gradient == 0).flatten(1).all(1)
+
+
+def refuse_broken(failed: Tensor) -> None:
+    """NetworkError if the gradient of some images (bool N) was NaN or infinite: no gradient attack can judge that."""
+    if wrong := int(failed.sum()):
+        raise NetworkError(f"model: its gradient by the input is NaN or infinite for {wrong} of {len(failed)} images")
+
+
+def broken(gradient: Tensor) -> Tensor:
+    """Whether an image's gradient holds NaN or infinity, N bools."""
+    return (~gradient.isfinite()).flatten(1).any(1)
 
 
 def project(images: Tensor, centre: Tensor, eps: float, norm: str) -> Tensor:
@@ -73,16 +134,27 @@ def project(images: Tensor, centre: Tensor, eps: float, norm: str) -> Tensor:
     if norm == "linf":
         return torch.minimum(torch.maximum(images, centre - eps), centre + eps).clamp(0, 1)
     change = images - centre
-    length = change.flatten(1).norm(dim=1).clamp_min(1e-12)
-    return (centre + change * (eps / length).clamp_max(1).view(-1, 1, 1, 1)).clamp(0, 1)
+    length = change.flatten(1).to(torch.promote_types(change.dtype, torch.float32)).norm(dim=1)
+    factor = torch.where(length > eps, eps / length, torch.ones_like(length)).to(change)
+    return (centre + change * factor.view(-1, 1, 1, 1)).clamp(0, 1)
+
+
+def normalised(change: Tensor) -> Tensor:
+    """Each image of N×C×H×W scaled to Euclidean length one, however small it is; zeros stay zeros.
+
+    Its largest value is brought to one first, so that no square underflows; in single precision at least.
+    """
+    flat = change.flatten(1).to(torch.promote_types(change.dtype, torch.float32))
+    top = flat.abs().amax(1, keepdim=True) if flat.shape[1] else flat.new_ones(len(flat), 1)
+    flat = flat / torch.where(top > 0, top, torch.ones_like(top))
+    length = flat.norm(dim=1, keepdim=True)
+    return (flat / torch.where(length > 0, length, torch.ones_like(length))).view_as(change)
 
 
 def step(images: Tensor, gradient: Tensor, size: float, norm: str) -> Tensor:
     """Go uphill by `size`: along the sign (linf), or along the gradient scaled to length one (l2)."""
-    if norm == "linf":
-        return images + size * gradient.sign()
-    length = gradient.flatten(1).norm(dim=1).clamp_min(1e-12)
-    return images + gradient * (size / length).view(-1, 1, 1, 1)
+    direction = gradient.sign() if norm == "linf" else normalised(gradient)
+    return images + size * direction.to(images)
 
 
 def start(images: Tensor, eps: float, norm: str, random_start: bool, generator: torch.Generator | None) -> Tensor:
@@ -93,10 +165,10 @@ def start(images: Tensor, eps: float, norm: str, random_start: bool, generator: 
     if norm == "linf":
         noise = torch.rand(images.shape, generator=generator, device=device).to(images) * 2 * eps - eps
     else:
-        noise = torch.randn(images.shape, generator=generator, device=device).to(images)
-        share = torch.rand(len(images), generator=generator, device=device).to(images)  # of the ball's volume
+        draws = torch.randn(images.shape, generator=generator, device=device)
+        share = torch.rand(len(images), generator=generator, device=device)  # of the ball's volume
         radius = share ** (1 / images.shape[1:].numel())
-        noise = noise * (eps * radius / noise.flatten(1).norm(dim=1)).view(-1, 1, 1, 1)
+        noise = (eps * radius.view(-1, 1, 1, 1) * normalised(draws)).to(images)
     return (images + noise).clamp(0, 1)
 
 
@@ -104,11 +176,14 @@ def check(images: Tensor, reach: float, norm: str, steps: int, step_size: float 
     """Raise InputError for images outside [0, 1] or a parameter out of range; name: what the caller calls `reach`."""
     one_of("norm", norm, NORMS)
     in_range(name, reach, 0)
+    if name == "eps" and norm == "linf" and reach > 1:
+        raise InputError(f"eps = {reach:g}: must be at most 1, since pixels lie in [0, 1]; write {reach:g}/255")
     in_range("steps", steps, 1, whole=True)
     if step_size is not None:
         in_range("step_size", step_size, 0)
-    if images.dim() != 4 or not images.is_floating_point():
-        raise InputError(f"images = {images.dtype} {tuple(images.shape)}: must be float, N×C×H×W, in [0, 1]")
+    if not isinstance(images, Tensor) or images.dim() != 4 or not images.is_floating_point():
+        found = f"{images.dtype} {tuple(images.shape)}" if isinstance(images, Tensor) else f"a {type(images).__name__}"
+        raise InputError(f"images = {found}: must be a float tensor, N×C×H×W, in [0, 1]")
     check_range(images)
 
 
@@ -129,18 +204,23 @@ def pgd(
     eps: radius of the ball in [0, 1] pixels (8/255; 12·side/224), 0 returns the images bit for bit. norm: "linf"
     (steps along the sign) or "l2" (along the normalised gradient). step_size: `default_step` unless given.
     random_start: begin at a uniform draw from the ball (`generator`), as the released code does not. steps forward and
-    backward passes. InputError for a parameter out of range or images outside [0, 1].
+    backward passes. An image whose gradient is zero stays where it is (`robustness` counts them). InputError for a
+    parameter out of range, images outside [0, 1] or labels that don't fit; NetworkError for a gradient that is NaN or
+    infinite.
     """
     check(images, eps, norm, steps, step_size)
-    images = images.detach()
+    labels, images = class_labels(labels, images), images.detach()
     if eps == 0:
         return images.clone()
     size = default_step(eps, steps) if step_size is None else step_size
     with frozen(model):
         x = start(images, eps, norm, random_start, generator)
+        failed = torch.zeros(len(images), dtype=torch.bool, device=images.device)
         for _ in range(steps):
             gradient, _ = input_gradient(model, x, labels)
+            failed |= broken(gradient)
             x = project(step(x, gradient, size, norm), images, eps, norm)
+    refuse_broken(failed)  # once, at the end: asking a GPU at every step would make it wait
     return x
 
 
@@ -150,11 +230,14 @@ def fgsm(model: nn.Module, images: Tensor, labels: Tensor, *, eps: float) -> Ten
 
 
 class Outcome(NamedTuple):
-    """What an attack left: right after the last iterate, right after every one (bool N), last logits (N×classes)."""
+    """What an attack left, one entry an image: right after the last iterate, right after every one (bool N), the last
+    logits (N×classes); and whether the gradient was zero where the attack began (bool N), so that it had nothing to
+    follow: a network of which that is true is not robust but hidden (Athalye et al. 2018)."""
 
     last: Tensor | None
     always: Tensor
     logits: Tensor | None
+    vanished: Tensor
 
 
 def robustness(
@@ -174,21 +257,21 @@ def robustness(
 
     The start and the clean image count as iterates. With `drop_fooled` an image that was misclassified once leaves
     the batch: the same answer for "always" in a fraction of the time, and none for "last". Parameters as for `pgd`;
-    steps + 1 forward passes (one more with a random start, for the clean images). InputError also for a network whose
-    gradient is not finite, which no gradient attack can judge.
+    steps + 1 forward passes (one more with a random start, for the clean images). Errors as for `pgd`.
     """
     check(images, eps, norm, steps, step_size)
-    images = images.detach()
+    labels, images = class_labels(labels, images), images.detach()
     size = default_step(eps, steps) if step_size is None else step_size
     with frozen(model):
         x = start(images, eps, norm, random_start, generator)
         always = torch.ones(len(images), dtype=torch.bool, device=images.device)
+        vanished = torch.zeros_like(always)
         if random_start:
             with torch.no_grad():
                 always &= model(images).argmax(1) == labels
         active = torch.arange(len(images), device=images.device)
         centre, target = images, labels
-        for _ in range(steps if eps > 0 else 0):
+        for turn in range(steps if eps > 0 else 0):
             if drop_fooled:
                 keep = always[active]
                 if not keep.all():
@@ -196,19 +279,28 @@ def robustness(
                 if not len(active):
                     break
             gradient, logits = input_gradient(model, x, target)
-            if wrong := int((~gradient.isfinite()).flatten(1).any(1).sum()):
-                # a step along NaN is none: such a network would pass for a robust one
-                raise InputError(f"model: its gradient by the input is NaN or infinite for {wrong} of {len(x)} images")
+            refuse_broken(broken(gradient))
+            if turn == 0:
+                vanished[active] = missing(gradient)
             right = logits.argmax(1) == target
             always[active] &= right
             x = project(step(x, gradient, size, norm), centre, eps, norm)
         if not len(active):
-            return Outcome(None, always, None)
+            return Outcome(None, always, None, vanished)
         with torch.no_grad():
             logits = model(x).float()
         last = logits.argmax(1) == target
         always[active] &= last
-    return Outcome(None, always, None) if drop_fooled else Outcome(last, always, logits)
+    return Outcome(None, always, None, vanished) if drop_fooled else Outcome(last, always, logits, vanished)
+
+
+def vanished(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """Whether the gradient by each image is zero, so that an attack has nothing to follow, N bools; errors as `pgd`."""
+    check(images, 0, "linf", 1, None)
+    with frozen(model):
+        gradient, _ = input_gradient(model, images.detach(), class_labels(labels, images))
+    refuse_broken(broken(gradient))
+    return missing(gradient)
 
 
 def warp(images: Tensor, flow: Tensor) -> Tensor:
@@ -237,6 +329,7 @@ def roughness(flow: Tensor) -> Tensor:
 
 def margin(logits: Tensor, labels: Tensor) -> Tensor:
     """Largest logit of another class minus the true one's (N): above 0 where the network is fooled."""
+    check_logits(logits, labels)
     true = logits.gather(1, labels[:, None])[:, 0]
     return logits.scatter(1, labels[:, None], -math.inf).amax(1) - true
 
@@ -256,15 +349,18 @@ def spatial(
     Goes uphill on min(margin, 0) − tau·roughness with sign steps of `step_size` pixels, each component of the flow
     held within `max_flow` pixels (0 returns the images bit for bit), and keeps for each image the smoothest flow that
     fooled the network, or the last one. steps + 1 forward passes. The paper's own code used L-BFGS with a line search
-    shared by the batch; sign steps fool as many images for a fraction of the passes.
+    shared by the batch; sign steps fool as many images for a fraction of the passes. Errors as for `pgd`.
     """
     check(images, max_flow, "linf", steps, step_size, name="max_flow")
     in_range("tau", tau, 0)
+    labels, images = class_labels(labels, images), images.detach()
     if max_flow == 0:
-        return images.detach().clone()
-    flow = images.new_zeros(len(images), 2, *images.shape[-2:])
-    best, smoothest = flow.clone(), images.new_full((len(images),), math.inf)
+        return images.clone()
     with frozen(model):
+        images = images.clone() if images.is_inference() else images
+        flow = images.new_zeros(len(images), 2, *images.shape[-2:])
+        best, smoothest = flow.clone(), images.new_full((len(images),), math.inf)
+        failed = torch.zeros(len(images), dtype=torch.bool, device=images.device)
         for iterate in range(steps + 1):
             with torch.enable_grad():
                 flow.requires_grad_(True)
@@ -277,6 +373,9 @@ def spatial(
             score = torch.where(gap > 0, rough, math.inf if iterate < steps else 1e30).detach()
             better = score < smoothest
             best[better], smoothest[better] = flow[better], score[better]
+            failed |= ~gap.detach().isfinite()
             if gradient is not None:
+                failed |= broken(gradient)
                 flow = (flow + step_size * gradient.sign()).clamp(-max_flow, max_flow)
+        refuse_broken(failed)
         return warp(images, best).clamp(0, 1).detach()

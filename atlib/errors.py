@@ -5,17 +5,26 @@ from __future__ import annotations
 import difflib
 import functools
 import math
+import numbers
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 
-class InputError(ValueError):
-    """A parameter, file or folder that cannot be used; the message is one line meant for the user."""
+class AtlibError(Exception):
+    """What atlib refuses or can't do, told in one line that is meant for the user."""
 
     def _render_traceback_(self) -> list[str]:
         """What a notebook shows: the one line, not the way to it."""
         return [f"{type(self).__name__}: {self}"]
+
+
+class InputError(AtlibError, ValueError):
+    """A parameter, file or folder that cannot be used."""
+
+
+class NetworkError(AtlibError):
+    """A network that answers with NaN or infinity, or with outputs that are no classes."""
 
 
 class Main(Protocol):
@@ -31,7 +40,7 @@ def command_line(main: Callable[[Sequence[str] | None], int]) -> Main:
     def told(arguments: Sequence[str] | None = None) -> int:
         try:
             return main(arguments)
-        except (InputError, OSError) as error:
+        except (AtlibError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 2
 
@@ -67,8 +76,10 @@ def in_range(
     bounds = f"above {lowest}" if open_low else f"at least {lowest}"
     bounds += f" and at most {highest}" if math.isfinite(high) else ""
     allowed = lowest if low == high else f"{'a whole number' if whole else 'a number'} {bounds}"
-    number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
+    # numpy's scalars are numbers, too; its booleans, like Python's, aren't meant
+    number = isinstance(value, numbers.Integral if whole else numbers.Real) and not isinstance(value, bool)
     # comparisons alone, which also hold for whole numbers too large for a float; nan fails them all
     inside = number and low <= value <= high and abs(value) != math.inf
     if not inside or (open_low and value == low):
-        raise InputError(f"{parameter} = {value!r}: must be {allowed}")
+        shown = value.item() if number and hasattr(value, "item") else value  # -1, not np.int64(-1)
+        raise InputError(f"{parameter} = {shown!r}: must be {allowed}")

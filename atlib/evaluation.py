@@ -25,7 +25,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from . import attacks, data, models, provenance, results, saliency, style, training, transforms
-from .errors import InputError, one_of
+from .errors import InputError, NetworkError, one_of
 from .files import atomic, load_tensors, read_json, tensor_digest, write_json
 
 BATCH = 250  # images a pass; chunks of this size fit a processor's cache at width 16
@@ -107,10 +107,24 @@ def register(name: str, levels: Callable[[Subject], tuple[str, ...]], **more: An
 
 
 def check_finite(found: Findings) -> None:
-    """InputError for a value that is NaN or infinite, unless it is a fraction of no images."""
+    """NetworkError for a value that is NaN or infinite, unless it is a fraction of no images."""
     for row in found.rows:
         if not math.isfinite(row.value) and row.total:
-            raise InputError(f"{row.metric} = {row.value}: must be finite")
+            raise NetworkError(f"{row.metric} = {row.value}: must be finite")
+
+
+FEW = 0.01  # share of pictures without a gradient up to which an attack is taken to have done its work
+
+
+def warning(found: Findings) -> str:
+    """What makes a measurement doubtful, in a line; empty if nothing does."""
+    for row in found.rows:
+        if row.metric == "vanished" and row.value > FEW:
+            return (
+                f"the gradient of {row.count} of {row.total} pictures is exactly zero, so the attack had nothing to "
+                "follow: the network hides its gradient, and this accuracy doesn't show robustness"
+            )
+    return ""
 
 
 def ratio(metric: str, right: np.ndarray) -> Row:
@@ -133,7 +147,7 @@ def predict(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(predicted class, probability of the label) of every image, after `change` if given.
 
-    InputError for outputs that are not finite: they have no class.
+    NetworkError for outputs that are not finite: they have no class.
     """
     classes, probabilities, done = [], [], 0
     for some, target in batches(subject, images, labels):
@@ -141,7 +155,7 @@ def predict(
         done += len(some)
         logits = subject.model(shown).float()
         if not torch.isfinite(logits).all():
-            raise InputError("the network gives NaN or infinite outputs")
+            raise NetworkError("the network gives NaN or infinite outputs")
         classes.append(logits.argmax(1).cpu())
         probabilities.append(logits.softmax(1).gather(1, target[:, None])[:, 0].cpu())
     # 256 classes fit a byte
@@ -165,16 +179,25 @@ def clean(subject: Subject, level: str) -> Findings:
 
 
 def under_pgd(subject: Subject, arguments: dict) -> Findings:
-    """Accuracy under a PGD attack, at its last iterate and at all of them, in one pass."""
-    last, always = [], []
+    """Accuracy under a PGD attack, at its last iterate and at all of them, in one pass; and the share of pictures whose
+    gradient was zero where the attack began (`vanished`), which says whether that accuracy can be believed."""
+    last, always, vanished = [], [], []
     generator = torch.Generator().manual_seed(subject.seed)
     for images, labels in batches(subject, *subject.test):
         outcome = attacks.robustness(subject.model, images, labels, **arguments, generator=generator)
         assert outcome.last is not None  # nothing was dropped
         last.append(outcome.last.cpu())
         always.append(outcome.always.cpu())
+        vanished.append(outcome.vanished.cpu())
     arrays = {"last": torch.cat(last).numpy(), "any": torch.cat(always).numpy()}
-    return Findings([ratio(f"accuracy_{name}", right) for name, right in arrays.items()], arrays)
+    rows = [ratio(f"accuracy_{name}", right) for name, right in arrays.items()]
+    return with_vanished(Findings(rows, arrays), torch.cat(vanished))
+
+
+def with_vanished(found: Findings, vanished: Tensor) -> Findings:
+    """What an attack found, with the share of pictures that gave it no gradient to follow (bool N) as one more row."""
+    arrays = found.arrays | {"vanished": vanished.numpy()}
+    return found._replace(rows=[*found.rows, ratio("vanished", arrays["vanished"])], arrays=arrays)
 
 
 @register("pgd-linf", lambda subject: ("8",))
@@ -190,13 +213,14 @@ def trained_attack(subject: Subject, level: str) -> Findings:
     assert config is not None
     if config.attack != "spatial":
         return under_pgd(subject, training.pgd_arguments(config, subject.side))
-    right = []
+    right, vanished = [], []
     for images, labels in batches(subject, *subject.test):
         moved = training.perturb(config, subject.model, images, labels)
+        vanished.append(attacks.vanished(subject.model, images, labels).cpu())
         with torch.no_grad():
             right.append((subject.model(moved).argmax(1) == labels).cpu())
     arrays = {"last": torch.cat(right).numpy()}
-    return Findings([ratio("accuracy_last", arrays["last"])], arrays)
+    return with_vanished(Findings([ratio("accuracy_last", arrays["last"])], arrays), torch.cat(vanished))
 
 
 @register("conflict", lambda subject: ("",) if subject.conflict else ())
@@ -320,7 +344,7 @@ def map_statistics(maps: Tensor, shown: Tensor, clean: Tensor, clean_maps: Tenso
 def both_maps(subject: Subject, images: Tensor, chosen: Tensor) -> dict[str, Tensor]:
     """Maps of the true class, by what their metrics begin with: SmoothGrad's ("") and the plain gradient's.
 
-    InputError if one of them is not finite.
+    NetworkError if one of them is not finite.
     """
     labels = subject.test.labels[chosen].to(subject.device)
     draws = torch.Generator().manual_seed(subject.seed)
@@ -331,7 +355,7 @@ def both_maps(subject: Subject, images: Tensor, chosen: Tensor) -> dict[str, Ten
     for prefix, drawn in found.items():
         if wrong := int((~drawn.isfinite()).flatten(1).any(1).sum()):
             kind = "gradients" if prefix else "SmoothGrad maps, whose noisy copies leave [0, 1],"
-            raise InputError(f"model: its {kind} are NaN or infinite for {wrong} of {len(images)} pictures")
+            raise NetworkError(f"model: its {kind} are NaN or infinite for {wrong} of {len(images)} pictures")
     return found
 
 
@@ -443,7 +467,7 @@ def evaluate(run: str | Path, *, only: tuple[str, ...] = (), again: bool = False
     run: a folder or DATASET/RUN. only: names of measurements (none: all). again: compute also what is there. Each
     measurement is written as it ends, so that a stopped evaluation goes on with the next one. InputError for a run
     that is not there or not finished, a measurement that is unknown or does not apply, or damaged files; and, after all
-    others are done, for a measurement that failed.
+    others are done, NetworkError for a measurement that failed.
     """
     check_only(only)
     folder = training.find_run(str(run))
@@ -455,7 +479,7 @@ def evaluate(run: str | Path, *, only: tuple[str, ...] = (), again: bool = False
         table = Table(folder, subject, columns, record["weights_digest"])
         failed = complete(table, only=only, again=again, progress=progress)
     if failed:
-        raise InputError(f"run = {record['run']!r}: {failed[0]}")
+        raise NetworkError(f"run = {record['run']!r}: {failed[0]}")
     return folder
 
 
@@ -499,7 +523,7 @@ def measurable(subject: Subject, only: tuple[str, ...], name: str) -> list[tuple
 def complete(table: Table, *, only: tuple[str, ...] = (), again: bool = False, progress: bool = True) -> list[str]:
     """Measure what a table lacks, and say what is left out for want of a stylised test set.
 
-    Returns a line for each measurement that failed by an InputError; it doesn't stop the others.
+    Returns a line for each measurement that failed by an InputError or a NetworkError; it doesn't stop the others.
     """
     subject, done = table.subject, table.origins["measurements"]
     pairs = (applying if done else measurable)(subject, only, table.folder.name)
@@ -517,9 +541,11 @@ def complete(table: Table, *, only: tuple[str, ...] = (), again: bool = False, p
             with exact():
                 found = MEASUREMENTS[name].measure(subject, level)
                 check_finite(found)
-        except InputError as error:
+        except (InputError, NetworkError) as error:
             failed.append(f"{name}@{level}".rstrip("@") + f": {error}")
             continue
+        if line := warning(found):
+            print(f"warning: {name}@{level}: {line}", flush=True)
         table.put(name, level, found, time.perf_counter() - began)
     return failed
 

@@ -39,7 +39,7 @@ COLUMNS = (
 CELL = ("dataset", "model", "width", "share", "recipe", "distortion", "level", "metric")
 FRACTIONS = (
     "accuracy", "p_true", "accuracy_last", "accuracy_any",
-    "shape_bias", "coverage", "shape_accuracy", "texture_accuracy",
+    "shape_bias", "coverage", "shape_accuracy", "texture_accuracy", "vanished",
 )  # fmt: skip
 
 Predictions = Mapping[str, NDArray[Any]]

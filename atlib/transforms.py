@@ -12,7 +12,8 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from numbers import Real
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -20,6 +21,8 @@ from torch import Tensor
 from .errors import InputError, in_range, one_of
 
 SIDE = 32  # the side at which the strength of a blur is given
+SEEDS = 2**32  # how many seeds there are: torch's generators ignore all but the lower 32 bits
+ROUNDING = 1e-5  # how far a value may lie outside [0, 1]: an antialiased resize in single precision gives 1.0000002
 
 
 def check_images(images: Tensor) -> None:
@@ -33,9 +36,12 @@ def check_images(images: Tensor) -> None:
 
 
 def check_range(images: Tensor) -> None:
-    """InputError unless the values of float images lie in [0, 1]; NaN does not."""
-    if images.is_floating_point() and images.numel() and not (images.min() >= 0 and images.max() <= 1):
-        raise InputError(f"images = [{images.min():.3g}, {images.max():.3g}]: must lie in [0, 1]")
+    """InputError unless the values of float images lie in [0, 1], up to ROUNDING; NaN does not."""
+    if not images.is_floating_point() or not images.numel():
+        return
+    low, high = images.detach().aminmax()
+    if not (low >= -ROUNDING and high <= 1 + ROUNDING):
+        raise InputError(f"images = [{low:.7g}, {high:.7g}]: must lie in [0, 1]")
 
 
 def pixels(images: Tensor) -> Tensor:
@@ -52,16 +58,22 @@ def numbered(images: Tensor, numbers: Sequence[int] | None) -> Sequence[int]:
         found = [operator.index(number) for number in numbers]
     except TypeError:
         raise InputError(f"numbers = {numbers!r:.60}: must be whole numbers, one for each image") from None
+    if found:
+        in_range("numbers", min(found), 0, whole=True)
+        in_range("numbers", max(found), 0, SEEDS - 1, whole=True)
     if len(found) != len(images):
         raise InputError(f"numbers = {len(found)} of them: must be one for each image, {len(images)}")
     return found
 
 
 def each(numbers: Sequence[int], seed: int, draw: Callable[[torch.Generator], Tensor]) -> Tensor:
-    """What `draw` gives for each image, stacked: it depends on the seed and the image's number, not on its batch."""
-    in_range("seed", seed, 0, 2**63 - 1, whole=True)
-    # within 32 bits: torch's generator ignores the upper ones; the golden ratio keeps the seeds far from each other
-    seeds = [(seed * 0x9E3779B1 + int(number)) % 2**32 for number in numbers]
+    """What `draw` gives for each image, stacked: it depends on the seed and the image's number, not on its batch.
+
+    InputError for a seed of more than 32 bits, which would draw what another seed does.
+    """
+    in_range("seed", seed, 0, SEEDS - 1, whole=True)
+    # the golden ratio keeps the seeds far from each other
+    seeds = [(int(seed) * 0x9E3779B1 + int(number)) % SEEDS for number in numbers]
     return torch.stack([draw(torch.Generator().manual_seed(one)) for one in seeds])
 
 
@@ -119,13 +131,14 @@ def saturation(images: Tensor, level: float) -> Tensor:
     and at infinity (math.inf) all is 0 or 1, except the values that the formula leaves alone at every level: 0, 1/2, 1.
     uint8 images go through a table of 256 entries. InputError if the level is negative or not a number.
     """
-    if not isinstance(level, (int, float)) or isinstance(level, bool) or not level >= 0:
+    known: Any = level  # a bool is a number to Python
+    if isinstance(known, bool) or not isinstance(known, Real) or not level >= 0:
         raise InputError(f"level = {level!r}: must be a number at least 0, or infinite")
     check_images(images)
     if images.dtype == torch.uint8:
-        table = _saturated(torch.arange(256, device=images.device) / 255, level)
+        table = _saturated(torch.arange(256, device=images.device) / 255, float(level))
         return table.index_select(0, images.flatten().int()).view(images.shape)  # four times as fast as table[…]
-    return _saturated(images, level)
+    return _saturated(images, float(level))
 
 
 def _saturated(values: Tensor, level: float) -> Tensor:
@@ -153,6 +166,7 @@ def patch_shuffle(images: Tensor, count: int, *, seed: int = 0, numbers: Sequenc
     if count == 1 or not len(images):
         return images.clone()
     n, channels, height, width = images.shape
+    count = int(count)
     h, w = height // count, width // count
 
     def draw(generator: torch.Generator) -> Tensor:

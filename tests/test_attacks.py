@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 import foolbox
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from atlib import attacks, models, shapes
-from atlib.errors import InputError
+from atlib.errors import InputError, NetworkError
 from benchmarks.measure import Passes
 
 Attack = Callable[..., Tensor]
@@ -188,11 +189,12 @@ def test_pgd_walks_with_the_default_step(steps: int, size: float, monkeypatch: p
 
 
 @given(
-    seeds, norms, st.floats(1e-4, 3), st.booleans(), st.one_of(st.none(), st.floats(0, 5)), st.integers(1, 4)
+    seeds, norms, st.floats(1e-4, 1), st.booleans(), st.one_of(st.none(), st.floats(0, 5)), st.integers(1, 4)
 )  # fmt: skip
 def test_pgd_stays_in_ball_and_range(
     seed: int, norm: str, eps: float, random_start: bool, step_size: float | None, steps: int
 ) -> None:
+    eps = eps if norm == "linf" else 3 * eps
     images = pictures(seed)
     before, labels = images.clone(), torch.arange(4)
     found = attacks.pgd(
@@ -380,10 +382,8 @@ def test_input_gradient_of_a_linear_network(seed: int) -> None:
     model, images = Linear(seed, 4), pictures(seed, side=4).double()
     labels = torch.tensor([0, 1, 0, 1])
     gradient, logits = attacks.input_gradient(model, images, labels)
-    by_hand = (logits.softmax(1)[:, 1] - labels)[:, None] * model.w.detach()
-    assert torch.allclose(gradient.flatten(1), by_hand, rtol=1e-4, atol=1e-6)  # the loss is in single precision
-    other, _ = attacks.input_gradient(model, images, labels, lambda logits, labels: logits[:, 1] * (labels + 1))
-    assert torch.allclose(other.flatten(1), (labels + 1)[:, None] * model.w.detach(), atol=1e-10)
+    by_hand = (1 - 2 * labels)[:, None] * model.w.detach()  # of the log-odds of two classes: ± the weights
+    assert torch.allclose(gradient.flatten(1), by_hand, atol=1e-10)
     assert not gradient.requires_grad and not logits.requires_grad
 
 
@@ -801,6 +801,192 @@ class NoGradient(Small):
 
 def test_a_network_whose_gradient_is_nan_does_not_pass_for_a_robust_one() -> None:
     images, labels = torch.rand(3, 3, 8, 8), torch.tensor([0, 1, 2])
+    every: list[Callable[..., Any]] = [partial(attacks.robustness, eps=8 / 255), *ATTACKS.values()]
+    for attack in every:
+        with pytest.raises(NetworkError) as error:
+            attack(NoGradient(), images, labels)
+        assert str(error.value) == "model: its gradient by the input is NaN or infinite for 3 of 3 images"
+
+
+# --- confident networks, small gradients, gradients that are not there ------------------------------------------------
+
+
+class Halves(nn.Module):
+    """Logits (sum of the left half + gap, sum of the right half) of one-channel pictures."""
+
+    def __init__(self, gap: float) -> None:
+        super().__init__()
+        self.gap = gap
+
+    def forward(self, images: Tensor) -> Tensor:
+        left, right = images.chunk(2, dim=3)
+        return torch.stack([left.sum((1, 2, 3)) + self.gap, right.sum((1, 2, 3))], 1)
+
+
+@pytest.mark.parametrize("gap", [5.0, 18.0, 40.0, 80.0])
+def test_the_gradient_of_a_confident_network_keeps_all_its_pixels(gap: float) -> None:
+    images, labels = torch.full((1, 1, 2, 2), 0.5), torch.tensor([0])
+    gradient, _ = attacks.input_gradient(Halves(gap), images, labels)
+    assert gradient.flatten().tolist() == [-1, 1, -1, 1]
+    moved = attacks.pgd(Halves(gap), images, labels, eps=0.1, steps=1, step_size=0.1)
+    torch.testing.assert_close(moved.flatten(), torch.tensor([0.4, 0.6, 0.4, 0.6]))
+
+
+@given(seeds, st.sampled_from([1.0, 5.0, 18.0, 40.0, 80.0]))
+def test_log_odds_are_the_cross_entropys_in_double_precision(seed: int, gap: float) -> None:
+    logits = torch.randn(6, 5, generator=generator(seed)) * gap
+    labels = torch.arange(6) % 5
+    exact = F.cross_entropy(logits.double(), labels, reduction="none")
+    found = F.softplus(attacks.log_odds(logits, labels).double())
+    torch.testing.assert_close(found, exact, rtol=1e-5, atol=1e-5)
+    assert attacks.log_odds(logits.bfloat16(), labels).dtype == torch.float32
+
+
+class Louder(nn.Module):
+    """A network with its logits multiplied: the same answers, however large the factor."""
+
+    def __init__(self, model: nn.Module, factor: float) -> None:
+        super().__init__()
+        self.model, self.factor = model, factor
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.model(images.float()).to(images.dtype) * self.factor
+
+
+@pytest.mark.parametrize(("norm", "eps"), [("linf", 8 / 255), ("l2", 1.2)])
+def test_a_louder_network_is_no_more_robust(trained: Trained, norm: str, eps: float) -> None:
+    """With two classes the log-odds are the difference of the logits, so that a factor changes no direction at all."""
+    model, images, labels = trained
+    known, model = labels < 2, copy.deepcopy(model).float()
+    images, labels = images[known].float(), labels[known]
+
+    class Two(nn.Module):
+        def __init__(self, factor: float) -> None:
+            super().__init__()
+            self.model, self.factor = model, factor
+
+        def forward(self, shown: Tensor) -> Tensor:
+            return self.model(shown)[:, :2] * self.factor
+
+    always = [
+        attacks.robustness(Two(factor), images, labels, eps=eps, norm=norm, steps=10).always
+        for factor in (1.0, 8.0, 64.0)
+    ]
+    assert 0 < always[0].float().mean() < 1  # the attack neither fails everywhere nor succeeds everywhere
+    assert torch.equal(always[0], always[1]) and torch.equal(always[0], always[2])
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-13, 1e-30, 1e-40])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.float32, torch.float64])
+def test_an_l2_step_has_its_length_however_small_the_gradient(scale: float, dtype: torch.dtype) -> None:
+    gradient = torch.randn(4, 3, 8, 8, generator=generator(1), dtype=torch.float64)
+    gradient = (gradient * max(scale, 1e-6 if dtype == torch.float16 else 0)).to(dtype)
+    gradient[0] = 0
+    change = attacks.step(torch.full_like(gradient, 0.5), gradient, 0.25, "l2") - 0.5
+    found = change.flatten(1).double().norm(dim=1)
+    want = torch.tensor([0.0, 0.25, 0.25, 0.25], dtype=torch.float64)
+    torch.testing.assert_close(found, want, rtol=0, atol=2e-2 if dtype == torch.float16 else 1e-5)
+
+
+@pytest.mark.parametrize("norm", attacks.NORMS)
+def test_half_precision_stays_in_the_ball(norm: str) -> None:
+    images = pictures(1).half()
+    found = attacks.pgd(
+        Louder(Small(), 1.0), images, torch.arange(4), eps=0.1, norm=norm, steps=3, random_start=True,
+        generator=generator(2),
+    )  # fmt: skip
+    assert found.dtype == torch.float16 and found.isfinite().all()
+    assert (lengths((found - images).float(), norm) <= 0.1 * 1.01).all() and not torch.equal(found, images)
+    assert torch.equal(attacks.project(images, images, 0.1, norm), images)
+
+
+class Rounded(Small):
+    """A network behind a rounding of its input: its gradient is zero everywhere."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward((images * 255).round() / 255)
+
+
+def test_a_gradient_that_is_not_there_is_counted() -> None:
+    images, model = pictures(3), Rounded()
+    labels = model(images).argmax(1)
+    outcome = attacks.robustness(model, images, labels, eps=8 / 255, steps=2)
+    assert outcome.always.all() and outcome.vanished.all()  # "robust", and why it isn't
+    assert attacks.vanished(model, images, labels).all()
+    assert not attacks.robustness(Small(), images, labels, eps=8 / 255, steps=2).vanished.any()
+    assert not attacks.vanished(Small(), images, labels).any()
+
+
+# --- labels, numpy's numbers, inference mode --------------------------------------------------------------------------
+
+
+@every_attack
+def test_labels_of_any_whole_type_are_taken(attack: Attack) -> None:
+    model, images = Small().eval(), pictures(1)
+    want = attack(model, images, torch.arange(4), **seeded(attack))
+    for dtype in (torch.int32, torch.uint8, torch.int16):
+        assert torch.equal(attack(model, images, torch.arange(4, dtype=dtype), **seeded(attack)), want)
+
+
+def seeded(attack: Attack) -> dict[str, Any]:
+    random = isinstance(attack, partial) and attack.keywords.get("random_start")
+    return {"generator": generator(0)} if random else {}
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (
+            F.one_hot(torch.arange(4), 5),
+            r"labels = torch.int64 (4, 5): must be a tensor of whole numbers, one for each",
+        ),
+        (torch.arange(4.0), "labels = torch.float32 (4,): must be a tensor of whole numbers, one for each image, 4"),
+        (torch.arange(3), "labels = torch.int64 (3,): must be a tensor of whole numbers, one for each image, 4"),
+        ([0, 1, 2, 3], "labels = a list: must be a tensor of whole numbers, one for each image, 4"),
+        (torch.tensor([0, 1, 2, -1]), "labels = -1: must be at least 0"),
+    ],
+)
+@every_attack
+def test_labels_that_fit_no_image_are_one_line(attack: Attack, labels: Any, message: str) -> None:
     with pytest.raises(InputError) as error:
-        attacks.robustness(NoGradient(), images, labels, eps=8 / 255)
-    assert str(error.value) == "model: its gradient by the input is NaN or infinite for 3 of 3 images"
+        attack(Untouchable(), pictures(0), labels)
+    assert str(error.value).startswith(message)
+
+
+@every_attack
+def test_a_label_beyond_the_networks_classes_is_one_line(attack: Attack) -> None:
+    with pytest.raises(NetworkError, match=r"^labels = 5: the model has only 5 outputs$"):
+        attack(Small(), pictures(0), torch.tensor([0, 1, 2, 5]))
+
+
+@every_attack
+def test_attacks_run_inside_inference_mode(attack: Attack) -> None:
+    model = Small().eval()
+    want = attack(model, pictures(1), torch.arange(4), **seeded(attack))
+    with torch.inference_mode():
+        found = attack(model, pictures(1), torch.arange(4), **seeded(attack))
+    assert torch.equal(found, want)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    model, images, labels = Small().eval(), pictures(1), torch.arange(4)
+    want = attacks.pgd(model, images, labels, eps=0.125, steps=2)
+    options: dict[str, Any] = {"eps": np.float32(0.125), "steps": np.int64(2)}
+    assert torch.equal(attacks.pgd(model, images, labels, **options), want)
+    with pytest.raises(InputError, match=r"^steps = 0: must be a whole number at least 1$"):
+        attacks.pgd(model, images, labels, **(options | {"steps": np.int64(0)}))
+
+
+def test_a_budget_in_grey_levels_is_refused_for_pixels_in_0_to_1() -> None:
+    with pytest.raises(InputError, match=r"^eps = 8: must be at most 1, since pixels lie in \[0, 1\]; write 8/255$"):
+        attacks.pgd(Untouchable(), pictures(0), torch.arange(4), eps=8)
+
+
+def test_the_rounding_of_an_antialiased_resize_is_taken() -> None:
+    images = torch.nn.functional.interpolate(torch.ones(4, 3, 21, 21), (8, 8), mode="bicubic", antialias=True)
+    images[0, 0, 0, 0] = 1.0000002
+    assert attacks.pgd(Small(), images, torch.arange(4), eps=0.1, steps=1).max() <= 1
+    with pytest.raises(InputError, match=r"^images = \[1, 1\.0001\]: must lie in \[0, 1\]$"):
+        attacks.pgd(
+            Untouchable(), torch.ones(4, 3, 8, 8).index_fill(0, torch.tensor(0), 1.0001), torch.arange(4), eps=0.1
+        )

@@ -21,7 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from atlib import attacks, data, evaluation, models, results, training
-from atlib.errors import InputError
+from atlib.errors import InputError, NetworkError
 from atlib.evaluation import Findings, Row, Subject
 from atlib.files import load_tensors, read_json, runs_dir, tensor_digest, write_json
 
@@ -33,7 +33,7 @@ def tiny(**given: object) -> training.Config:
     return replace(training.resolve(**{**defaults, **given}), quick=True)
 
 
-PGD = tiny(eps=4, share=0.5, epochs=3, batch=16)  # long enough to be right about some images and robust on others
+PGD = tiny(eps=4, share=0.5, epochs=4, batch=16)  # long enough to be right about some images and robust on others
 NORMAL, SPATIAL = tiny(attack="none"), tiny(attack="spatial")
 
 
@@ -121,8 +121,8 @@ def one_line(error: pytest.ExceptionInfo[InputError]) -> str:
 
 EVERY = [("clean", "", "accuracy"), ("clean", "", "p_true")]
 EVERY += [("conflict", "", metric) for metric in ("coverage", "shape_accuracy", "shape_bias", "texture_accuracy")]
-EVERY += [("pgd-linf", "8", "accuracy_any"), ("pgd-linf", "8", "accuracy_last")]
-TRAINED = [("trained-attack", "", "accuracy_any"), ("trained-attack", "", "accuracy_last")]
+EVERY += [("pgd-linf", "8", metric) for metric in ("accuracy_any", "accuracy_last", "vanished")]
+TRAINED = [("trained-attack", "", metric) for metric in ("accuracy_any", "accuracy_last", "vanished")]
 
 
 # --- what is written --------------------------------------------------------------------------------------------------
@@ -236,7 +236,7 @@ def test_any_is_counted_at_every_iterate(pgd: Path, monkeypatch: pytest.MonkeyPa
     found = evaluation.table_1(subject, "8")
     images, labels = subject.test.images.float() / 255, subject.test.labels
     last, always = plain_pgd(subject.model, images, labels, 8 / 255, 4, 14 / 255)
-    assert [row.count for row in found.rows] == [sum(last), sum(always)] and sum(always) < sum(last)
+    assert [row.count for row in found.rows] == [sum(last), sum(always), 0] and sum(always) < sum(last)
 
 
 def test_spatially_trained_network_is_measured_under_the_spatial_attack(pgd: Path) -> None:
@@ -634,11 +634,27 @@ def test_one_that_fails_does_not_stop_the_others(pgd: Path, registry: dict) -> N
     registry["works"] = evaluation.Measurement(lambda subject: ("1",), works)
     for _ in range(2):
         line = f"^run = '{PGD.run}': fails@1: the network gives NaN or infinite outputs$"
-        with pytest.raises(InputError, match=line):
+        with pytest.raises(NetworkError, match=line):
             evaluation.evaluate(pgd, progress=False)
         assert set(rows_of(pgd)["distortion"]) == {"clean", "pgd-linf", "trained-attack", "conflict", "works"}
     del registry["fails"]
     evaluation.evaluate(pgd, progress=False)
+
+
+def test_a_network_that_hides_its_gradient_is_not_called_robust(pgd: Path, capsys: pytest.CaptureFixture) -> None:
+    subject = evaluation.subject_of(pgd)
+    subject.model.register_forward_pre_hook(lambda module, given: ((given[0] * 255).round() / 255,))
+    found = evaluation.table_1(subject, "8")
+    accuracy = {row.metric: row.value for row in found.rows}
+    assert accuracy["accuracy_last"] == accuracy["accuracy_any"] > 0.4 and accuracy["vanished"] == 1
+    assert evaluation.warning(found).startswith(
+        "the gradient of 100 of 100 pictures is exactly zero, so the attack had"
+    )
+    assert evaluation.warning(evaluation.table_1(evaluation.subject_of(pgd), "8")) == ""
+    table = evaluation.Table(pgd / "hidden", subject, evaluation.columns_of(PGD, PGD.run), "digest")
+    table.folder.mkdir()
+    assert evaluation.complete(table, only=("pgd-linf",), progress=False) == []
+    assert "warning: pgd-linf@8: the gradient of 100 of 100 pictures" in capsys.readouterr().out
 
 
 def test_what_has_changed_since_is_measured_again(pgd: Path, registry: dict, calls: list[str]) -> None:

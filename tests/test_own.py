@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 import atlib
 from atlib import data, evaluation, models, own, results, saliency, tables, transforms
-from atlib.errors import InputError
+from atlib.errors import AtlibError
 from atlib.files import REPOSITORY, read_json, results_dir, write_json
 
 FILE = """
@@ -151,8 +151,8 @@ value = 5
 
 
 def refused(do: Callable[[], object], *parts: str) -> None:
-    """It raises an InputError of one line that holds these parts."""
-    with pytest.raises(InputError) as error:
+    """It is refused with one line that holds these parts."""
+    with pytest.raises(AtlibError) as error:
         do()
     message = str(error.value)
     assert "\n" not in message and all(part in message for part in parts), message

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
@@ -144,8 +146,14 @@ def test_bad_parameters_are_one_line(given: dict, message: str, network: nn.Modu
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
-        (torch.tensor([0, 1, 2]), "labels = torch.int64 (3,): must be torch.int64, one for each image, 2"),
-        (torch.tensor([0, 1], dtype=torch.int32), "labels = torch.int32 (2,): must be torch.int64, one for each image"),
+        (
+            torch.tensor([0, 1, 2]),
+            "labels = torch.int64 (3,): must be a tensor of whole numbers, one for each image, 2",
+        ),
+        (
+            torch.tensor([0.0, 1.0]),
+            "labels = torch.float32 (2,): must be a tensor of whole numbers, one for each image",
+        ),
         (torch.tensor([0, -100]), "labels = -100: must be at least 0"),
     ],
 )
@@ -157,9 +165,49 @@ def test_labels_that_fit_no_image_are_one_line(
             maps(network, images[:2], labels)
         assert str(error.value).startswith(message)
         with pytest.raises(
-            InputError, match=r"^images = torch\.uint8 \(2, 3, .*\): must be float, N×C×H×W, in \[0, 1\]$"
+            InputError, match=r"^images = torch\.uint8 \(2, 3, .*\): must be a float tensor, N×C×H×W, in \[0, 1\]$"
         ):
             maps(network, (images[:2] * 255).byte(), LABELS[:2])
+
+
+class Halves(nn.Module):
+    """Logits (sum of the left half + gap, sum of the right half)."""
+
+    def __init__(self, gap: float) -> None:
+        super().__init__()
+        self.gap = gap
+
+    def forward(self, images: Tensor) -> Tensor:
+        left, right = images.chunk(2, dim=3)
+        return torch.stack([left.sum((1, 2, 3)) + self.gap, right.sum((1, 2, 3))], 1)
+
+
+@pytest.mark.parametrize("gap", [0.0, 5.0, 18.0, 40.0, 80.0])
+def test_maps_of_a_confident_network_are_right_to_the_last_digit(gap: float) -> None:
+    images, labels = torch.full((1, 1, 2, 2), 0.5), torch.tensor([0])
+    pull = 1 / (1 + np.exp(gap))  # 1 − p of the first class
+    want = torch.tensor([[[[pull, -pull]] * 2]], dtype=torch.float32)
+    torch.testing.assert_close(saliency.grad(Halves(gap), images, labels), want, rtol=1e-6, atol=0)
+    torch.testing.assert_close(saliency.smoothgrad(Halves(gap), images, labels, samples=3), want, rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize("factor", [1.0, 5.0, 20.0])
+def test_maps_equal_those_in_double_precision(factor: float, network: nn.Module, images: Tensor) -> None:
+    """However large the logits: the softmax in single precision rounded 1 − p to 0 and lost the map."""
+
+    class Louder(nn.Module):
+        def __init__(self, model: nn.Module) -> None:
+            super().__init__()
+            self.model = model
+
+        def forward(self, shown: Tensor) -> Tensor:
+            return self.model(shown) * factor
+
+    labels = network(images).argmax(1)
+    exact = saliency.grad(Louder(copy.deepcopy(network).double()), images.double(), labels)
+    found = saliency.grad(Louder(network), images, labels)
+    cosine = F.cosine_similarity(saliency.unit(found).flatten(1), saliency.unit(exact).flatten(1))
+    assert cosine.min() > 0.9999
 
 
 # --- pictures of maps -------------------------------------------------------------------------------------------------
@@ -195,6 +243,14 @@ def test_each_picture_is_scaled_by_itself() -> None:
     scaled = maps * torch.tensor([1e-3, 50.0]).view(2, 1, 1, 1)
     torch.testing.assert_close(saliency.picture(scaled), saliency.picture(maps))
     assert saliency.picture(torch.zeros(1, 3, 8, 8)).max() == 0
+
+
+def test_a_map_of_tiny_values_is_not_black() -> None:
+    maps = torch.randn(2, 3, 8, 8)
+    torch.testing.assert_close(saliency.picture(maps * 1e-30), saliency.picture(maps), rtol=1e-4, atol=1e-6)
+    single = torch.zeros(1, 3, 20, 20)  # less than the percentile leaves out
+    single[0, :, 4, 7] = 1e-20
+    assert saliency.picture(single).sum() == 1 and saliency.picture(single)[0, 4, 7] == 1
 
 
 # --- at a glance ------------------------------------------------------------------------------------------------------

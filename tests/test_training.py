@@ -746,7 +746,8 @@ def test_collapse_of_fgsm_is_warned_of(
     capsys: pytest.CaptureFixture[str],
 ) -> None:  # fmt: skip
     def outcome(model: object, images: Tensor, labels: Tensor, **_: object) -> attacks.Outcome:
-        return attacks.Outcome(None, torch.arange(len(images)) < robust * len(images), None)
+        right = torch.arange(len(images)) < robust * len(images)
+        return attacks.Outcome(None, right, None, torch.zeros_like(right))
 
     monkeypatch.setattr(attacks, "robustness", outcome)
     monkeypatch.setattr(training, "accuracy", lambda *_: clean)

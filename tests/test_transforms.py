@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -367,3 +368,37 @@ def test_what_random_draws_refuse() -> None:
         assert torch.equal(change(images, 1, numbers=given), change(images, 1, numbers=[3, 4]))
     with pytest.raises(InputError, match=r"^distortion = 'satur': must be one of .* \(did you mean 'saturation'\?\)$"):
         transforms.levels("satur", 8)
+
+
+# --- seeds, numbers and levels ----------------------------------------------------------------------------------------
+
+
+def test_a_seed_of_more_than_32_bits_is_refused_not_folded() -> None:
+    images = torch.rand(2, 3, 8, 8)
+    last = transforms.patch_shuffle(images, 2, seed=2**32 - 1)
+    assert last.shape == images.shape
+    for name in ("patch-shuffle", "noise", "random-drop"):
+        with pytest.raises(InputError, match=r"^seed = 4294967296: must be a whole number at least 0 and at most "):
+            transforms.distort(images, name, transforms.DISTORTIONS[name].levels[1], [0, 1], 2**32)
+    for number in (-1, 2**32):
+        with pytest.raises(InputError, match=f"^numbers = {number}: must be a whole number at least 0"):
+            transforms.patch_shuffle(images, 2, numbers=[0, number])
+
+
+def test_numbers_of_numpy_are_levels_counts_and_seeds() -> None:
+    images = torch.rand(2, 3, 8, 8)
+    numbers: dict[str, Any] = {name: getattr(np, name)(8) for name in ("float32", "float64", "int32", "uint8")}
+    for eight in numbers.values():
+        assert torch.equal(transforms.saturation(images, eight), transforms.saturation(images, 8))
+        assert torch.equal(transforms.blur(images, eight / 8), transforms.blur(images, 1))
+    whole: Any = np.int64(4)
+    mine = transforms.patch_shuffle(images, whole, seed=whole, numbers=np.arange(2).tolist())
+    assert torch.equal(mine, transforms.patch_shuffle(images, 4, seed=4))
+    with pytest.raises(InputError, match=r"^count = 3: must divide the side, 8$"):
+        transforms.patch_shuffle(images, whole - 1)
+
+
+def test_a_message_about_the_range_shows_what_lies_outside() -> None:
+    transforms.distort(torch.full((1, 3, 8, 8), 1.0000002), "blur", "1", [0])
+    with pytest.raises(InputError, match=r"^images = \[0\.99, 1\.00002\]: must lie in \[0, 1\]$"):
+        transforms.check_range(torch.tensor([[[[0.99, 1.00002]]]]))
