@@ -31,7 +31,7 @@ from scipy import stats
 from torch import Tensor, nn
 
 from . import data, evaluation, models, results, tables, training
-from .errors import InputError, nearest
+from .errors import InputError, NetworkError, nearest
 from .files import atomic, hold, load_state, read_json, results_dir, runs_dir, tensor_digest, writable, write_json
 
 SOURCES = ("atlib:DATASET/MODEL", "torchvision:NAME", "timm:NAME", "module:function")
@@ -336,7 +336,7 @@ def suspicion(source: str, subject: evaluation.Subject) -> str:
     wrapped = replace(plain, model=Normalised(plain.model, models.IMAGENET_MEAN, models.IMAGENET_STD).to(plain.device))
     try:
         right = [evaluation.predict(s, *some)[0] == some.labels.numpy() for s in (plain, wrapped)]
-    except InputError:  # no finite answers to some pictures: the measurements say so
+    except (InputError, NetworkError):  # no finite answers to some pictures: the measurements say so
         return ""
     won, lost = int((right[1] & ~right[0]).sum()), int((right[0] & ~right[1]).sum())
     chance = stats.binomtest(won, won + lost, alternative="greater").pvalue if won else 1.0
@@ -443,7 +443,7 @@ def forget_another(about: Own, folder: Path) -> None:
 def evaluate(about: Own, *, only: tuple[str, ...] = (), again: bool = False, progress: bool = True) -> Path:
     """Measure what is missing and write the report; returns the folder.
 
-    As `evaluation.evaluate`, but a measurement that fails is left out, with a line; InputError if none is left. A
+    As `evaluation.evaluate`, but a measurement that fails is left out, with a line; NetworkError if none is left. A
     network whose code has changed since, or whose pictures have, is measured anew.
     """
     evaluation.check_only(only)
@@ -464,7 +464,7 @@ def evaluate(about: Own, *, only: tuple[str, ...] = (), again: bool = False, pro
         for line in failed:
             print(f"left out: {line}", flush=True)
         if not len(table.rows):
-            raise InputError(f"model = {about.source!r}: {failed[0]}")
+            raise NetworkError(f"model = {about.source!r}: {failed[0]}")
         write_json(folder / "own.json", record | {"left_out": failed})
         with atomic(folder / "report.html") as temporary:
             temporary.write_text(report(folder))
