@@ -22,7 +22,7 @@ from torch import Tensor
 
 from atlib import attacks, data, models, training, transforms
 from atlib.errors import InputError
-from atlib.files import load_tensors, read_json, runs_dir, tensor_digest, write_json
+from atlib.files import REPOSITORY, load_tensors, read_json, runs_dir, tensor_digest, write_json
 from atlib.training import Config, resolve
 
 NAMES = {field.name for field in fields(Config)}
@@ -158,6 +158,15 @@ def test_hash_covers_the_whole_configuration_and_stays_as_it_is() -> None:
     }  # fmt: skip
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
     assert resolve(seed=3, epochs=10).run == f"shapes/pgd-linf-8-w16-s3-{digest}" == "shapes/pgd-linf-8-w16-s3-1abd5e9b"
+
+
+def test_every_published_configuration_gives_its_run_s_name_again() -> None:
+    records = {path: read_json(path) for path in (REPOSITORY / "results").glob("*/*.json")}
+    published = {path: found for path, found in records.items() if "config" in found}  # others are of pictures
+    assert len(published) >= 100
+    for path, found in published.items():
+        run = training.config_of(found["config"], path).run
+        assert run == found["training"]["run"] == f"{path.parent.name}/{path.stem}"
 
 
 def test_a_parameter_that_a_later_version_adds_renames_no_run() -> None:
