@@ -435,20 +435,27 @@ def test_accuracy_is_of_the_whole_split_in_evaluation_mode() -> None:
 # --- precision --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("asked", "probed", "used"), [("fp32", None, "fp32"), ("bf16", None, "bf16")])
-def test_precision_forced(
-    asked: str, probed: None, used: str, monkeypatch: pytest.MonkeyPatch, counted: list[int]
+@pytest.mark.parametrize(
+    ("asked", "device", "used"),
+    [
+        ("auto", "cpu", "fp32"),
+        ("auto", "cuda", "bf16"),
+        ("fp32", "cuda", "fp32"),
+        ("fp32", "cpu", "fp32"),
+        ("bf16", "cpu", "bf16"),
+    ],
+)
+def test_precision_is_the_one_asked_for_and_auto_follows_the_device(asked: str, device: str, used: str) -> None:
+    assert training.precision_on(torch.device(device), asked) == used
+
+
+@pytest.mark.parametrize(("asked", "used"), [("auto", "fp32"), ("fp32", "fp32"), ("bf16", "bf16")])
+def test_attack_and_step_run_in_the_precision_that_the_record_says(
+    asked: str, used: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "faster_precision", lambda *_: pytest.fail("probed"))
-    assert autocast_in(tiny(precision=asked), monkeypatch) == {used == "bf16"}
-
-
-@pytest.mark.parametrize("answer", ["fp32", "bf16"])
-def test_precision_is_what_the_probe_says(answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "faster_precision", lambda *_: answer)
-    config = tiny(precision="auto")
-    assert autocast_in(config, monkeypatch) == {answer == "bf16"}
-    assert record(config)["precision"] == answer
+    config = tiny(precision=asked)
+    assert autocast_in(config, monkeypatch) == {used == "bf16"}
+    assert record(config)["precision"] == used
 
 
 def autocast_in(config: Config, monkeypatch: pytest.MonkeyPatch) -> set[bool]:
@@ -469,20 +476,6 @@ def autocast_in(config: Config, monkeypatch: pytest.MonkeyPatch) -> set[bool]:
     return seen
 
 
-@pytest.mark.parametrize(("bf16_seconds", "answer"), [(0.5, "bf16"), (0.95, "fp32"), (2.0, "fp32")])
-def test_probe_takes_what_is_faster_by_a_tenth(
-    bf16_seconds: float, answer: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = Clock()
-
-    def gradient(*_: object) -> None:
-        clock.now += bf16_seconds if torch.is_autocast_enabled("cpu") else 1.0
-
-    monkeypatch.setattr(training, "time", clock)
-    monkeypatch.setattr(attacks, "input_gradient", gradient)
-    assert training.faster_precision(torch.nn.Linear(1, 1), torch.zeros(1, 3, 2, 2), torch.zeros(1)) == answer
-
-
 class Clock:
     """Stands in for the module `time`."""
 
@@ -491,8 +484,6 @@ class Clock:
 
     def monotonic(self) -> float:
         return self.now
-
-    perf_counter = monotonic
 
 
 # --- stopped and started again ----------------------------------------------------------------------------------------
@@ -726,12 +717,13 @@ def test_checkpoint_of_another_run_is_not_taken(monkeypatch: pytest.MonkeyPatch)
     assert (config.folder / "checkpoint.safetensors").read_bytes() == content
 
 
-def test_checkpoint_keeps_the_precision_that_was_probed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resumed_run_keeps_the_precision_of_its_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint of a GPU, or of before 2026-11-27, goes on in bf16, though "auto" is fp32 here."""
     config = tiny(attack="none", precision="auto")
-    monkeypatch.setattr(training, "faster_precision", lambda *_: "bf16")
-    stopped(config, monkeypatch)
-    monkeypatch.setattr(training, "faster_precision", lambda *_: pytest.fail("probed again"))
-    training.train(config, progress=False)
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(training, "precision_on", lambda *_: "bf16")
+        stopped(config, elsewhere)
+    assert autocast_in(config, monkeypatch) == {True}
     assert record(config)["precision"] == "bf16"
 
 
