@@ -20,7 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from atlib import attacks, data, models, training, transforms
+from atlib import attacks, data, evaluation, models, training, transforms
 from atlib.errors import InputError
 from atlib.files import REPOSITORY, load_tensors, read_json, runs_dir, tensor_digest, write_json
 from atlib.training import Config, resolve
@@ -906,21 +906,73 @@ def test_a_share_that_makes_no_batch_adversarial_is_refused() -> None:
 
 def test_a_run_goes_on_with_what_it_was_begun_with_only(monkeypatch: pytest.MonkeyPatch) -> None:
     config, dataset = resolve(width=4, attack="none", epochs=1, precision="fp32"), data.load("shapes")
-    config = replace(config, dataset="folder:pictures", weights="some.pt")
+    config = replace(config, dataset="cifar10", weights="some.pt")
     monkeypatch.setattr(training.models, "load_imagenet", lambda model, source: f"{source} sha256:1234")
     begun = training.Run(config, replace(dataset, source="here sha256 1"), torch.device("cpu"))
     begun.advance()
     begun.save()
-    elsewhere = replace(dataset, source="there sha256 1")
+    elsewhere = replace(dataset, source="there sha256 2")  # the same pictures in another file
     assert training.Run(config, elsewhere, torch.device("cpu")).step == 1
-    with pytest.raises(InputError, match=r"begun with here sha256 1, some.*, not with there sha256 2, some.*; put"):
-        training.Run(config, replace(dataset, source="there sha256 2"), torch.device("cpu"))
+    labels = dataset.train.labels.clone()
+    labels[7] = 9 - labels[7]
+    others = replace(elsewhere, train=data.Split(dataset.train.images, labels))
+    digest = r"training pictures (\w{12})"
+    said = rf"begun with here sha256 1, {digest}, some.*, not with there sha256 2, training pictures (?!\1)"
+    with pytest.raises(
+        InputError, match=said + r"\w{12}, some.*; put that back, or delete the checkpoint to start"
+    ) as error:
+        training.Run(config, others, torch.device("cpu"))
+    one_line(error)
     monkeypatch.setattr(training.models, "load_imagenet", lambda model, source: f"{source} sha256:5678")
     with pytest.raises(InputError, match=r"begun with .* some.pt sha256:1234, not with .* some.pt sha256:5678; put"):
         training.Run(config, elsewhere, torch.device("cpu"))
     begun.path.write_bytes(begun.path.read_bytes()[:1000])
     with pytest.raises(InputError, match=r"damaged, .*; delete it to start again$"):
         training.Run(config, dataset, torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "recorded", "found", "other"),
+    [
+        ("cifar10", ("a", "1"), ("b", "1"), False),  # as .npz here, as the official archive there
+        ("cifar10", ("a", "1"), ("a", "2"), True),
+        ("cifar10", ("a", None), ("b", "2"), False),  # of before the digest
+        ("folder:x", ("x sha256 a", "1"), ("y sha256 b", "1"), False),  # a copy with other times
+        ("folder:x", ("x sha256 a", "1"), ("x sha256 a", "2"), True),
+        ("folder:x", ("x sha256 a", None), ("y sha256 a", "2"), False),
+        ("folder:x", ("x sha256 a", None), ("x sha256 b", "2"), True),
+        ("shapes", ("generated sha256 a", "1"), ("generated sha256 b", "2"), False),  # rounded on another processor
+    ],
+)
+def test_other_training_pictures_are_told_by_their_digest(
+    dataset: str, recorded: tuple[str, str | None], found: tuple[str, str], other: bool
+) -> None:
+    inputs = [{"data": source} | ({"pictures_digest": d} if d else {}) for source, d in (recorded, found)]
+    assert training.other_pictures(replace(resolve(), dataset=dataset), *inputs) == other
+
+
+def test_a_run_is_measured_only_on_data_with_its_training_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tiny(attack="none")
+    dataset = data.load("shapes", **training.dataset_arguments(config))
+    digest = tensor_digest({"images": dataset.train.images, "labels": dataset.train.labels})
+    folder = training.train(config, progress=False)
+    found = record(config)
+    assert found["pictures_digest"] == digest
+    training.train(replace(config, match="0.1"), progress=False)
+    assert record(replace(config, match="0.1"))["pictures_digest"] == digest
+
+    as_cifar = {"config": found["config"] | {"dataset": "cifar10", "amplitude": None, "cue": None}}
+    monkeypatch.setattr(data, "load", lambda *_, **__: dataset)
+    write_json(folder / "training.json", found | as_cifar)
+    assert len(evaluation.subject_of(folder).test.labels) == 100
+    write_json(folder / "training.json", found | as_cifar | {"pictures_digest": "f" * 64})
+    with pytest.raises(
+        InputError, match=f"trained on generated .*, training pictures f{{12}}, not .* {digest[:12]}; put"
+    ):
+        evaluation.subject_of(folder)
+    del found["pictures_digest"]  # published before 2026-11-27
+    write_json(folder / "training.json", found | as_cifar)
+    assert len(evaluation.subject_of(folder).test.labels) == 100
 
 
 def test_where_weights_came_from_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
