@@ -420,16 +420,21 @@ def subject_of(run: Path) -> Subject:
     if not path.is_file() or tensor_digest(load_tensors(path)[0]) != record["weights_digest"]:
         raise InputError(f"{path}: not the weights that training.json speaks of; restore both, or train again")
     config = training.config_of(record["config"], run)
-    found = subject_from(config, path, training.device_of_choice())
-    if training.other_pictures(config, record["data"], found.source):
-        raise InputError(f"{run}: trained on {record['data']}, not {found.source}; put that back, or move the run")
-    return found
-
-
-def subject_from(config: training.Config, weights: Path, device: torch.device) -> Subject:
-    """The network in a file of weights, batch norm folded, and the data set of its configuration."""
-    model, _ = models.load(weights)
     dataset = data.load(config.dataset, side=config.side, **training.dataset_arguments(config))
+    now = training.inputs_of(dataset)
+    if training.other_pictures(config, record, now):
+        raise InputError(
+            f"{run}: trained on {training.stated(record)}, not {training.stated(now)}; put that back, or move the run"
+        )
+    return subject_from(config, path, training.device_of_choice(), dataset)
+
+
+def subject_from(
+    config: training.Config, weights: Path, device: torch.device, dataset: data.Dataset | None = None
+) -> Subject:
+    """The network in a file of weights, batch norm folded, and the data set of its configuration (None: loaded)."""
+    model, _ = models.load(weights)
+    dataset = dataset or data.load(config.dataset, side=config.side, **training.dataset_arguments(config))
     folded = models.fold(model).to(device)
     side, name, source = int(config.side or 0), config.dataset, dataset.source
     return Subject(folded, dataset.test, side, device, dataset.conflict, config, dataset=name, source=source)

@@ -119,7 +119,7 @@ def tensor_digest(tensors: dict[str, Tensor], note: str = "") -> str:
     for name in sorted(tensors):
         value = tensors[name].detach().cpu().contiguous()
         digest.update(f"{name}:{value.dtype}:{tuple(value.shape)};".encode())
-        digest.update(value.reshape(-1).view(torch.uint8).numpy().tobytes())
+        digest.update(value.reshape(-1).view(torch.uint8).numpy().data)  # no copy: pictures may be mapped from a file
     return digest.hexdigest()
 
 

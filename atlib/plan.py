@@ -145,17 +145,15 @@ def product(work: Work, each: Work) -> float:
     return sum(a * b for a, b in zip(work, each, strict=True))
 
 
-@functools.cache
-def precision_here(what: Architecture) -> str:
-    """What "auto" comes to on this machine."""
-    model, images, labels = network(what)
-    return training.faster_precision(model, images, labels)
+def precision_here(planned: grid.Planned) -> str:
+    """What a run trains in on a processor."""
+    return training.precision_on(torch.device("cpu"), planned.config.precision)
 
 
 def hours(planned: grid.Planned) -> float:
-    """Core hours of one run on this machine: training in the faster precision, evaluation in single."""
+    """Core hours of one run on a processor like this one: training in the run's own precision, evaluation in single."""
     what = architecture(planned.config)
-    trained = product(training_work(planned.config), seconds(what, precision_here(what)))
+    trained = product(training_work(planned.config), seconds(what, precision_here(planned)))
     return (trained + product(evaluation_work(planned.config), seconds(what, "fp32"))) / 3600
 
 
@@ -198,7 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     torch.set_num_threads(1)
     found = table(planned, given.flops)
     print(found.round(1).to_string(index=False))
-    precisions = {precision_here(architecture(p.config)) for p in planned}
+    precisions = {precision_here(p) for p in planned}
     here = f"{provenance.processor()}, one thread, training in {' or '.join(sorted(precisions))}"
     print(f"core hours: {here}; GPU hours: at a stated {given.flops:g} operations a second")
     if given.write:

@@ -13,7 +13,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 
@@ -295,13 +295,32 @@ def device_of_choice() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def other_pictures(config: Config, one: str, other: str) -> bool:
-    """Whether two sources (`data.Dataset.source`) of a run's data set are of different pictures.
+def inputs_of(dataset: data.Dataset) -> dict[str, str]:
+    """What a record says of a run's data: where it came from, and a digest of the pictures and labels to train on."""
+    return {"data": dataset.source, "pictures_digest": tensor_digest(dataset.train._asdict())}
 
-    Only of a folder, which can change under its name. Any other data set has one content, though its files, or the
-    rounding of what is generated, differ from machine to machine.
+
+def other_pictures(config: Config, recorded: Mapping, found: Mapping) -> bool:
+    """Whether a run's record or checkpoint speaks of other training pictures than `inputs_of` found now.
+
+    Records of before 2026-11-27 have no digest; of them only a folder's are compared, by their source: what lies in a
+    folder can change under its name, while any other data set has one content in whatever file it came.
     """
-    return config.dataset.startswith("folder:") and one.rpartition(" sha256 ")[2] != other.rpartition(" sha256 ")[2]
+    if config.dataset == "shapes":
+        # Generated anew on every machine, and rounded as its processor rounds: of the 43 published runs with textures
+        # of contrast .12, 42 saw the pictures of an AMD EPYC, one those of an Intel Xeon, whose digest is another.
+        return False
+    if "pictures_digest" in recorded:
+        return recorded["pictures_digest"] != found["pictures_digest"]
+    sources = [inputs["data"].rpartition(" sha256 ")[2] for inputs in (recorded, found)]
+    return config.dataset.startswith("folder:") and sources[0] != sources[1]
+
+
+def stated(inputs: Mapping) -> str:
+    """A run's data and initial weights in words, for an error's line."""
+    digest = inputs.get("pictures_digest")
+    parts = [inputs["data"], f"training pictures {digest[:12]}" if digest else "", inputs.get("initial", "")]
+    return ", ".join(filter(None, parts))
 
 
 def build(config: Config, classes: int) -> tuple[models.ResNet18, dict, str]:
@@ -370,21 +389,15 @@ def pgd_arguments(config: Config, side: int) -> dict:
     }
 
 
-def faster_precision(model: nn.Module, images: Tensor, labels: Tensor) -> str:
-    """ "bf16" if an input gradient takes less time in it here than in "fp32" (a second's probe), else "fp32"."""
+def precision_on(device: torch.device, asked: str = "auto") -> str:
+    """The precision that a run begins to train in: the one asked for; for "auto", bf16 on a GPU and fp32 on a CPU.
 
-    def seconds(enabled: bool) -> float:
-        times = []
-        for _ in range(4):  # the first one warms up
-            before = time.perf_counter()
-            with torch.autocast(images.device.type, torch.bfloat16, enabled=enabled), attacks.frozen(model):
-                attacks.input_gradient(model, images, labels)
-            if images.device.type == "cuda":
-                torch.cuda.synchronize()
-            times.append(time.perf_counter() - before)
-        return min(times[1:])
-
-    return "bf16" if seconds(True) < 0.9 * seconds(False) else "fp32"
+    A run that is resumed keeps the precision of its checkpoint. training.json records what was used: before
+    2026-11-27, "auto" was whichever took less time on the machine, so published runs that a CPU trained have bf16.
+    """
+    if asked != "auto":
+        return asked
+    return "bf16" if device.type == "cuda" else "fp32"
 
 
 @torch.no_grad()
@@ -411,7 +424,7 @@ class Run:
     def __init__(self, config: Config, dataset: data.Dataset, device: torch.device) -> None:
         self.config, self.dataset, self.device = config, dataset, device
         model, self.architecture, weights = build(config, len(dataset.classes))
-        self.inputs = {"data": dataset.source} | ({"initial": weights} if weights else {})
+        self.inputs = inputs_of(dataset) | ({"initial": weights} if weights else {})
         self.model = model.to(device)
         self.optimiser = torch.optim.SGD(
             self.model.parameters(), lr=config.lr or 0, momentum=0.9, weight_decay=config.weight_decay
@@ -429,10 +442,7 @@ class Run:
         if self.path.exists():
             self.restore()
         else:
-            self.precision = config.precision if config.precision != "auto" else self.probe()
-
-    def probe(self) -> str:
-        return faster_precision(self.model, *self.batch(0))
+            self.precision = precision_on(device, config.precision)
 
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """The augmented images and labels of a step, drawn from the seed and the step alone."""
@@ -488,9 +498,9 @@ class Run:
             raise InputError(f"{self.path}: belongs to {meta.get('run')}, not here; delete it to start again")
         begun = meta.get("inputs", self.inputs)  # checkpoints of before 2026-11-26 don't have it
         other_weights = begun.get("initial") != self.inputs.get("initial")
-        if other_weights or other_pictures(self.config, begun["data"], self.inputs["data"]):
+        if other_weights or other_pictures(self.config, begun, self.inputs):
             raise InputError(
-                f"{self.path}: begun with {', '.join(begun.values())}, not with {', '.join(self.inputs.values())}; "
+                f"{self.path}: begun with {stated(begun)}, not with {stated(self.inputs)}; "
                 "put that back, or delete the checkpoint to start again"
             )
         self.model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
@@ -556,8 +566,8 @@ def train(config: Config, *, progress: bool = True) -> Path:
     """Train a run, or go on with it, or find it finished; returns its folder.
 
     Writes config.json at the start, checkpoint.safetensors on the way, weights.safetensors (half precision) and
-    training.json (configuration, log, seconds, commit, versions, hardware) at the end. InputError if another process
-    holds the run, or a file of it is damaged.
+    training.json (configuration, log, seconds, data, commit, versions, hardware) at the end. InputError if another
+    process holds the run, a file of it is damaged, or it was begun with other pictures.
     """
     provenance.commit()  # of the code that now runs
     if not _finished(config):  # asked before the hold: a finished run may be held by its evaluation
@@ -661,7 +671,9 @@ def _choose_underfit(config: Config, progress: bool) -> None:
     model, header = models.load(source / chosen["weights"])
     models.save(config.folder / "weights.safetensors", model, header | {"config": asdict(config)})
     more = {"source": normal.run, "epoch": chosen["epoch"], "target": target, "gap": gap, "degenerate": degenerate}
-    more |= {name: record[name] for name in ("data", "initial", "seconds", "precision") if name in record}
+    more |= {
+        name: record[name] for name in ("data", "pictures_digest", "initial", "seconds", "precision") if name in record
+    }
     _finish(config, record["log"], chosen["accuracy"], device_of_choice(), **more)
 
 

@@ -102,6 +102,20 @@ def test_where_bf16_is_slow_its_rows_stay_and_say_so() -> None:
         assert rows[0].ours_s is not None
 
 
+@pytest.mark.usefixtures("peers")
+@pytest.mark.parametrize(("bf16_seconds", "fast"), [(0.5, True), (0.95, False), (2.0, False)])
+def test_bf16_is_fast_if_it_saves_a_tenth(bf16_seconds: float, fast: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    from benchmarks import contests
+
+    def timed(contestants: dict, rounds: int, title: str) -> dict[str, measure.Timed]:
+        return {
+            name: measure.Timed({"fp32": 1.0, "bf16": bf16_seconds}[name], run()) for name, run in contestants.items()
+        }
+
+    monkeypatch.setattr(contests, "alternate", timed)
+    assert contests.bf16_is_fast(contests.QUICK) == fast
+
+
 def test_missing_peer_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.setattr(sys, "argv", ["benchmarks"])
     monkeypatch.setattr(bench, "find_spec", lambda name: None)

@@ -20,9 +20,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from atlib import attacks, data, models, training, transforms
+from atlib import attacks, data, evaluation, models, training, transforms
 from atlib.errors import InputError
-from atlib.files import load_tensors, read_json, runs_dir, tensor_digest, write_json
+from atlib.files import REPOSITORY, load_tensors, read_json, runs_dir, tensor_digest, write_json
 from atlib.training import Config, resolve
 
 NAMES = {field.name for field in fields(Config)}
@@ -158,6 +158,15 @@ def test_hash_covers_the_whole_configuration_and_stays_as_it_is() -> None:
     }  # fmt: skip
     digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:8]
     assert resolve(seed=3, epochs=10).run == f"shapes/pgd-linf-8-w16-s3-{digest}" == "shapes/pgd-linf-8-w16-s3-1abd5e9b"
+
+
+def test_every_published_configuration_gives_its_run_s_name_again() -> None:
+    records = {path: read_json(path) for path in (REPOSITORY / "results").glob("*/*.json")}
+    published = {path: found for path, found in records.items() if "config" in found}  # others are of pictures
+    assert len(published) >= 100
+    for path, found in published.items():
+        run = training.config_of(found["config"], path).run
+        assert run == found["training"]["run"] == f"{path.parent.name}/{path.stem}"
 
 
 def test_a_parameter_that_a_later_version_adds_renames_no_run() -> None:
@@ -426,20 +435,27 @@ def test_accuracy_is_of_the_whole_split_in_evaluation_mode() -> None:
 # --- precision --------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("asked", "probed", "used"), [("fp32", None, "fp32"), ("bf16", None, "bf16")])
-def test_precision_forced(
-    asked: str, probed: None, used: str, monkeypatch: pytest.MonkeyPatch, counted: list[int]
+@pytest.mark.parametrize(
+    ("asked", "device", "used"),
+    [
+        ("auto", "cpu", "fp32"),
+        ("auto", "cuda", "bf16"),
+        ("fp32", "cuda", "fp32"),
+        ("fp32", "cpu", "fp32"),
+        ("bf16", "cpu", "bf16"),
+    ],
+)
+def test_precision_is_the_one_asked_for_and_auto_follows_the_device(asked: str, device: str, used: str) -> None:
+    assert training.precision_on(torch.device(device), asked) == used
+
+
+@pytest.mark.parametrize(("asked", "used"), [("auto", "fp32"), ("fp32", "fp32"), ("bf16", "bf16")])
+def test_attack_and_step_run_in_the_precision_that_the_record_says(
+    asked: str, used: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "faster_precision", lambda *_: pytest.fail("probed"))
-    assert autocast_in(tiny(precision=asked), monkeypatch) == {used == "bf16"}
-
-
-@pytest.mark.parametrize("answer", ["fp32", "bf16"])
-def test_precision_is_what_the_probe_says(answer: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "faster_precision", lambda *_: answer)
-    config = tiny(precision="auto")
-    assert autocast_in(config, monkeypatch) == {answer == "bf16"}
-    assert record(config)["precision"] == answer
+    config = tiny(precision=asked)
+    assert autocast_in(config, monkeypatch) == {used == "bf16"}
+    assert record(config)["precision"] == used
 
 
 def autocast_in(config: Config, monkeypatch: pytest.MonkeyPatch) -> set[bool]:
@@ -460,20 +476,6 @@ def autocast_in(config: Config, monkeypatch: pytest.MonkeyPatch) -> set[bool]:
     return seen
 
 
-@pytest.mark.parametrize(("bf16_seconds", "answer"), [(0.5, "bf16"), (0.95, "fp32"), (2.0, "fp32")])
-def test_probe_takes_what_is_faster_by_a_tenth(
-    bf16_seconds: float, answer: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    clock = Clock()
-
-    def gradient(*_: object) -> None:
-        clock.now += bf16_seconds if torch.is_autocast_enabled("cpu") else 1.0
-
-    monkeypatch.setattr(training, "time", clock)
-    monkeypatch.setattr(attacks, "input_gradient", gradient)
-    assert training.faster_precision(torch.nn.Linear(1, 1), torch.zeros(1, 3, 2, 2), torch.zeros(1)) == answer
-
-
 class Clock:
     """Stands in for the module `time`."""
 
@@ -482,8 +484,6 @@ class Clock:
 
     def monotonic(self) -> float:
         return self.now
-
-    perf_counter = monotonic
 
 
 # --- stopped and started again ----------------------------------------------------------------------------------------
@@ -717,12 +717,13 @@ def test_checkpoint_of_another_run_is_not_taken(monkeypatch: pytest.MonkeyPatch)
     assert (config.folder / "checkpoint.safetensors").read_bytes() == content
 
 
-def test_checkpoint_keeps_the_precision_that_was_probed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resumed_run_keeps_the_precision_of_its_checkpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A checkpoint of a GPU, or of before 2026-11-27, goes on in bf16, though "auto" is fp32 here."""
     config = tiny(attack="none", precision="auto")
-    monkeypatch.setattr(training, "faster_precision", lambda *_: "bf16")
-    stopped(config, monkeypatch)
-    monkeypatch.setattr(training, "faster_precision", lambda *_: pytest.fail("probed again"))
-    training.train(config, progress=False)
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(training, "precision_on", lambda *_: "bf16")
+        stopped(config, elsewhere)
+    assert autocast_in(config, monkeypatch) == {True}
     assert record(config)["precision"] == "bf16"
 
 
@@ -906,21 +907,73 @@ def test_a_share_that_makes_no_batch_adversarial_is_refused() -> None:
 
 def test_a_run_goes_on_with_what_it_was_begun_with_only(monkeypatch: pytest.MonkeyPatch) -> None:
     config, dataset = resolve(width=4, attack="none", epochs=1, precision="fp32"), data.load("shapes")
-    config = replace(config, dataset="folder:pictures", weights="some.pt")
+    config = replace(config, dataset="cifar10", weights="some.pt")
     monkeypatch.setattr(training.models, "load_imagenet", lambda model, source: f"{source} sha256:1234")
     begun = training.Run(config, replace(dataset, source="here sha256 1"), torch.device("cpu"))
     begun.advance()
     begun.save()
-    elsewhere = replace(dataset, source="there sha256 1")
+    elsewhere = replace(dataset, source="there sha256 2")  # the same pictures in another file
     assert training.Run(config, elsewhere, torch.device("cpu")).step == 1
-    with pytest.raises(InputError, match=r"begun with here sha256 1, some.*, not with there sha256 2, some.*; put"):
-        training.Run(config, replace(dataset, source="there sha256 2"), torch.device("cpu"))
+    labels = dataset.train.labels.clone()
+    labels[7] = 9 - labels[7]
+    others = replace(elsewhere, train=data.Split(dataset.train.images, labels))
+    digest = r"training pictures (\w{12})"
+    said = rf"begun with here sha256 1, {digest}, some.*, not with there sha256 2, training pictures (?!\1)"
+    with pytest.raises(
+        InputError, match=said + r"\w{12}, some.*; put that back, or delete the checkpoint to start"
+    ) as error:
+        training.Run(config, others, torch.device("cpu"))
+    one_line(error)
     monkeypatch.setattr(training.models, "load_imagenet", lambda model, source: f"{source} sha256:5678")
     with pytest.raises(InputError, match=r"begun with .* some.pt sha256:1234, not with .* some.pt sha256:5678; put"):
         training.Run(config, elsewhere, torch.device("cpu"))
     begun.path.write_bytes(begun.path.read_bytes()[:1000])
     with pytest.raises(InputError, match=r"damaged, .*; delete it to start again$"):
         training.Run(config, dataset, torch.device("cpu"))
+
+
+@pytest.mark.parametrize(
+    ("dataset", "recorded", "found", "other"),
+    [
+        ("cifar10", ("a", "1"), ("b", "1"), False),  # as .npz here, as the official archive there
+        ("cifar10", ("a", "1"), ("a", "2"), True),
+        ("cifar10", ("a", None), ("b", "2"), False),  # of before the digest
+        ("folder:x", ("x sha256 a", "1"), ("y sha256 b", "1"), False),  # a copy with other times
+        ("folder:x", ("x sha256 a", "1"), ("x sha256 a", "2"), True),
+        ("folder:x", ("x sha256 a", None), ("y sha256 a", "2"), False),
+        ("folder:x", ("x sha256 a", None), ("x sha256 b", "2"), True),
+        ("shapes", ("generated sha256 a", "1"), ("generated sha256 b", "2"), False),  # rounded on another processor
+    ],
+)
+def test_other_training_pictures_are_told_by_their_digest(
+    dataset: str, recorded: tuple[str, str | None], found: tuple[str, str], other: bool
+) -> None:
+    inputs = [{"data": source} | ({"pictures_digest": d} if d else {}) for source, d in (recorded, found)]
+    assert training.other_pictures(replace(resolve(), dataset=dataset), *inputs) == other
+
+
+def test_a_run_is_measured_only_on_data_with_its_training_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    config = tiny(attack="none")
+    dataset = data.load("shapes", **training.dataset_arguments(config))
+    digest = tensor_digest({"images": dataset.train.images, "labels": dataset.train.labels})
+    folder = training.train(config, progress=False)
+    found = record(config)
+    assert found["pictures_digest"] == digest
+    training.train(replace(config, match="0.1"), progress=False)
+    assert record(replace(config, match="0.1"))["pictures_digest"] == digest
+
+    as_cifar = {"config": found["config"] | {"dataset": "cifar10", "amplitude": None, "cue": None}}
+    monkeypatch.setattr(data, "load", lambda *_, **__: dataset)
+    write_json(folder / "training.json", found | as_cifar)
+    assert len(evaluation.subject_of(folder).test.labels) == 100
+    write_json(folder / "training.json", found | as_cifar | {"pictures_digest": "f" * 64})
+    with pytest.raises(
+        InputError, match=f"trained on generated .*, training pictures f{{12}}, not .* {digest[:12]}; put"
+    ):
+        evaluation.subject_of(folder)
+    del found["pictures_digest"]  # published before 2026-11-27
+    write_json(folder / "training.json", found | as_cifar)
+    assert len(evaluation.subject_of(folder).test.labels) == 100
 
 
 def test_where_weights_came_from_is_recorded(monkeypatch: pytest.MonkeyPatch) -> None:
