@@ -551,6 +551,7 @@ def complete(table: Table, *, only: tuple[str, ...] = (), again: bool = False, p
             continue
         if line := warning(found):
             print(f"warning: {name}@{level}: {line}", flush=True)
+            found = found._replace(record=found.record | {"warning": line})
         table.put(name, level, found, time.perf_counter() - began)
     return failed
 

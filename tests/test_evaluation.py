@@ -657,6 +657,7 @@ def test_a_network_that_hides_its_gradient_is_not_called_robust(pgd: Path, capsy
     table.folder.mkdir()
     assert evaluation.complete(table, only=("pgd-linf",), progress=False) == []
     assert "warning: pgd-linf@8: the gradient of 100 of 100 pictures" in capsys.readouterr().out
+    assert read_json(table.folder / "evaluation.json")["measurements"]["pgd-linf@8"]["warning"].startswith("the grad")
 
 
 def test_what_has_changed_since_is_measured_again(pgd: Path, registry: dict, calls: list[str]) -> None:
