@@ -1,4 +1,4 @@
-"""Bad input, told in one line: the parameter, the value, what is allowed."""
+"""Errors told in one line; for bad input the parameter, the value, and what is allowed."""
 
 from __future__ import annotations
 
@@ -10,12 +10,24 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
 
 
-class InputError(ValueError):
-    """A parameter, file or folder that cannot be used; the message is one line meant for the user."""
+class AtlibError(Exception):
+    """What stops atlib for a reason that can be told in one line; the kinds below say whose it is."""
 
     def _render_traceback_(self) -> list[str]:
         """What a notebook shows: the one line, not the way to it."""
         return [f"{type(self).__name__}: {self}"]
+
+
+class InputError(AtlibError, ValueError):
+    """A parameter, file or folder that cannot be used; the message is one line meant for the user."""
+
+
+class Missing(AtlibError):
+    """A run, row, prediction or file of weights that isn't there (yet)."""
+
+
+class NetworkError(AtlibError):
+    """A network that gives outputs, gradients or maps which are NaN or infinite."""
 
 
 class Main(Protocol):
@@ -31,7 +43,7 @@ def command_line(main: Callable[[Sequence[str] | None], int]) -> Main:
     def told(arguments: Sequence[str] | None = None) -> int:
         try:
             return main(arguments)
-        except (InputError, OSError) as error:
+        except (AtlibError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 2
 

@@ -3,7 +3,7 @@
 A measurement has a name and levels; for each level it gives rows (metric, value, count, total) and small arrays of
 what the network said of every test image. `evaluate` computes those that a run lacks, in single precision, and writes
 rows.csv, predictions.npz and evaluation.json into the run's folder. What compares runs is computed when the rows are
-read (`atlib.results`).
+read (`atlib.report.statistics`).
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from . import attacks, data, models, provenance, results, saliency, style, training, transforms
-from .errors import InputError, one_of
+from . import attacks, data, models, provenance, saliency, style, training, transforms
+from .errors import AtlibError, InputError, NetworkError, one_of
 from .files import atomic, load_tensors, read_json, tensor_digest, write_json
+from .rows import frame_of, measurement, read_predictions, read_rows
 
 BATCH = 250  # images a pass; chunks of this size fit a processor's cache at width 16
 # Table 1's attack (the official code's gen_result.py): PGD-40, 8/255, step 2/255, zero start.
@@ -107,10 +108,10 @@ def register(name: str, levels: Callable[[Subject], tuple[str, ...]], **more: An
 
 
 def check_finite(found: Findings) -> None:
-    """InputError for a value that is NaN or infinite, unless it is a fraction of no images."""
+    """NetworkError for a value that is NaN or infinite, unless it is a fraction of no images."""
     for row in found.rows:
         if not math.isfinite(row.value) and row.total:
-            raise InputError(f"{row.metric} = {row.value}: must be finite")
+            raise NetworkError(f"{row.metric} = {row.value}: must be finite")
 
 
 def ratio(metric: str, right: np.ndarray) -> Row:
@@ -133,7 +134,7 @@ def predict(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(predicted class, probability of the label) of every image, after `change` if given.
 
-    InputError for outputs that are not finite: they have no class.
+    NetworkError for outputs that are not finite: they have no class.
     """
     classes, probabilities, done = [], [], 0
     for some, target in batches(subject, images, labels):
@@ -141,7 +142,7 @@ def predict(
         done += len(some)
         logits = subject.model(shown).float()
         if not torch.isfinite(logits).all():
-            raise InputError("the network gives NaN or infinite outputs")
+            raise NetworkError("the network gives NaN or infinite outputs")
         classes.append(logits.argmax(1).cpu())
         probabilities.append(logits.softmax(1).gather(1, target[:, None])[:, 0].cpu())
     # 256 classes fit a byte
@@ -306,7 +307,7 @@ def in_batches(do: Callable[[Tensor, Tensor], Tensor], images: Tensor, labels: T
 
 
 def map_statistics(maps: Tensor, shown: Tensor, clean: Tensor, clean_maps: Tensor) -> dict[str, Tensor]:
-    """results.MAP_METRICS of signed maps, one value a picture. shown: the pictures that the maps are of; clean,
+    """rows.MAP_METRICS of signed maps, one value a picture. shown: the pictures that the maps are of; clean,
     clean_maps: the undistorted ones and theirs."""
     return {
         "gini": saliency.gini(maps),
@@ -320,7 +321,7 @@ def map_statistics(maps: Tensor, shown: Tensor, clean: Tensor, clean_maps: Tenso
 def both_maps(subject: Subject, images: Tensor, chosen: Tensor) -> dict[str, Tensor]:
     """Maps of the true class, by what their metrics begin with: SmoothGrad's ("") and the plain gradient's.
 
-    InputError if one of them is not finite.
+    NetworkError if one of them is not finite.
     """
     labels = subject.test.labels[chosen].to(subject.device)
     draws = torch.Generator().manual_seed(subject.seed)
@@ -331,7 +332,7 @@ def both_maps(subject: Subject, images: Tensor, chosen: Tensor) -> dict[str, Ten
     for prefix, drawn in found.items():
         if wrong := int((~drawn.isfinite()).flatten(1).any(1).sum()):
             kind = "gradients" if prefix else "SmoothGrad maps, whose noisy copies leave [0, 1],"
-            raise InputError(f"model: its {kind} are NaN or infinite for {wrong} of {len(images)} pictures")
+            raise NetworkError(f"model: its {kind} are NaN or infinite for {wrong} of {len(images)} pictures")
     return found
 
 
@@ -455,7 +456,7 @@ def evaluate(run: str | Path, *, only: tuple[str, ...] = (), again: bool = False
         table = Table(folder, subject, columns, record["weights_digest"])
         failed = complete(table, only=only, again=again, progress=progress)
     if failed:
-        raise InputError(f"run = {record['run']!r}: {failed[0]}")
+        raise type(failed[0])(f"run = {record['run']!r}: {failed[0]}")
     return folder
 
 
@@ -496,10 +497,12 @@ def measurable(subject: Subject, only: tuple[str, ...], name: str) -> list[tuple
     return pairs
 
 
-def complete(table: Table, *, only: tuple[str, ...] = (), again: bool = False, progress: bool = True) -> list[str]:
+def complete(
+    table: Table, *, only: tuple[str, ...] = (), again: bool = False, progress: bool = True
+) -> list[AtlibError]:
     """Measure what a table lacks, and say what is left out for want of a stylised test set.
 
-    Returns a line for each measurement that failed by an InputError; it doesn't stop the others.
+    Returns the error of each measurement that failed, with its name; it doesn't stop the others.
     """
     subject, done = table.subject, table.origins["measurements"]
     pairs = (applying if done else measurable)(subject, only, table.folder.name)
@@ -509,7 +512,8 @@ def complete(table: Table, *, only: tuple[str, ...] = (), again: bool = False, p
     lacks = {pair: MEASUREMENTS[pair[0]].lacks(subject, pair[1]) for pair in missing}
     for line in dict.fromkeys(filter(None, lacks.values())):
         print(f"left out: {line}", flush=True)
-    missing, failed = [pair for pair in missing if not lacks[pair]], []
+    missing = [pair for pair in missing if not lacks[pair]]
+    failed: list[AtlibError] = []
     for name, level in (bar := tqdm(missing, disable=not progress, desc=table.folder.name, unit="measurement")):
         bar.set_postfix_str(f"{name} {level}".strip())
         began = time.perf_counter()
@@ -517,8 +521,8 @@ def complete(table: Table, *, only: tuple[str, ...] = (), again: bool = False, p
             with exact():
                 found = MEASUREMENTS[name].measure(subject, level)
                 check_finite(found)
-        except InputError as error:
-            failed.append(f"{name}@{level}".rstrip("@") + f": {error}")
+        except AtlibError as error:
+            failed.append(type(error)(f"{name}@{level}".rstrip("@") + f": {error}"))
             continue
         table.put(name, level, found, time.perf_counter() - began)
     return failed
@@ -532,7 +536,7 @@ class Table:
 
     def __init__(self, folder: Path, subject: Subject, columns: dict[str, object], digest: str) -> None:
         self.folder, self.subject, self.columns = folder, subject, columns
-        self.rows = results.frame_of([])
+        self.rows = frame_of([])
         self.arrays: dict[str, np.ndarray] = {"labels": subject.test.labels.numpy().astype(np.uint16)}
         self.origins: dict = {"weights_digest": digest, "pictures": subject.content, "measurements": {}}
         if (folder / "evaluation.json").is_file():
@@ -544,8 +548,8 @@ class Table:
         if origins.get("weights_digest") != digest:
             return  # of other weights: measured anew
         try:
-            rows = results.read_rows(self.folder / "rows.csv")
-            arrays = results.read_predictions(self.folder / "predictions.npz")
+            rows = read_rows(self.folder / "rows.csv")
+            arrays = read_predictions(self.folder / "predictions.npz")
         except InputError as error:
             raise InputError(f"{error}; to measure anew, delete evaluation.json beside it") from None
         pictures = origins.setdefault("pictures", self.subject.content)  # records of before 2026-11-25 don't have it
@@ -560,10 +564,10 @@ class Table:
     def put(self, name: str, level: str, found: Findings, seconds: float) -> None:
         """Replace what is there of this measurement and level, and write all three files."""
         key = f"{name}@{level}"
-        mine = [results.measurement(row) == key for row in self.rows.to_dict("records")]
+        mine = [measurement(row) == key for row in self.rows.to_dict("records")]
         distortion, at = level.split("@") if name == "maps" else (name, level)  # maps' rows are those of what they show
         place = self.columns | {"distortion": distortion, "level": at}
-        new = results.frame_of([place | asdict(row) for row in found.rows])
+        new = frame_of([place | asdict(row) for row in found.rows])
         self.rows = pd.concat([self.rows[~np.array(mine, bool)], new], ignore_index=True)
         self.arrays = {k: v for k, v in self.arrays.items() if not k.startswith(f"{key}/")}
         self.arrays |= {f"{key}/{k}": v for k, v in found.arrays.items()}

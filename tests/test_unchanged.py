@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 import torch
 
-from atlib import results, training, transforms
+from atlib import rows, training, transforms
 from atlib.files import REPOSITORY, read_json
+from atlib.report import verdicts
 
 KEPT = Path(__file__).parent / "data" / "unchanged.json"
 PUBLISHED = sorted(REPOSITORY.glob("results/*/*-w*-s*-*.json"))
@@ -46,10 +47,10 @@ def draws() -> dict[str, list[float]]:
     return found
 
 
-def verdicts() -> list[dict[str, Any]]:
+def every_verdict() -> list[dict[str, Any]]:
     """Every verdict on the published rows, with the seeds and the numbers that it rests on."""
     folder = REPOSITORY / "results"
-    table = results.verdicts(results.load(folder), predictions=results.archive(folder))
+    table = verdicts.table(rows.load(folder), predictions=rows.archive(folder))
     lines = []
     for line in table.to_dict("records"):
         if line["dataset"] == "overall" or line["seeds"]:
@@ -64,7 +65,7 @@ def kept(name: str) -> Any:
 
 
 def test_columns() -> None:
-    assert ",".join(results.COLUMNS) == (
+    assert ",".join(rows.COLUMNS) == (
         "run,dataset,model,width,share,recipe,seed,distortion,level,metric,value,count,total"
     )
 
@@ -89,7 +90,7 @@ def test_noise_and_dropped_frequencies_of_a_seed_are_the_same() -> None:
 
 
 def test_verdicts_on_the_published_rows_are_the_same() -> None:
-    found, before = verdicts(), kept("verdicts")
+    found, before = every_verdict(), kept("verdicts")
     words = ("id", "dataset", "verdict", "seeds")
     assert [[line[word] for word in words] for line in found] == [[line[word] for word in words] for line in before]
     for one, two in zip(found, before, strict=True):
@@ -100,5 +101,5 @@ def test_verdicts_on_the_published_rows_are_the_same() -> None:
 
 
 if __name__ == "__main__":
-    content = {"shuffles": shuffles(), "draws": draws(), "verdicts": verdicts()}
+    content = {"shuffles": shuffles(), "draws": draws(), "verdicts": every_verdict()}
     KEPT.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
