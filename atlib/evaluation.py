@@ -3,7 +3,7 @@
 A measurement has a name and levels; for each level it gives rows (metric, value, count, total) and small arrays of
 what the network said of every test image. `evaluate` computes those that a run lacks, in single precision, and writes
 rows.csv, predictions.npz and evaluation.json into the run's folder. What compares runs is computed when the rows are
-read (`atlib.results`).
+read (`atlib.report.statistics`).
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from . import attacks, data, models, provenance, results, saliency, style, training, transforms
-from .errors import InputError, NetworkError, one_of
+from . import attacks, data, models, provenance, saliency, style, training, transforms
+from .errors import AtlibError, InputError, NetworkError, one_of
 from .files import atomic, load_tensors, read_json, tensor_digest, write_json
+from .rows import frame_of, measurement, read_predictions, read_rows
 
 BATCH = 250  # images a pass; chunks of this size fit a processor's cache at width 16
 # Table 1's attack (the official code's gen_result.py): PGD-40, 8/255, step 2/255, zero start.
@@ -330,7 +331,7 @@ def in_batches(do: Callable[[Tensor, Tensor], Tensor], images: Tensor, labels: T
 
 
 def map_statistics(maps: Tensor, shown: Tensor, clean: Tensor, clean_maps: Tensor) -> dict[str, Tensor]:
-    """results.MAP_METRICS of signed maps, one value a picture. shown: the pictures that the maps are of; clean,
+    """rows.MAP_METRICS of signed maps, one value a picture. shown: the pictures that the maps are of; clean,
     clean_maps: the undistorted ones and theirs."""
     return {
         "gini": saliency.gini(maps),
@@ -484,7 +485,7 @@ def evaluate(run: str | Path, *, only: tuple[str, ...] = (), again: bool = False
         table = Table(folder, subject, columns, record["weights_digest"])
         failed = complete(table, only=only, again=again, progress=progress)
     if failed:
-        raise NetworkError(f"run = {record['run']!r}: {failed[0]}")
+        raise type(failed[0])(f"run = {record['run']!r}: {failed[0]}")
     return folder
 
 
@@ -525,10 +526,12 @@ def measurable(subject: Subject, only: tuple[str, ...], name: str) -> list[tuple
     return pairs
 
 
-def complete(table: Table, *, only: tuple[str, ...] = (), again: bool = False, progress: bool = True) -> list[str]:
+def complete(
+    table: Table, *, only: tuple[str, ...] = (), again: bool = False, progress: bool = True
+) -> list[AtlibError]:
     """Measure what a table lacks, and say what is left out for want of a stylised test set.
 
-    Returns a line for each measurement that failed by an InputError or a NetworkError; it doesn't stop the others.
+    Returns the error of each measurement that failed, with its name; it doesn't stop the others.
     """
     subject, done = table.subject, table.origins["measurements"]
     pairs = (applying if done else measurable)(subject, only, table.folder.name)
@@ -538,7 +541,8 @@ def complete(table: Table, *, only: tuple[str, ...] = (), again: bool = False, p
     lacks = {pair: MEASUREMENTS[pair[0]].lacks(subject, pair[1]) for pair in missing}
     for line in dict.fromkeys(filter(None, lacks.values())):
         print(f"left out: {line}", flush=True)
-    missing, failed = [pair for pair in missing if not lacks[pair]], []
+    missing = [pair for pair in missing if not lacks[pair]]
+    failed: list[AtlibError] = []
     for name, level in (bar := tqdm(missing, disable=not progress, desc=table.folder.name, unit="measurement")):
         bar.set_postfix_str(f"{name} {level}".strip())
         began = time.perf_counter()
@@ -546,8 +550,8 @@ def complete(table: Table, *, only: tuple[str, ...] = (), again: bool = False, p
             with exact():
                 found = MEASUREMENTS[name].measure(subject, level)
                 check_finite(found)
-        except (InputError, NetworkError) as error:
-            failed.append(f"{name}@{level}".rstrip("@") + f": {error}")
+        except AtlibError as error:
+            failed.append(type(error)(f"{name}@{level}".rstrip("@") + f": {error}"))
             continue
         if line := warning(found):
             print(f"warning: {name}@{level}: {line}", flush=True)
@@ -564,7 +568,7 @@ class Table:
 
     def __init__(self, folder: Path, subject: Subject, columns: dict[str, object], digest: str) -> None:
         self.folder, self.subject, self.columns = folder, subject, columns
-        self.rows = results.frame_of([])
+        self.rows = frame_of([])
         self.arrays: dict[str, np.ndarray] = {"labels": subject.test.labels.numpy().astype(np.uint16)}
         self.origins: dict = {"weights_digest": digest, "pictures": subject.content, "measurements": {}}
         if (folder / "evaluation.json").is_file():
@@ -576,8 +580,8 @@ class Table:
         if origins.get("weights_digest") != digest:
             return  # of other weights: measured anew
         try:
-            rows = results.read_rows(self.folder / "rows.csv")
-            arrays = results.read_predictions(self.folder / "predictions.npz")
+            rows = read_rows(self.folder / "rows.csv")
+            arrays = read_predictions(self.folder / "predictions.npz")
         except InputError as error:
             raise InputError(f"{error}; to measure anew, delete evaluation.json beside it") from None
         pictures = origins.setdefault("pictures", self.subject.content)  # records of before 2026-11-25 don't have it
@@ -592,10 +596,10 @@ class Table:
     def put(self, name: str, level: str, found: Findings, seconds: float) -> None:
         """Replace what is there of this measurement and level, and write all three files."""
         key = f"{name}@{level}"
-        mine = [results.measurement(row) == key for row in self.rows.to_dict("records")]
+        mine = [measurement(row) == key for row in self.rows.to_dict("records")]
         distortion, at = level.split("@") if name == "maps" else (name, level)  # maps' rows are those of what they show
         place = self.columns | {"distortion": distortion, "level": at}
-        new = results.frame_of([place | asdict(row) for row in found.rows])
+        new = frame_of([place | asdict(row) for row in found.rows])
         self.rows = pd.concat([self.rows[~np.array(mine, bool)], new], ignore_index=True)
         self.arrays = {k: v for k, v in self.arrays.items() if not k.startswith(f"{key}/")}
         self.arrays |= {f"{key}/{k}": v for k, v in found.arrays.items()}

@@ -31,6 +31,7 @@ runpy.run_path(str(OFFLINE / "sitecustomize.py"))
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(OFFLINE), os.environ.get("PYTHONPATH")]))
 os.environ["ATLIB_QUICK"] = "1"
 os.environ["ATLIB_BUILD"] = "1"  # sliders over kept frames, as in the pages
+os.environ["ATLIB_COMMIT"] = "0" * 40  # rows of code that is being edited would not be published
 os.environ["ATLIB_RUNS"], os.environ["ATLIB_DATA"] = str(SCRATCH / "runs"), str(SCRATCH / "data")
 
 hypothesis.settings.register_profile("atlib", deadline=None, derandomize="CI" in os.environ)

@@ -9,9 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from atlib import audit, models, results
+from atlib import models
+from atlib.campaign import audit
 from atlib.errors import InputError
 from atlib.files import REPOSITORY, load_tensors, save_tensors
+from atlib.rows import load, row_id
 
 RESULTS = REPOSITORY / "results"
 
@@ -24,19 +26,19 @@ def published(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_random_handful_of_published_rows_is_found_again(published: None, capsys: pytest.CaptureFixture) -> None:
     seed = random.SystemRandom().randrange(10_000)
-    rows = audit.at_hand(results.load())
+    rows = audit.at_hand(load())
     assert len(rows) >= 18
     with capsys.disabled():
         print(f"\naudit, seed {seed}:")
         for row in rows.sample(3, random_state=seed).to_dict("records"):
-            found = audit.audit(results.row_id(row))
+            found = audit.audit(row_id(row))
             print(f"  {found}")
             assert found.agrees
 
 
 def test_a_changed_number_is_noticed(published: None) -> None:
-    row = audit.at_hand(results.load()).iloc[[0]].assign(value=0.5)
-    found = audit.audit(results.row_id(row.iloc[0]), row)
+    row = audit.at_hand(load()).iloc[[0]].assign(value=0.5)
+    found = audit.audit(row_id(row.iloc[0]), row)
     assert not found.agrees and "DIFFERS" in str(found)
 
 
@@ -50,7 +52,7 @@ def test_every_shipped_network_is_a_published_one_with_a_card_that_says_its_numb
         "cifar10/pgd-linf-8",
     }
     assert sum(path.stat().st_size for path in names.values()) <= audit.SIZE_LIMIT
-    runs = set(results.load()["run"])
+    runs = set(load()["run"])
     for name, path in names.items():
         card = path.with_suffix(".md").read_text()
         run = card.split("run `")[1].split("`")[0]
@@ -72,13 +74,13 @@ def test_a_network_by_its_name(published: None) -> None:
 def test_what_is_missing_is_said(published: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(InputError, match=r"^row = 'shapes/x:clean@/accuracy': not published; must be RUN:DISTORTION@"):
         audit.audit("shapes/x:clean@/accuracy")
-    frame = results.load()
+    frame = load()
     other = frame[(frame["dataset"] == "shapes") & (frame["seed"] == 3)].iloc[0]
     with pytest.raises(InputError, match=f"^{other['run']}: its weights are neither under .* nor in .*; train it"):
-        audit.audit(results.row_id(other))
+        audit.audit(row_id(other))
     cifar = frame[(frame["dataset"] == "cifar10") & (frame["model"] == "normal") & (frame["seed"] == 1)].iloc[0]
     with pytest.raises(InputError, match="cifar10"):  # no data here, and no network to get it
-        audit.audit(results.row_id(cifar))
+        audit.audit(row_id(cifar))
 
 
 def test_shipping_wants_a_published_run_of_our_own_and_room(

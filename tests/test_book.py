@@ -17,8 +17,8 @@ from bs4 import BeautifulSoup
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
-from atlib import pages
 from atlib.files import REPOSITORY
+from atlib.report import pages
 
 PAIRS = pages.pairs()
 TOC = yaml.safe_load((REPOSITORY / "_toc.yml").read_text())

@@ -24,8 +24,8 @@ import nbformat
 import pytest
 from nbformat import NotebookNode
 
-from atlib import pages
 from atlib.files import REPOSITORY
+from atlib.report import pages
 
 PAGES = re.findall(r"notebooks/([\w-]+)", (REPOSITORY / "_toc.yml").read_text())
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")

@@ -15,9 +15,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from atlib import campaign, evaluation, grid, jobs, results, style, training
+from atlib import evaluation, style, training
+from atlib.campaign import grid, jobs, running
 from atlib.errors import InputError
 from atlib.files import REPOSITORY, data_dir, read_json, results_dir, write_json
+from atlib.rows import load
 
 GRID = """
 t:
@@ -29,8 +31,8 @@ t:
     - {model: normal, width: 64, stem: 7x7, weights: absent, seed: 1}
 """
 installed = pytest.mark.skipif(
-    not campaign.SNAKEMAKE.is_file() and "snakemake" not in os.environ.get("ATLIB_REQUIRE", ""),
-    reason=f"{campaign.SNAKEMAKE} not installed (make campaign)",
+    not running.SNAKEMAKE.is_file() and "snakemake" not in os.environ.get("ATLIB_REQUIRE", ""),
+    reason=f"{running.SNAKEMAKE} not installed (make campaign)",
 )
 
 
@@ -113,7 +115,7 @@ def test_killed_twice_and_resumed_it_ends_as_if_left_alone(path: Path, monkeypat
     why = "weights = 'absent': neither a file"
     assert why in error and why in (failing.folder / "train.ipynb").read_text()
     assert f"{failing.run}: failed: {error}" in log
-    resumed = results.load()
+    resumed = load()
     assert not resumed.duplicated(["run", "distortion", "level", "metric"]).any()
 
     # the same two, undisturbed
@@ -123,12 +125,12 @@ def test_killed_twice_and_resumed_it_ends_as_if_left_alone(path: Path, monkeypat
     code = (
         "import sys; from pathlib import Path; from atlib import campaign, grid; "
         "planned = grid.load(Path(sys.argv[1])); "
-        "sys.exit(sum(campaign.job(kind, sys.argv[2], planned) for kind in ('train', 'evaluate', 'publish')))"
+        "sys.exit(sum(running.job(kind, sys.argv[2], planned) for kind in ('train', 'evaluate', 'publish')))"
     )
     for run in (robust, normal):
         words = [sys.executable, "-c", code, str(path), run.run]
         subprocess.run(words, check=True, cwd=REPOSITORY, env=os.environ | {"ATLIB_COMMIT": "test"})
-    undisturbed = results.load()
+    undisturbed = load()
     assert len(undisturbed) and undisturbed.equals(resumed)
 
 
@@ -151,14 +153,14 @@ def test_a_second_campaign_says_so_and_stops_and_ctrl_c_ends_the_first(path: Pat
     robust = grid.load(path)[0]
     until(lambda: grid.held(robust.folder) is not None, child)
     with pytest.raises(InputError, match=f"a campaign is already running there, process {child.pid} since "):
-        campaign.run(path=path)
+        running.run(path=path)
     path.write_text("edited half-way: [")  # which the running campaign doesn't read
     child.send_signal(signal.SIGINT)
     assert child.wait(timeout=60) == 0
     gone(path, 10)
     assert not (robust.folder / "failed.json").exists()
     path.write_text(GRID.replace("epochs: 2", "epochs: 500"))
-    with campaign.alone():
+    with running.alone():
         pass  # nothing to unlock
 
 
@@ -173,27 +175,27 @@ def test_a_second_campaign_says_so_and_stops_and_ctrl_c_ends_the_first(path: Pat
     ],
 )
 def test_bad_arguments(given: dict, message: str, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(campaign, "SNAKEMAKE", path)  # a file that is there
+    monkeypatch.setattr(running, "SNAKEMAKE", path)  # a file that is there
     with pytest.raises(InputError) as error:
-        campaign.run(**given, path=path)
+        running.run(**given, path=path)
     assert str(error.value) == message
 
 
 def test_without_snakemake_it_says_how_to_get_it(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(campaign, "SNAKEMAKE", path.parent / "absent")
+    monkeypatch.setattr(running, "SNAKEMAKE", path.parent / "absent")
     with pytest.raises(InputError, match="absent: not there; `make campaign` installs it"):
-        campaign.run(path=path)
+        running.run(path=path)
 
 
 @pytest.mark.parametrize("name", ["RESULTS", "RUNS"])
 def test_a_folder_that_may_not_be_written_is_named_before_any_work(
     name: str, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(campaign, "SNAKEMAKE", path)
+    monkeypatch.setattr(running, "SNAKEMAKE", path)
     (path.parent / "file").touch()
     monkeypatch.setenv(f"ATLIB_{name}", str(path.parent / "file" / "folder"))  # root may write anywhere but there
     with pytest.raises(InputError, match=r"file/folder: can't be written \(Not a directory\)$"):
-        campaign.run(path=path)
+        running.run(path=path)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="/dev/full")
@@ -205,8 +207,8 @@ def test_a_full_disk_leaves_one_line_and_loses_nothing(path: Path, monkeypatch: 
         with open("/dev/full", "wb", buffering=0) as device:
             device.write(b"0")
 
-    monkeypatch.setattr(campaign, "execute", full)
-    assert campaign.job("train", normal.run, [normal]) == 1
+    monkeypatch.setattr(running, "execute", full)
+    assert running.job("train", normal.run, [normal]) == 1
     assert "No space left on device" in read_json(normal.folder / "failed.json")["error"]
     assert read_json(normal.folder / "config.json") == {"there": "before"}
 
@@ -222,31 +224,34 @@ def test_the_parameters_of_every_planned_run_give_that_run() -> None:
     for planned in grid.load():
         if planned.needs or planned.config.weights:
             continue  # they ask for a run or a file that is not here
-        given = campaign.parameters(planned.config)
-        history = ["# Parameters\n" + "\n".join(f"{name} = {value!r}" for name, value in given.items())]
-        defaults = {name: getattr(training.Config(), name) for name in jobs.TRAIN}
+        given = running.parameters(planned.config)
+        history = [
+            " = ".join((*jobs.choices(), "0")),
+            "# Parameters\n" + "\n".join(f"{name} = {value!r}" for name, value in given.items()),
+        ]
+        defaults = {name: getattr(training.Config(), name) for name in jobs.choices()}
         assert jobs.train_config(defaults | given, history) == planned.config
 
 
 def test_stamps_say_what_is_done_and_nothing_else(path: Path) -> None:
     robust, normal, _ = planned = grid.load(path)
     write_json(robust.folder / "training.json", {})
-    folder = campaign.stamps(planned)
+    folder = running.stamps(planned)
     assert [p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()] == [f"{robust.run}/trained"]
     (robust.folder / "training.json").unlink()
     write_json(normal.folder / "training.json", {})
-    campaign.stamps(planned)
+    running.stamps(planned)
     assert [p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()] == [f"{normal.run}/trained"]
 
 
 def test_a_scheduler_that_fails_is_said_and_is_no_success(
     path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
-    monkeypatch.setattr(campaign, "SNAKEMAKE", Path("/bin/false"))
-    assert campaign.run(path=path) == 1
+    monkeypatch.setattr(running, "SNAKEMAKE", Path("/bin/false"))
+    assert running.run(path=path) == 1
     assert "error: Snakemake ended with status 1; what it said is above" in capsys.readouterr().err
     with pytest.raises(InputError, match=r"^PROFILE = 'no/such': must be a folder with a config.yaml$"):
-        campaign.run(path=path, profile="no/such")
+        running.run(path=path, profile="no/such")
 
 
 def test_an_underfit_run_waits_for_the_normal_one_too_even_if_that_is_published(path: Path) -> None:
@@ -259,7 +264,7 @@ def test_an_underfit_run_waits_for_the_normal_one_too_even_if_that_is_published(
         places: dict[str, dict] = {place: {} for place in evaluation.expected(one.config)}
         write_json(results_dir() / f"{one.run}.json", {"evaluation": {"measurements": places}})
         (results_dir() / f"{one.run}.csv").touch()
-    folder = campaign.stamps(planned)  # both published from elsewhere; the normal one's snapshots are needed here
+    folder = running.stamps(planned)  # both published from elsewhere; the normal one's snapshots are needed here
     assert not (folder / normal.run / "trained").exists() and (folder / normal.run / "published").exists()
     assert (folder / target.run / "trained").exists()
 
@@ -290,23 +295,23 @@ def pictures(path: Path) -> grid.Planned:
     labels = {f"y_{part}": np.arange(n) % 10 for part, n in (("train", 40), ("test", 10))}
     np.savez(data_dir() / "cifar10.npz", **parts, **labels)  # type: ignore[arg-type]
     path.write_text(STYLED)
-    campaign.obstacle.cache_clear()
+    running.obstacle.cache_clear()
     (planned,) = grid.load(path)
     return planned
 
 
 def test_what_stands_in_the_way_of_stylised_sets(pictures: grid.Planned, path: Path) -> None:
-    ways = campaign.stylised_sets(pictures.config)
+    ways = running.stylised_sets(pictures.config)
     assert [name.removeprefix("stylised/cifar10/32/") for name in ways] == sorted(style.LEVELS)
     assert [bool(line) for line in ways.values()] == [False, True, True, True]  # of generated-ghiasi: nothing
-    assert campaign.out_of_reach(pictures) == {
+    assert running.out_of_reach(pictures) == {
         "stylised@generated-microast", "stylised@paintings-ghiasi", "stylised@paintings-microast",
         "maps@stylised@paintings-ghiasi",
     }  # fmt: skip
-    (job,) = json.loads(campaign.snapshot([pictures]).read_text())["jobs"]
+    (job,) = json.loads(running.snapshot([pictures]).read_text())["jobs"]
     assert job["stylised"] == ["stylised/cifar10/32/generated-ghiasi"]
     shapes = training.resolve()
-    assert campaign.stylised_sets(shapes) == {} and evaluation.lacking(shapes) == {}
+    assert running.stylised_sets(shapes) == {} and evaluation.lacking(shapes) == {}
 
 
 @installed
@@ -316,7 +321,7 @@ def test_a_campaign_stylises_before_it_evaluates_and_says_what_it_leaves_out(
     assert start(path).wait(timeout=300) == 0, (path.parent / "log").read_text()
     log = (path.parent / "log").read_text()
     assert "left out, some stylised test sets: styles = 'paintings': " in log
-    rows = results.load()
+    rows = load()
     assert set(rows.loc[rows["distortion"] == "stylised", "level"]) == {"generated-ghiasi"}
     record = read_json(results_dir() / f"{pictures.run}.json")["evaluation"]["measurements"]
     assert record["stylised@generated-ghiasi"]["stylised"]["count"] == 10 and "maps@stylised@generated-ghiasi" in record

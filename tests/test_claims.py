@@ -16,9 +16,12 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atlib import results, training
+from atlib import training
 from atlib.errors import InputError
-from atlib.results import Claim, Ledger, Setting, Statistic, decide
+from atlib.report import claims, statistics, verdicts
+from atlib.report.claims import Claim, Ledger, Setting, Statistic
+from atlib.report.verdicts import decide
+from atlib.rows import Archive, Predictions, frame_of, load
 
 SETTING = Setting("cifar10", 16, "r", 0.5, "pgd-linf-8", "pgd-linf-2")
 LEDGER = Ledger((), {"cifar10": SETTING, "caltech101": replace(SETTING, dataset="caltech101"),
@@ -49,14 +52,12 @@ def rows_of(effects: Sequence[float], **other: Any) -> list[dict[str, Any]]:
     ]
 
 
-def no_predictions(run: str) -> results.Predictions:
+def no_predictions(run: str) -> Predictions:
     raise AssertionError(f"predictions of {run} are not needed")
 
 
-def verdict_of(
-    entry: Claim, rows: list[dict[str, Any]], predictions: results.Archive = no_predictions
-) -> results.Verdict:
-    return results.verdict(entry, results.frame_of(rows), LEDGER, predictions)
+def verdict_of(entry: Claim, rows: list[dict[str, Any]], predictions: Archive = no_predictions) -> verdicts.Verdict:
+    return verdicts.verdict(entry, frame_of(rows), LEDGER, predictions)
 
 
 # --- the rule -----------------------------------------------------------------------------------------------------
@@ -84,7 +85,7 @@ def test_verdict_flips_with_its_rows(effects: list[float], expected: str, direct
     decision = found.decisions[0]
     assert (found.verdict, decision.verdict) == (expected, expected)
     assert decision.values == pytest.approx(signed) and decision.seeds == tuple(range(1, len(signed) + 1))
-    assert (decision.low, decision.high) == pytest.approx(results.t_interval(signed), nan_ok=True)
+    assert (decision.low, decision.high) == pytest.approx(statistics.t_interval(signed), nan_ok=True)
 
 
 EQUAL = [
@@ -106,10 +107,10 @@ def test_equality_needs_an_interval_within_the_margin(effects: list[float], expe
 def test_seeds_must_agree_where_the_interval_alone_would_decide() -> None:
     """From five seeds on one seed may disagree although the interval excludes the smallest effect."""
     many = [0.30] * 11 + [-0.01]
-    assert results.t_interval(many)[0] > 0.05
+    assert statistics.t_interval(many)[0] > 0.05
     assert decide(many, "greater", 0.05) == "mixed" and decide([*many[:-1], 0.29], "greater", 0.05) == "holds"
     few = [0.0] * 11 + [0.06]
-    assert results.t_interval(few)[1] < 0.05
+    assert statistics.t_interval(few)[1] < 0.05
     assert decide(few, "greater", 0.05) == "mixed" and decide(few[:-1], "greater", 0.05) == "does not hold"
 
 
@@ -142,11 +143,11 @@ def test_equality_is_symmetric_and_keeps_with_wider_margins(effects: list[float]
 
 def test_the_rule_of_the_file_applies() -> None:
     rows = rows_of([0.30, 0.31, 0.32])
-    frame = results.frame_of(rows)
-    assert results.verdict(claim(), frame, replace(LEDGER, minimum_seeds=4)).verdict == "pending"
-    wide = results.frame_of(rows_of([0.15, 0.25, 0.20]))
-    assert results.verdict(claim(), wide, LEDGER).verdict == "holds"
-    assert results.verdict(claim(), wide, replace(LEDGER, confidence=0.999)).verdict == "mixed"
+    frame = frame_of(rows)
+    assert verdicts.verdict(claim(), frame, replace(LEDGER, minimum_seeds=4)).verdict == "pending"
+    wide = frame_of(rows_of([0.15, 0.25, 0.20]))
+    assert verdicts.verdict(claim(), wide, LEDGER).verdict == "holds"
+    assert verdicts.verdict(claim(), wide, replace(LEDGER, confidence=0.999)).verdict == "mixed"
 
 
 # --- which rows count ---------------------------------------------------------------------------------------------
@@ -169,7 +170,7 @@ def test_another_share_does_not_count_nor_compete() -> None:
 
 def test_a_recipe_that_is_not_fixed_is_pending() -> None:
     ledger = replace(LEDGER, settings={"cifar10": replace(SETTING, recipe=None)})
-    assert results.verdict(claim(), results.frame_of(rows_of([0.3, 0.3, 0.3])), ledger).verdict == "pending"
+    assert verdicts.verdict(claim(), frame_of(rows_of([0.3, 0.3, 0.3])), ledger).verdict == "pending"
 
 
 def test_seeds_are_paired_not_pooled() -> None:
@@ -190,7 +191,7 @@ def test_two_runs_that_could_be_meant_are_refused() -> None:
 # --- over data sets -----------------------------------------------------------------------------------------------
 
 
-def on_two(first: Sequence[float], second: Sequence[float], **other: Any) -> results.Verdict:
+def on_two(first: Sequence[float], second: Sequence[float], **other: Any) -> verdicts.Verdict:
     entry = claim(datasets=("cifar10", "caltech101"), needed=("cifar10",), **other)
     return verdict_of(entry, rows_of(first) + rows_of(second, dataset="caltech101"))
 
@@ -303,12 +304,12 @@ def test_spearman_is_scipys(pairs: list[tuple[int, int]]) -> None:
     from scipy import stats
 
     x, y = zip(*pairs, strict=True)
-    found = results.spearman(x, y)
+    found = statistics.spearman(x, y)
     if len(set(x)) == 1 or len(set(y)) == 1:
         assert found == 0
     else:
         assert found == pytest.approx(stats.spearmanr(x, y).statistic)
-    assert math.isnan(results.spearman([*x, math.nan], [*y, 1]))
+    assert math.isnan(statistics.spearman([*x, math.nan], [*y, 1]))
 
 
 def test_a_network_of_another_setting() -> None:
@@ -321,7 +322,7 @@ def test_a_network_of_another_setting() -> None:
     assert verdict_of(swapped, rows + small).verdict == "does not hold"
 
 
-def network(known: range, kept: range) -> results.Predictions:
+def network(known: range, kept: range) -> Predictions:
     """A network that is right on the images `known` when clean and on `kept` when saturated, of 100."""
     images = np.arange(100)
     clean, saturated = (np.where(np.isin(images, list(some)), 0, 1) for some in (known, kept))
@@ -350,7 +351,7 @@ def test_conditional_and_common_can_disagree_and_both_flip() -> None:
 
 def test_the_table_has_a_line_for_each_claim_and_data_set() -> None:
     ledger = replace(LEDGER, claims=(claim(shown=("caltech101",)),))
-    table = results.verdicts(results.frame_of(rows_of(HOLDS)), ledger, no_predictions)
+    table = verdicts.table(frame_of(rows_of(HOLDS)), ledger, no_predictions)
     assert table["dataset"].tolist() == ["overall", "cifar10", "caltech101"]
     assert table["verdict"].tolist() == ["holds", "holds", "pending"]
     assert table.loc[1, "effect"] == pytest.approx(0.31) and table.loc[1, "seeds"] == (1, 2, 3)
@@ -358,11 +359,11 @@ def test_the_table_has_a_line_for_each_claim_and_data_set() -> None:
 
 # --- the file -----------------------------------------------------------------------------------------------------
 
-CONTENT: dict[str, Any] = yaml.safe_load(results.CLAIMS.read_text())
+CONTENT: dict[str, Any] = yaml.safe_load(claims.CLAIMS.read_text())
 
 
 def test_the_file_is_complete() -> None:
-    ledger = results.load_claims()
+    ledger = claims.load()
     assert len(ledger.claims) >= 15 and len({c.id for c in ledger.claims}) == len(ledger.claims)
     assert sum(c.origin == "paper" for c in ledger.claims) >= 15
     assert any(c.origin == "question" for c in ledger.claims)
@@ -386,7 +387,7 @@ def test_the_file_is_complete() -> None:
     }
     for entry in ledger.claims:
         assert entry.section in headings
-        assert entry.statistic.name in results.STATISTICS and entry.statistic.metric in results.METRICS
+        assert entry.statistic.name in claims.STATISTICS and entry.statistic.metric in claims.METRICS
         assert len(entry.claim) > 20 and len(entry.known) > 10, entry.id
         assert set(entry.datasets) | set(entry.shown) <= set(ledger.settings)
     assert {c.section for c in ledger.claims} >= {"abstract", "4", "4.1", "4.2.1", "4.2.2", "4.2.3", "5"}
@@ -402,18 +403,18 @@ def test_the_file_is_complete() -> None:
 @pytest.mark.parametrize("name", [c["id"] for c in CONTENT["claims"]])
 def test_every_claim_can_hold_and_fail(name: str) -> None:
     """Each claim of the file, on made-up rows of networks that differ as it says, and as it doesn't."""
-    ledger = results.load_claims()
+    ledger = claims.load()
     # recipes that are still open are given a name here, or two settings could not be told apart
     settings = {k: replace(s, recipe=s.recipe or k) for k, s in ledger.settings.items()}
     ledger, entry = replace(ledger, settings=settings), ledger[name]
 
     def verdict(right: bool) -> str:
         rows, stored = imagined(entry, ledger, right)
-        return results.verdict(entry, results.frame_of(rows), ledger, stored.__getitem__).verdict
+        return verdicts.verdict(entry, frame_of(rows), ledger, stored.__getitem__).verdict
 
     assert verdict(True) == "holds"
     assert verdict(False) == "does not hold"
-    assert results.verdict(entry, results.frame_of([]), ledger, no_predictions).verdict == "pending"
+    assert verdicts.verdict(entry, frame_of([]), ledger, no_predictions).verdict == "pending"
 
 
 def imagined(entry: Claim, ledger: Ledger, right: bool) -> tuple[list[dict[str, Any]], dict[str, Any]]:
@@ -454,7 +455,7 @@ def imagined(entry: Claim, ledger: Ledger, right: bool) -> tuple[list[dict[str, 
 @pytest.mark.parametrize("name", ["shapes", "shapes-shape", "shapes-texture", "cifar10", "tiny-imagenet"])
 def test_main_settings_are_what_training_does_by_default(name: str) -> None:
     """Else a claim would wait for ever for runs that nobody makes."""
-    setting = results.load_claims().settings[name]
+    setting = claims.load().settings[name]
     cue = {"cue": name.split("-")[1]} if name.startswith("shapes-") else {}
     config = training.resolve(dataset=setting.dataset, width=setting.width, **cue)
     assert (config.recipe, config.share) == (setting.recipe, setting.share)
@@ -549,7 +550,7 @@ def test_a_malformed_file_is_one_clear_line(case: str, tmp_path: Path) -> None:
     path = tmp_path / "claims.yaml"
     path.write_text(yaml.safe_dump(content))
     with pytest.raises(InputError) as caught:
-        results.load_claims(path)
+        claims.load(path)
     message = str(caught.value)
     assert message.startswith(f"{path}: ") and "\n" not in message and expected in message
 
@@ -559,14 +560,14 @@ def test_what_is_not_yaml_or_not_there_is_one_clear_line(tmp_path: Path) -> None
     for text, expected in (("claims: [", "not YAML: .*line"), ("- 1", "must be a table"), ("", "must be a table")):
         path.write_text(text)
         with pytest.raises(InputError, match=expected) as caught:
-            results.load_claims(path)
+            claims.load(path)
         assert "\n" not in str(caught.value)
     with pytest.raises(InputError, match="not readable"):
-        results.load_claims(tmp_path / "absent.yaml")
+        claims.load(tmp_path / "absent.yaml")
 
 
 def test_all_claims_are_pending_without_rows_and_none_is_lost() -> None:
-    table = results.verdicts(results.load())
+    table = verdicts.table(load())
     assert set(table["verdict"]) == {"pending"}
     assert table[table["dataset"] == "overall"]["id"].tolist() == [c["id"] for c in CONTENT["claims"]]
     assert isinstance(table, pd.DataFrame) and table["effect"].isna().all()

@@ -9,10 +9,13 @@ import pandas as pd
 import pytest
 import torch
 
-from atlib import audit, data, destroyed, plots, results, saliency, shapes, style, tables, transforms
-from atlib.errors import InputError
+from atlib import data, saliency, shapes, style, transforms
+from atlib.campaign import audit
+from atlib.errors import InputError, Missing
 from atlib.evaluation import Subject
 from atlib.files import REPOSITORY, read_json
+from atlib.report import destroyed, plots, tables
+from atlib.rows import MAP_METRICS, frame_of, load
 
 DRAWS = torch.Generator().manual_seed(0)
 
@@ -96,7 +99,7 @@ def test_every_place_once_with_its_interval_and_the_baselines(about: Subject, pi
     assert abs(other) < 0.6
     maps = frame[~frame["metric"].isin(list(destroyed.METRICS))].set_index("metric")["value"]
     assert maps["edges_edge_correlation"] == pytest.approx(1) and maps["edges_gini"] > 0.3
-    kinds = {f"{name}_{metric}" for name in ("edges", "untrained", "untrained_grad") for metric in results.MAP_METRICS}
+    kinds = {f"{name}_{metric}" for name in ("edges", "untrained", "untrained_grad") for metric in MAP_METRICS}
     assert set(maps.index) == {kind for kind in kinds if not kind.endswith("map_distance")}
 
 
@@ -110,15 +113,18 @@ def test_published_and_audited(about: Subject, monkeypatch: pytest.MonkeyPatch, 
     )
     frame = destroyed.load()
     assert all(isinstance(level, str) for level in frame["level"]) and len(frame) == len(destroyed.measure(about))
-    assert results.load().empty  # it is no run's table
+    assert load().empty  # it is no run's table
     ids = [destroyed.row_id(line) for line in frame.to_dict("records")]
     row = "destroyed/shapes-32:saturation@inf/texture"
     assert row in ids and len(set(ids)) == len(ids)
     for one in (row, "destroyed/shapes-32:other@/shape", "destroyed/shapes-32:clean@/untrained_gini"):
-        found = audit.audit(one)
+        found = destroyed.audit(one)
         assert found.agrees and found.published == frame["value"][ids.index(one)]
-    with pytest.raises(InputError, match=r"^row = 'destroyed/shapes-32:saturation@3/shape': not published"):
-        audit.audit("destroyed/shapes-32:saturation@3/shape")
+        assert destroyed.main(["--verify", one]) == 0 and capsys.readouterr().out.startswith(f"{one}: published ")
+    with pytest.raises(InputError, match="no row of a run; python -m atlib.report.destroyed --verify"):
+        audit.audit(row)
+    with pytest.raises(Missing, match=r"^row = 'destroyed/shapes-32:saturation@3/shape': not published"):
+        destroyed.audit("destroyed/shapes-32:saturation@3/shape")
 
 
 def test_published_tables_are_of_the_pictures_that_the_networks_were_shown() -> None:
@@ -182,7 +188,7 @@ def test_accuracies_of_single_cue_networks() -> None:
     texture = {"clean@": 94, "blur@1": 30, "patch-shuffle@2": 92, "saturation@0": 10}
     lines = [row for seed in (1, 2) for row in rows_of("shape", seed, {k: v + seed for k, v in shape.items()})]
     lines += [row for seed in (1, 2) for row in rows_of("texture", seed, {k: v + seed for k, v in texture.items()})]
-    found = tables.single_cue_accuracy(results.frame_of(lines))
+    found = tables.single_cue_accuracy(frame_of(lines))
     table = tables.single_cue_table(found).set_index("distortion").to_dict("index")
     assert len(table) == 33 and table["clean"]["shape alone"].startswith("91.50 [")
     assert table["patch-shuffle 2"]["texture alone"].rows == (
@@ -221,9 +227,9 @@ def test_figures_show_every_path_and_say_when_there_is_nothing() -> None:
         (0.4, 0.4)
     }
     assert plots.kept({}, ("a", "b")).texts[0].get_text() == "pending"
-    assert set(plots.DISTORTIONS) == {*transforms.DISTORTIONS, "stylised"} and set(plots.DISTORTIONS) < set(
-        results.DISTORTIONS
-    )
+    looks = list(plots.DISTORTIONS.values())
+    assert list(plots.DISTORTIONS) == [*transforms.DISTORTIONS, "stylised"] and len(set(looks)) == len(looks)
+    assert plots.DISTORTIONS["saturation"] == ("#0072B2", "o") and plots.DISTORTIONS["blur"] == ("#56B4E9", "P")
     shown = plots.show_distortions(torch.rand(3, 32, 32))
     titles = [axis.get_title() for axis in shown.axes if axis.get_title()]
     assert titles[:5] == ["saturation\n0", "\n0.5", "\n4", "\n64", "\ninf"] and len(titles) == 5 + 4 + 4 + 4 + 3 + 3 + 3

@@ -11,7 +11,8 @@ from typing import Any
 import docutils.core  # type: ignore[import-untyped]
 import pytest
 
-from atlib import attacks, audit, saliency, style, transforms
+from atlib import attacks, saliency, style, transforms
+from atlib.campaign import audit
 from atlib.files import REPOSITORY
 
 

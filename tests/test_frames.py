@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import torch
 
-from atlib import data, frames, models, plots, saliency, transforms
+from atlib import data, models, saliency, transforms
 from atlib.errors import InputError
 from atlib.files import REPOSITORY, load_tensors, tensor_digest
+from atlib.report import frames, plots
 
 KEPT = REPOSITORY / "results" / "frames"
 NAMES = ("cifar10", "shapes")

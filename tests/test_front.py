@@ -8,15 +8,16 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from atlib import front, results, tables
+from atlib import rows
 from atlib.files import REPOSITORY
+from atlib.report import front, tables
 
 RESULTS = REPOSITORY / "results"
 
 
 @pytest.fixture(scope="module")
 def said() -> str:
-    return front.answer(results.load(RESULTS), tables.records(RESULTS), results.archive(RESULTS))
+    return front.answer(rows.load(RESULTS), tables.records(RESULTS), rows.archive(RESULTS))
 
 
 def test_readme_says_what_the_rows_say(said: str) -> None:
@@ -31,7 +32,7 @@ def test_front_page_says_the_same(said: str) -> None:
 
 
 def test_the_numbers_are_those_of_the_rows(said: str) -> None:
-    frame = results.load(RESULTS)
+    frame = rows.load(RESULTS)
     main = tables.main_lines(tables.cue_table(frame, tables.records(RESULTS)))
     first = said.splitlines()[0]
     for model in ("normal", "pgd-linf-8"):
@@ -39,12 +40,12 @@ def test_the_numbers_are_those_of_the_rows(said: str) -> None:
     changed = frame.copy()
     mine = (changed["model"] == "normal") & (changed["metric"] == "shape_bias")
     changed.loc[mine, "value"] -= 0.2
-    again = front.answer(changed, tables.records(RESULTS), results.archive(RESULTS))
+    again = front.answer(changed, tables.records(RESULTS), rows.archive(RESULTS))
     assert re.findall(r"\d+\.\d+", again.splitlines()[0]) != re.findall(r"\d+\.\d+", first)
 
 
 def test_without_rows_everything_is_pending(tmp_path: Path) -> None:
-    said = front.answer(results.load(tmp_path), {}, results.archive(tmp_path))
+    said = front.answer(rows.load(tmp_path), {}, rows.archive(tmp_path))
     assert said.count("pending") >= 3 and not re.search(r"\d\.\d", said)
 
 

@@ -11,9 +11,12 @@ from typing import Any
 
 import pytest
 
-from atlib import evaluation, grid, results, style, training, transforms
+from atlib import evaluation, style, training, transforms
+from atlib.campaign import grid
 from atlib.errors import InputError
 from atlib.files import REPOSITORY, results_dir, write_json
+from atlib.report import claims
+from atlib.rows import frame_of, load
 
 TWO = """
 t:
@@ -96,12 +99,12 @@ def test_the_reports_grid_loads_without_weights_or_data_and_knows_every_publishe
     with pytest.raises(InputError, match=r"^BLOCKS = 'g': must be one of shapes, map, a, b, c, d, e, f$"):
         grid.select(planned, "g")
     monkeypatch.setenv("ATLIB_RESULTS", str(REPOSITORY / "results"))
-    assert set(results.load()["run"]) <= {p.run for p in planned}
+    assert set(load()["run"]) <= {p.run for p in planned}
 
 
 def test_the_claims_settings_are_in_the_grid() -> None:
     places = {(p.config.dataset, p.config.width, p.config.recipe) for p in grid.load()}
-    for name, setting in results.load_claims().settings.items():
+    for name, setting in claims.load().settings.items():
         if name in ("shapes", "cifar10", "caltech101", "tiny-imagenet"):
             assert (setting.dataset, setting.width, setting.recipe) in places
 
@@ -119,7 +122,7 @@ def publish(planned: grid.Planned, places: list[str]) -> None:
             rows.append(place | new | {"value": count / 10, "count": count, "total": 10})
     path = results_dir() / f"{planned.run}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
-    results.frame_of(rows).to_csv(path, index=False)
+    frame_of(rows).to_csv(path, index=False)
     write_json(path.with_suffix(".json"), {"evaluation": {"measurements": {place: {} for place in places}}})
 
 
@@ -127,7 +130,7 @@ def test_states_in_the_order_in_which_a_run_goes_through_them(tmp_path: Path) ->
     normal, *_ = grid.load(written(tmp_path / "grid.yaml", TWO))
 
     def now() -> tuple[str, str]:
-        found = grid.state(normal, results.load())
+        found = grid.state(normal, load())
         return found.name, found.text
 
     assert now() == ("pending", "pending")

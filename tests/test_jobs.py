@@ -15,11 +15,13 @@ import jupytext
 import nbformat
 import pytest
 
-from atlib import jobs, own, results, style, training
+from atlib import own, style, training
+from atlib.campaign import jobs
 from atlib.errors import InputError
 from atlib.files import REPOSITORY, data_dir, runs_dir, write_json
+from atlib.rows import read_rows
 
-JOBS = [("train", jobs.TRAIN), ("evaluate", jobs.EVALUATE), ("stylise", jobs.STYLISE)]
+JOBS = ("train", "evaluate", "stylise")
 FINISHED = "shapes/pgd-linf-8-w16-s1-01234567"
 
 
@@ -55,23 +57,29 @@ def stylise_arguments(**given: object) -> dict:
 # --- parameters -------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "known"), JOBS)
-def test_notebook_has_exactly_the_known_parameters(name: str, known: tuple[str, ...]) -> None:
-    values, _ = notebook(name, {})
-    assert tuple(key for key in values if not key.startswith("__")) == known
+def known(name: str) -> tuple[str, ...]:
+    """The parameters that a notebook has."""
+    return tuple(key for key in notebook(name, {})[0] if not key.startswith("__"))
 
 
-def test_every_choice_of_a_run_is_a_parameter() -> None:
-    assert set(jobs.TRAIN) == {field.name for field in fields(training.Config)} - {"quick"}
+@pytest.mark.parametrize("name", JOBS)
+def test_the_known_parameters_are_those_of_the_notebook(name: str) -> None:
+    assert jobs.declared(notebook(name, {})[1]) == jobs.declared(notebook(name, {"a": 1})[1]) == known(name)
+    assert jobs.declared(()) == ()
+
+
+def test_every_choice_of_a_run_is_a_parameter_and_every_attack_has_some() -> None:
+    assert known("train") == jobs.choices()
+    assert set(jobs.ATTACKS) == set(training.ATTACKS)
 
 
 def test_defaults_of_the_notebook_are_those_of_the_library() -> None:
     assert train_config() == training.resolve()
     values, _ = notebook("train", {})
-    assert {name: values[name] for name in jobs.TRAIN} == {f.name: f.default for f in fields(training.Config)[:-1]}
+    assert {name: values[name] for name in jobs.choices()} == {f.name: f.default for f in fields(training.Config)[:-1]}
 
 
-@pytest.mark.parametrize("name", [name for name, _ in JOBS])
+@pytest.mark.parametrize("name", JOBS)
 def test_every_parameter_has_a_type_and_a_comment(name: str) -> None:
     for line in parameters(name).splitlines():
         before, hash_sign, comment = line.partition("  # ")
@@ -135,9 +143,9 @@ BAD_TRAIN: dict[str, Cases] = {
         ("both", {"dataset": "cifar10"}, "only the data set shapes has one"),
     ],
     "attack": [
-        ("pdg", {}, "must be one of none, fgsm, pgd, spatial, noise, blur (did you mean 'pgd'?)"),
-        (None, {}, "must be one of none, fgsm, pgd, spatial"),
-        (8, {}, "must be one of none, fgsm, pgd, spatial"),
+        ("pdg", {}, "must be one of pgd, fgsm, spatial, noise, blur, none (did you mean 'pgd'?)"),
+        (None, {}, "must be one of pgd, fgsm, spatial"),
+        (8, {}, "must be one of pgd, fgsm, spatial"),
     ],
     "norm": [
         ("linff", {}, "must be one of linf, l2 (did you mean 'linf'?)"),
@@ -242,7 +250,7 @@ BAD_EVALUATE: dict[str, Cases] = {
 
 
 def test_the_tables_cover_every_parameter() -> None:
-    assert set(BAD_TRAIN) == set(jobs.TRAIN) and set(BAD_EVALUATE) == set(jobs.EVALUATE)
+    assert set(BAD_TRAIN) == set(known("train")) and set(BAD_EVALUATE) == set(known("evaluate"))
 
 
 def bad(table: Mapping[str, Cases]) -> list:
@@ -296,12 +304,38 @@ def test_bad_parameter_of_evaluate(name: str, value: object, others: dict, expec
     ],
 )
 def test_unknown_parameter(job: object, name: str, meant: str | None, finished: None) -> None:
-    known = jobs.TRAIN if job is train_config else jobs.EVALUATE
+    names = known("train" if job is train_config else "evaluate")
     with pytest.raises(InputError) as error:
         job(**{name: 8})  # type: ignore[operator]
     check(error.value, name, 8, "no such parameter")
-    assert str(error.value).endswith(f"; must be one of {', '.join(known)}")
+    assert str(error.value).endswith(f"; must be one of {', '.join(names)}")
     assert meant is None or f"(did you mean {meant!r}?)" in str(error.value)
+
+
+def test_names_and_kinds_are_checked_before_torch_is_imported() -> None:
+    code = f"""
+import sys
+from atlib.campaign import jobs
+from atlib.errors import InputError
+
+def refused(check, cell, **given):
+    try:
+        check(given, ["", {parameters("train")!r}, cell])
+    except InputError as error:
+        return str(error)
+
+lines = [
+    refused(jobs.train_config, "# Parameters\\nepz = 8", epz=8, attack="pgd"),
+    refused(jobs.train_config, "# Parameters\\ntau = 1", tau=1, attack="pgd"),
+    refused(jobs.train_config, "", attack="pdg"),
+    refused(jobs.evaluate_arguments, "", run=3, measure=3, again=False, model="", classes="", weights=""),
+    refused(jobs.stylise_arguments, "", **dict.fromkeys({known("stylise")!r}, 3)),
+]
+assert all(lines), lines
+assert not {{"torch", "numpy", "pandas"}} & set(sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
 
 
 def test_unknown_name_is_told_before_a_bad_value() -> None:
@@ -333,7 +367,7 @@ def test_arguments_of_evaluate(finished: None) -> None:
     found = evaluate_arguments(model="atlib:shapes/normal", dataset="shapes", measure="clean")
     assert found["about"].source == "atlib:shapes/normal" and set(found) == {"about", "only", "again"}
     assert jobs.evaluate(found | {"progress": False}) == own.folder_of(found["about"])
-    assert (own.folder_of(found["about"]) / "report.html").is_file()
+    assert (own.folder_of(found["about"]) / "own.json").is_file()
 
 
 # --- papermill --------------------------------------------------------------------------------------------------------
@@ -364,8 +398,8 @@ def test_papermill_ends_with_the_one_line(name: str, value: str, expected: str, 
     assert not runs_dir().exists()
 
 
-@pytest.mark.parametrize(("name", "known"), JOBS)
-def test_help_lists_each_parameter_with_its_comment(name: str, known: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("name", JOBS)
+def test_help_lists_each_parameter_with_its_comment(name: str) -> None:
     done = papermill("--help-notebook", f"notebooks/{name}.ipynb")
     assert done.returncode == 0, done.stderr
     words = " ".join(done.stdout.split())
@@ -373,7 +407,7 @@ def test_help_lists_each_parameter_with_its_comment(name: str, known: tuple[str,
         parameter, kind = line.split(" = ")[0].split(": ")
         default, comment = line.split(" = ", 1)[1].split("  # ")
         assert f"{parameter}: {kind} (default {default}) {comment}" in words
-    assert "Unknown" not in words and words.count("(default ") == len(known)
+    assert "Unknown" not in words and words.count("(default ") == len(known(name))
 
 
 def executed(text: str) -> nbformat.NotebookNode:
@@ -400,7 +434,7 @@ def test_a_network_from_one_command(tmp_path: Path) -> None:
     pictures = [output for cell in notebook.cells for output in cell.get("outputs", []) if "image/png" in str(output)]
     tables = [output for cell in notebook.cells for output in cell.get("outputs", []) if "shape_bias" in str(output)]
     assert len(pictures) == 1 and len(tables) == 1
-    rows = results.read_rows(folder / "rows.csv")
+    rows = read_rows(folder / "rows.csv")
     assert set(rows["distortion"]) == {"clean", "pgd-linf", "conflict"}
 
     second = papermill("notebooks/train.ipynb", str(tmp_path / "out.ipynb"), "-p", "eps", "8.0", ATLIB_QUICK="1")

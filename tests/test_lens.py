@@ -13,10 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from atlib import audit, data, evaluation, results, saliency, training, transforms
+from atlib import data, evaluation, saliency, training, transforms
+from atlib.campaign import audit
 from atlib.errors import InputError
 from atlib.evaluation import Subject
 from atlib.files import read_json, runs_dir
+from atlib.rows import measurement, read_predictions, read_rows, row_id
 
 CONFIG = replace(training.resolve(eps=4, share=0.5, steps=2, width=4, epochs=3, batch=16, precision="fp32"), quick=True)
 
@@ -49,7 +51,7 @@ def subject(run: Path) -> Subject:
 
 
 def rows_of(run: Path) -> pd.DataFrame:
-    return results.read_rows(run / "rows.csv")
+    return read_rows(run / "rows.csv")
 
 
 def cell(rows: pd.DataFrame, place: str, metric: str) -> pd.Series:
@@ -71,7 +73,6 @@ def test_the_levels_are_those_that_the_report_names() -> None:
         "noise": "0.05 0.1 0.2",
         "blur": "0.5 1 2",
     }
-    assert set(transforms.DISTORTIONS) < set(results.DISTORTIONS)
     assert transforms.levels("patch-shuffle", 20) == ("1", "2", "4") and len(transforms.levels("saturation", 20)) == 11
 
 
@@ -103,7 +104,7 @@ def test_a_distortion_that_is_not_there() -> None:
 
 def test_every_distortion_of_a_run_picture_by_picture(run: Path, subject: Subject) -> None:
     rows = rows_of(run)
-    arrays = results.read_predictions(run / "predictions.npz")
+    arrays = read_predictions(run / "predictions.npz")
     images, labels = subject.test.images.float() / 255, subject.test.labels
     for name, distortion in transforms.DISTORTIONS.items():
         for level in distortion.levels:
@@ -146,7 +147,7 @@ def test_statistics_of_maps_are_those_of_the_pictures_maps(
     run: Path, subject: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(evaluation, "MAP_PICTURES_ELSEWHERE", 12)
-    rows, arrays = rows_of(run), results.read_predictions(run / "predictions.npz")
+    rows, arrays = rows_of(run), read_predictions(run / "predictions.npz")
     chosen = evaluation.map_pictures(subject)
     assert len(set(chosen.tolist())) == 12
     images, labels = (subject.test.images.float() / 255)[chosen], subject.test.labels[chosen]
@@ -194,10 +195,10 @@ def test_the_same_pictures_for_every_network_and_more_of_cifar10() -> None:
 def test_rows_of_maps_are_their_distortions_and_measured_again_by_themselves(run: Path) -> None:
     before, origins = rows_of(run), read_json(run / "evaluation.json")["measurements"]
     row = cell(before, "saturation@1024", "gini")
-    assert results.measurement(row) == "maps@saturation@1024" and "maps@saturation@1024" in origins
-    assert results.measurement(cell(before, "saturation@1024", "accuracy")) == "saturation@1024"
-    assert results.measurement(cell(before, "clean@", "grad_gini")) == "maps@clean@"
-    places = {results.measurement(one) for one in before.to_dict("records")}
+    assert measurement(row) == "maps@saturation@1024" and "maps@saturation@1024" in origins
+    assert measurement(cell(before, "saturation@1024", "accuracy")) == "saturation@1024"
+    assert measurement(cell(before, "clean@", "grad_gini")) == "maps@clean@"
+    places = {measurement(one) for one in before.to_dict("records")}
     assert places == set(origins) == set(evaluation.expected(CONFIG))
     evaluation.evaluate(run, only=("saturation",), again=True, progress=False)
     after = rows_of(run)
@@ -213,5 +214,5 @@ def test_a_map_statistic_can_be_audited(run: Path, monkeypatch: pytest.MonkeyPat
         lambda name: read_json(run / "training.json") | {"training": read_json(run / "training.json")},
     )
     row = cell(rows_of(run), "patch-shuffle@4", "map_distance")
-    found = audit.audit(results.row_id(row), rows_of(run))
+    found = audit.audit(row_id(row), rows_of(run))
     assert found.agrees and found.published == row["value"] > 0.3 and found.tolerance == audit.TOLERANCE_MEAN

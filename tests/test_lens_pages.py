@@ -14,8 +14,10 @@ import pandas as pd
 import pytest
 from matplotlib.collections import LineCollection
 
-from atlib import lens, plots, results, style, tables
+from atlib import style
 from atlib.files import REPOSITORY
+from atlib.report import claims, lens, plots, statistics, tables, verdicts
+from atlib.rows import Archive, archive, frame_of, load, row_id
 
 SHAPES, CIFAR = tables.setting("shapes"), tables.setting("cifar10")
 
@@ -51,11 +53,11 @@ def network(name: str, model: str, seed: int, clean: str, under: dict[str, str])
     return rows, said | {"labels": np.ones(10, int)}
 
 
-def world(*networks: tuple[list[dict], dict]) -> tuple[pd.DataFrame, results.Archive]:
+def world(*networks: tuple[list[dict], dict]) -> tuple[pd.DataFrame, Archive]:
     """All their rows, and an archive of their predictions."""
     rows = [one for found, _ in networks for one in found]
     stored = {found[0]["run"]: said for found, said in networks}
-    return results.frame_of(rows), lambda run: stored[run]
+    return frame_of(rows), lambda run: stored[run]
 
 
 # Normal knows the first 8 pictures, the trained network the last 8: both know 6 of them (places 2 to 7).
@@ -63,7 +65,7 @@ NORMAL, TRAINED = "1111111100", "0011111111"
 
 
 @pytest.fixture
-def two() -> tuple[pd.DataFrame, results.Archive]:
+def two() -> tuple[pd.DataFrame, Archive]:
     """One seed on CIFAR-10, three on shapes, at saturation 1024."""
     found = [
         network("cifar10", "normal", 1, NORMAL, {"saturation@1024": "1110000001"}),
@@ -79,7 +81,7 @@ def two() -> tuple[pd.DataFrame, results.Archive]:
 def published(monkeypatch) -> pd.DataFrame:
     """The rows of this repository, whose predictions are found too."""
     monkeypatch.setenv("ATLIB_RESULTS", str(REPOSITORY / "results"))
-    return results.load()
+    return load()
 
 
 def test_points_count_in_three_ways(two):
@@ -115,7 +117,7 @@ def test_other_settings_are_left_out(two):
 @pytest.mark.parametrize(("measure", "count", "total"), [("accuracy", 6, 10), ("conditional", 6, 8), ("common", 5, 6)])
 def test_one_seed_has_wilson_s_interval_over_its_own_pictures(two, measure, count, total):
     line = lens.summary(lens.points(two[0], "cifar10", "saturation", two[1]), measure).iloc[0]
-    assert (line["low"], line["high"]) == results.wilson(count, total)
+    assert (line["low"], line["high"]) == statistics.wilson(count, total)
     assert (line["mean"], line["seeds"]) == (count / total, 1)
 
 
@@ -123,7 +125,7 @@ def test_several_seeds_have_the_t_interval(two):
     found = lens.points(two[0], "shapes", "saturation", two[1])
     line = lens.summary(found, "common").set_index("model").loc["pgd-linf-8"]
     values = [6 / 6, 4 / 6, 3 / 6]
-    assert (line["low"], line["high"]) == results.t_interval(values)
+    assert (line["low"], line["high"]) == statistics.t_interval(values)
     assert line["mean"] == pytest.approx(np.mean(values)) and line["seeds"] == 3 and len(line["rows"]) == 3
 
 
@@ -131,7 +133,7 @@ def test_level_table_is_in_the_paper_s_order_and_says_pending(two):
     found = lens.points(two[0], "cifar10", "saturation", two[1])
     table = lens.level_table(found, "conditional", ("8", "1024")).set_index("network")
     assert list(table.index) == list(tables.MODELS)
-    low, high = results.wilson(6, 8)
+    low, high = statistics.wilson(6, 8)
     assert table.loc["pgd-linf-8", "1024"] == f"75.0 [{100 * low:.1f},\u00a0{100 * high:.1f}]"
     assert (table["8"] == "pending").all() and table.loc["fgsm-8", "1024"] == "pending"
     assert (table.loc["normal", "seeds"], table.loc["normal", "width"]) == ("one seed", "16")
@@ -144,7 +146,7 @@ def test_one_seed_s_difference_is_marked_and_has_no_interval(two):
     assert one.set_index("network").loc["pgd-linf-8", "1024"] == "+66.7 (one\u00a0seed)"
     three = lens.level_table(lens.points(two[0], "shapes", "saturation", two[1]), "difference", ("1024",))
     values = [5 / 6, 3 / 6, 2 / 6]  # normal keeps one of the six
-    low, high = (100 * x for x in results.t_interval(values))
+    low, high = (100 * x for x in statistics.t_interval(values))
     assert three["1024"].iloc[0] == f"{100 * np.mean(values):+.1f} [{low:+.1f},\u00a0{high:+.1f}]"
 
 
@@ -152,7 +154,7 @@ def test_opening_has_exactly_the_numbers_of_the_rows(two):
     text = lens.opening(two[0], "saturation", "1024", two[1])
     lines = [line for line in text.splitlines() if line.startswith("- ")]
     mean = np.mean([6, 4, 3]) / 6
-    low, high = results.t_interval([5 / 6, 3 / 6, 2 / 6])
+    low, high = statistics.t_interval([5 / 6, 3 / 6, 2 / 6])
     assert lines == [
         "- CIFAR-10 (width 16): pgd-linf-8 keeps **83.3 %**, the normal network **16.7 %** (+66.7 points, one seed).",
         f"- shapes (width 16): pgd-linf-8 keeps **{100 * mean:.1f} %**, the normal network **16.7 %** "
@@ -163,9 +165,9 @@ def test_opening_has_exactly_the_numbers_of_the_rows(two):
 
 def test_openings_of_the_published_rows_agree_with_a_count_by_hand(published):
     """Independently of `lens`: numpy over the stored predictions."""
-    frame, archive = published, results.archive()
+    frame, predictions_of = published, archive()
     for distortion, level in (("saturation", "1024"), ("patch-shuffle", "2"), ("low-pass", "0.2")):
-        text = lens.opening(frame, distortion, level, archive)
+        text = lens.opening(frame, distortion, level, predictions_of)
         main = frame[(frame["dataset"] == "shapes") & (frame["recipe"] == SHAPES.recipe)]
         for column, value in (("distortion", distortion), ("level", level), ("metric", "accuracy")):
             main = main[main[column] == value]
@@ -174,7 +176,7 @@ def test_openings_of_the_published_rows_agree_with_a_count_by_hand(published):
             right = []
             for model in ("pgd-linf-8", "normal"):
                 run = main[(main["model"] == model) & (main["seed"] == seed)]["run"].iloc[0]
-                stored = archive(run)
+                stored = predictions_of(run)
                 right.append([stored[f"{at}/class"] == stored["labels"] for at in ("clean@", f"{distortion}@{level}")])
             both = right[0][0] & right[1][0]
             kept.append((right[0][1] & both).sum() / both.sum())
@@ -185,7 +187,7 @@ def test_openings_of_the_published_rows_agree_with_a_count_by_hand(published):
 
 
 def test_without_rows_everything_is_pending():
-    nothing = results.frame_of([])
+    nothing = frame_of([])
     for distortion in ("saturation", "patch-shuffle", "stylised"):
         text = lens.opening(nothing, distortion, lens.levels_of(distortion)[0])
         assert text.splitlines()[-1].endswith(": **pending**.") and not re.search(r"\d %", text)
@@ -201,12 +203,12 @@ def test_without_rows_everything_is_pending():
 
 
 def test_table_2_has_the_paper_s_numbers_and_no_difference():
-    table = lens.table_2(results.frame_of([]), "caltech101").set_index("network")
+    table = lens.table_2(frame_of([]), "caltech101").set_index("network")
     assert list(table.index) == list(tables.MODELS[:-1])
     assert (table.loc["normal", "clean: paper"], table.loc["normal", "stylised: paper"]) == ("83.32", "16.83")
     assert (table.loc["pgd-l2-12", "clean: paper"], table.loc["pgd-l2-4", "stylised: paper"]) == ("65.24", "22.53")
     assert not [name for name in table.columns if "difference" in name]
-    cifar = lens.table_2(results.frame_of([]), "cifar10")
+    cifar = lens.table_2(frame_of([]), "cifar10")
     assert (cifar["stylised: paper"] == "–").all()
 
 
@@ -225,7 +227,7 @@ def test_a_difference_from_the_paper_is_only_given_on_its_own_data_set():
 
 def test_two_sizes_of_the_same_pictures_are_compared_seed_by_seed():
     levels = ("2", "4")
-    nothing = lens.resolution_table(results.frame_of([]), levels)
+    nothing = lens.resolution_table(frame_of([]), levels)
     assert list(nothing["pictures"])[:3] == ["112 pixels", "64 pixels", "difference"] and len(nothing) == 4
     assert (nothing["k = 2"] == "pending").all()
     found = []
@@ -246,7 +248,7 @@ def test_two_sizes_of_the_same_pictures_are_compared_seed_by_seed():
     table = lens.resolution_table(frame, levels, predictions)
     large, small, difference, common = table["k = 2"]
     assert large.startswith("81.2 [") and len(large.rows) == 2 and small.startswith(f"{100 * (4 + 3) / 24:.1f} [")
-    low, high = results.t_interval([2 / 8, 4 / 8])
+    low, high = statistics.t_interval([2 / 8, 4 / 8])
     assert difference == f"+37.5 points [{100 * low:+.1f}, {100 * high:+.1f}]" == common  # both know the first 8
     assert list(table["seeds"]) == ["2 seeds", "3 seeds", "2 seeds", "2 seeds"]
     assert (table["k = 4"] == "pending").all()
@@ -256,9 +258,9 @@ def test_two_sizes_of_the_same_pictures_are_compared_seed_by_seed():
 def test_maps_of_one_seed_have_an_interval_over_pictures():
     values = np.array([0.1, 0.2, 0.4, 0.5], np.float16)
     rows = [row("cifar10", "normal", 1, "clean@", "gini", 0.3)]
-    frame = results.frame_of(rows)
+    frame = frame_of(rows)
     found = lens.map_points(frame, "cifar10", ["gini"], ["clean@"], lambda run: {"maps@clean@/gini": values})
-    low, high = results.t_interval(values.astype(float))
+    low, high = statistics.t_interval(values.astype(float))
     assert found[["mean", "low", "high", "seeds"]].iloc[0].tolist() == [0.3, low, high, 1]
     table = lens.map_table(found, "cifar10", lens.trio("cifar10"), ["gini"])
     assert table["clean"].iloc[0] == f"0.30 [{low:.2f},\u00a0{high:.2f}]"
@@ -268,8 +270,8 @@ def test_maps_of_one_seed_have_an_interval_over_pictures():
 
 def test_maps_over_seeds_and_baselines_come_from_their_rows():
     rows = [row("shapes", "normal", seed, "clean@", "gini", value) for seed, value in ((1, 0.3), (2, 0.4), (3, 0.5))]
-    found = lens.map_points(results.frame_of(rows), "shapes", ["gini"], ["clean@"], lambda run: {})
-    assert (found["low"].iloc[0], found["high"].iloc[0]) == results.t_interval([0.3, 0.4, 0.5])
+    found = lens.map_points(frame_of(rows), "shapes", ["gini"], ["clean@"], lambda run: {})
+    assert (found["low"].iloc[0], found["high"].iloc[0]) == statistics.t_interval([0.3, 0.4, 0.5])
     line = {"dataset": "shapes", "side": 32, "distortion": "clean", "level": "", "metric": "edges_gini"}
     fixed = pd.DataFrame([line | {"value": 0.54, "low": 0.53, "high": 0.55, "total": 200}])
     table = lens.map_table(found, "shapes", ["normal"], ["gini"], fixed).set_index("network")
@@ -285,7 +287,7 @@ def test_correlations_need_ten_networks_and_leave_out_the_underfit():
             rows.append(row("shapes", model, seed, "pgd-linf@8", "accuracy_last", 0.01 * number, 100))
             rising = number if seed == 1 else -number
             rows.append(row("shapes", model, seed, "conflict@", "shape_bias", 0.5 + 0.01 * rising))
-    frame = results.frame_of(rows)
+    frame = frame_of(rows)
     table = lens.correlations(lens.per_run(frame, "shapes", lambda run: {})).set_index("with robustness")
     line = table.loc["shape bias, cue conflict"]
     assert line["ours"].startswith("+0.00 [") and (line["networks"], line["seeds"]) == ("11", "2 seeds")
@@ -331,7 +333,7 @@ def test_the_csv_of_a_figure_has_every_point_and_its_rows(two):
     name, found = csv_of(page)
     assert name == "saturation.csv" and len(found) == len(drawn) == page.count("<li>") == 4
     assert [float(x) for x in found["mean"]] == pytest.approx(list(drawn["mean"]))
-    ids = {results.row_id(one) for one in frame.to_dict("records")}
+    ids = {row_id(one) for one in frame.to_dict("records")}
     named = {one for text in found["rows"] for one in text.split()}
     assert named == set(re.findall(r"<code>([^<]*/accuracy)</code>", page)) <= ids
     assert len(named) == 8
@@ -358,8 +360,8 @@ def test_networks_of_a_family_share_a_colour_and_differ_in_stroke():
 
 
 def test_a_claim_leads_to_its_entry_in_the_ledger():
-    frame = results.frame_of([])
-    ids = [claim.id for claim in results.load_claims().claims]
+    frame = frame_of([])
+    ids = [claim.id for claim in claims.load().claims]
     page = tables.judged_html(ids, frame, "All")
     entries = re.findall(r'id="(claim-[^"]+)"', lens.ledger(frame))
     assert re.findall(r'href="claims\.html#([^"]+)"', page) == entries == [f"claim-{id}" for id in ids]
@@ -367,7 +369,7 @@ def test_a_claim_leads_to_its_entry_in_the_ledger():
 
 def test_the_claims_of_a_section_are_told_with_their_verdicts(published):
     ids = ["saturation-conditional", "robustness-costs-accuracy"]
-    found, page = results.verdicts(published), tables.judged_html(ids, published, "Two claims")
+    found, page = verdicts.table(published), tables.judged_html(ids, published, "Two claims")
     bodies = re.findall(r"<tbody>(.*?)</tbody>", page)
     assert len(bodies) == 2
     for id, body in zip(ids, bodies, strict=True):
@@ -387,9 +389,9 @@ def test_the_claims_of_a_section_are_told_with_their_verdicts(published):
 
 def test_the_ledger_has_each_claim_once_with_its_verdict(published):
     frame = published
-    found = results.verdicts(frame)
+    found = verdicts.table(frame)
     entries = re.findall(r'<section class="claim" id="claim-(.*?)">(.*?)</section>', lens.ledger(frame), re.DOTALL)
-    assert [id for id, _ in entries] == [claim.id for claim in results.load_claims().claims]
+    assert [id for id, _ in entries] == [claim.id for claim in claims.load().claims]
     for id, text in entries:
         mine = found[found["id"] == id]
         whole = re.findall(r'<strong class="verdict [^"]*">([^<]+)</strong>', text)
@@ -401,8 +403,8 @@ def test_the_ledger_has_each_claim_once_with_its_verdict(published):
 
 
 def test_the_ledger_says_all_that_the_file_says():
-    text = re.sub(r"\s+", " ", lens.ledger(results.frame_of([])))
-    for claim in results.load_claims().claims:
+    text = re.sub(r"\s+", " ", lens.ledger(frame_of([])))
+    for claim in claims.load().claims:
         for part in (claim.claim, claim.known, *claim.changes):
             assert escape(" ".join(part.split())) in text
         assert all(place in text for place in map(lens.place_words, claim.statistic.under))
@@ -410,11 +412,11 @@ def test_the_ledger_says_all_that_the_file_says():
 
 
 def test_every_statistic_can_be_put_in_words():
-    for claim in results.load_claims().claims:
+    for claim in claims.load().claims:
         text = lens.statistic_words(claim.statistic)
         assert text.endswith(".") and "_" not in text
         assert all(model in text for model in claim.statistic.models)
-    assert set(results.METRICS) - {"shape_accuracy", "texture_accuracy"} <= {
+    assert set(claims.METRICS) - {"shape_accuracy", "texture_accuracy"} <= {
         *lens.WORDS,
         *(f"grad_{w}" for w in lens.WORDS),
     }
@@ -422,11 +424,11 @@ def test_every_statistic_can_be_put_in_words():
 
 def test_the_ledger_s_sentence_counts_what_the_verdicts_say(published):
     frame = published
-    found = results.verdicts(frame)
+    found = verdicts.table(frame)
     counts = found[found["dataset"] == "overall"]["verdict"].value_counts()
     text = lens.ledger_sentence(frame)
-    assert text.startswith(f"Of **{len(results.load_claims().claims)}** claims, overall: ")
-    for verdict in results.VERDICTS:
+    assert text.startswith(f"Of **{len(claims.load().claims)}** claims, overall: ")
+    for verdict in verdicts.VERDICTS:
         assert f"{counts.get(verdict, 0)} {verdict}" in text.partition(".")[0]
 
 
@@ -435,9 +437,9 @@ def test_what_did_not_reproduce_is_said():
     for seed in (1, 2, 3):  # the trained network is the more accurate when clean: no price is paid
         rows.append(row("shapes", "normal", seed, "clean@", "accuracy", 0.9, 1000))
         rows.append(row("shapes", "pgd-linf-8", seed, "clean@", "accuracy", 0.95 + 0.001 * seed, 1000))
-    text = lens.not_reproduced(["robustness-costs-accuracy"], results.frame_of(rows))
+    text = lens.not_reproduced(["robustness-costs-accuracy"], frame_of(rows))
     assert "**does not hold** on shapes: +0.052 [" in text
-    assert "No claim" in lens.not_reproduced(["robustness-costs-accuracy"], results.frame_of(rows[:4]))
+    assert "No claim" in lens.not_reproduced(["robustness-costs-accuracy"], frame_of(rows[:4]))
 
 
 # --- The pages --------------------------------------------------------------------------------------------------------
@@ -451,13 +453,13 @@ def test_claims_that_a_page_names_exist(name):
     named = {
         one for group in re.findall(r"ids = \[(.*?)\]", text, re.DOTALL) for one in re.findall(r'"([^"]+)"', group)
     }
-    assert named <= {claim.id for claim in results.load_claims().claims}
+    assert named <= {claim.id for claim in claims.load().claims}
 
 
 def test_every_claim_of_a_section_is_on_its_page():
     """Sections 4.1 to 5, and those about frequencies."""
     pages = {"4.1": "saliency", "4.2.1": "stylising", "4.2.2": "saturation", "4.2.3": "patches", "5": "discussion"}
-    for claim in results.load_claims().claims:
+    for claim in claims.load().claims:
         page = pages.get(claim.section, "supplement" if claim.origin == "later" else "")
         if page and claim.id != "stylised-stronger-better":  # of section 5, but about Table 2
             assert f'"{claim.id}"' in (REPOSITORY / "book" / f"{page}.md").read_text(), claim.id
@@ -483,7 +485,7 @@ Opening = Callable[[pd.DataFrame], str]
 
 
 def test_the_first_sentence_says_how_the_claim_stands():
-    nothing = lens.answer("saturation-less-sensitive", results.frame_of([]))
+    nothing = lens.answer("saturation-less-sensitive", frame_of([]))
     assert nothing == (
         "*As saturation rises towards a binary picture, adversarially trained networks lose much less accuracy.* "
         "Overall **pending**."
@@ -492,18 +494,18 @@ def test_the_first_sentence_says_how_the_claim_stands():
     for seed in (1, 2, 3):
         for model, value in (("normal", 0.1), ("pgd-linf-8", 0.9 + 0.01 * seed)):
             rows.append(row("shapes", model, seed, "pgd-linf@8", "accuracy_last", value, 100))
-    text = lens.answer("robustness-gained", results.frame_of(rows))
+    text = lens.answer("robustness-gained", frame_of(rows))
     assert text.endswith("Overall **pending**; **holds** on shapes.")
 
 
 @pytest.mark.parametrize("say", [lens.maps_opening, lens.discussion_opening])
 def test_other_openings_quote_the_verdicts(say: Opening, published):
     frame = published
-    found = results.verdicts(frame)
+    found = verdicts.table(frame)
     quoted: dict[Opening, list[str]] = {lens.maps_opening: list(lens.MAPS_OPENING)}
     claims = quoted.get(say, ["robustness-goes-with-shape", "spatial-not-robust"])
     text = say(frame)
     for claim in claims:
         line = found[(found["id"] == claim) & (found["dataset"] == "shapes")].iloc[0]
         assert f"{line['effect']:+.2f} [{line['low']:+.2f}, {line['high']:+.2f}]" in text
-    assert "pending" in say(results.frame_of([]))
+    assert "pending" in say(frame_of([]))

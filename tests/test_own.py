@@ -18,9 +18,12 @@ from PIL import Image
 from torch import Tensor, nn
 
 import atlib
-from atlib import data, evaluation, models, own, results, saliency, tables, transforms
-from atlib.errors import AtlibError
+from atlib import data, evaluation, models, networks, own, saliency, transforms
+from atlib.errors import AtlibError, InputError, NetworkError
 from atlib.files import REPOSITORY, read_json, results_dir, write_json
+from atlib.report import own as page
+from atlib.report import statistics, tables
+from atlib.rows import frame_of, measurement, read_predictions, read_rows
 
 FILE = """
 import torch
@@ -151,9 +154,10 @@ value = 5
 
 
 def refused(do: Callable[[], object], *parts: str) -> None:
-    """It is refused with one line that holds these parts."""
+    """It raises an error of atlib, one line that holds these parts: a NetworkError if the network gives NaN."""
     with pytest.raises(AtlibError) as error:
         do()
+    assert isinstance(error.value, NetworkError if any("NaN or inf" in part for part in parts) else InputError)
     message = str(error.value)
     assert "\n" not in message and all(part in message for part in parts), message
 
@@ -201,7 +205,7 @@ def test_a_network_of_torchvision_with_weights_from_a_file(tmp_path: Path) -> No
     torch.manual_seed(0)
     plain = torchvision.models.squeezenet1_1(weights=None)
     torch.save(plain.state_dict(), "weights.pt")
-    loaded = own.network("torchvision:squeezenet1_1", "weights.pt")
+    loaded = networks.network("torchvision:squeezenet1_1", "weights.pt")
     assert len(loaded.outputs) == 1000 and "tabby" in loaded.outputs and not loaded.model.training
     images = torch.rand(2, 3, 64, 64)
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (models.IMAGENET_MEAN, models.IMAGENET_STD))
@@ -245,7 +249,7 @@ def test_a_network_of_timm_with_weights_from_a_file() -> None:
     torch.manual_seed(0)
     plain = timm.create_model("test_vit3", pretrained=False)  # takes 160 pixels, and normalises by .5
     torch.save(plain.state_dict(), "weights.pt")
-    loaded = own.network("timm:test_vit3", "weights.pt")
+    loaded = networks.network("timm:test_vit3", "weights.pt")
     assert len(loaded.outputs) == 1000 and loaded.outputs[1] == "n01443537" and not loaded.model.training
     images = torch.rand(2, 3, 160, 160)
     with torch.no_grad():
@@ -264,7 +268,7 @@ def test_a_network_of_timm_with_weights_from_a_file() -> None:
 
 def test_without_timm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    refused(lambda: own.network("timm:vit_tiny"), "model = 'timm:vit_tiny': needs timm; pip install timm")
+    refused(lambda: networks.network("timm:vit_tiny"), "model = 'timm:vit_tiny': needs timm; pip install timm")
 
 
 @pytest.mark.parametrize(
@@ -328,12 +332,12 @@ def test_weights_that_cannot_be_used() -> None:
     torch.save([1, 2], "list.pt")
     torch.save({"a": torch.zeros(1)}, "other.pt")
     name = "torchvision:squeezenet1_1"
-    refused(lambda: own.network(name, "no.pt"), "weights = 'no.pt': no.pt: no such file")
-    refused(lambda: own.network(name, "."), "weights = '.': .: a folder, not a file")
-    refused(lambda: own.network(name, "text.pt"), "text.pt: not a weights-only PyTorch file")
-    refused(lambda: own.network(name, "list.pt"), "list.pt: must hold a dictionary of tensors")
-    refused(lambda: own.network(name, "other.pt"), "weights = 'other.pt': not of this network: ")
-    refused(lambda: own.network("mine:good", "other.pt"), "weights = 'other.pt': only with torchvision: and timm:")
+    refused(lambda: networks.network(name, "no.pt"), "weights = 'no.pt': no.pt: no such file")
+    refused(lambda: networks.network(name, "."), "weights = '.': .: a folder, not a file")
+    refused(lambda: networks.network(name, "text.pt"), "text.pt: not a weights-only PyTorch file")
+    refused(lambda: networks.network(name, "list.pt"), "list.pt: must hold a dictionary of tensors")
+    refused(lambda: networks.network(name, "other.pt"), "weights = 'other.pt': not of this network: ")
+    refused(lambda: networks.network("mine:good", "other.pt"), "weights = 'other.pt': only with torchvision: and timm:")
     for model in ("atlib:shapes/normal", nn.Identity()):
         refused(
             partial(own.subject, model, "shapes", weights="other.pt"),
@@ -362,7 +366,7 @@ def test_weights_saved_in_other_ways() -> None:
     images = torch.rand(2, 3, 64, 64)
     torch.save({f"module.{name}": value for name, value in plain.state_dict().items()}, "parallel.pt")
     torch.save(plain.state_dict(), "weights.pt")
-    one, two = (own.network("torchvision:squeezenet1_1", path).model for path in ("parallel.pt", "weights.pt"))
+    one, two = (networks.network("torchvision:squeezenet1_1", path).model for path in ("parallel.pt", "weights.pt"))
     with torch.no_grad():
         assert torch.equal(one(images), two(images))
 
@@ -374,13 +378,13 @@ def test_a_network_of_torchvision_that_normalises_inside() -> None:
 
     plain = torchvision.models.googlenet(weights=None, init_weights=False)
     torch.save(plain.state_dict(), "weights.pt")
-    inner = own.network("torchvision:googlenet", "weights.pt").model.model
+    inner = networks.network("torchvision:googlenet", "weights.pt").model.model
     assert isinstance(inner, torchvision.models.GoogLeNet) and inner.transform_input
-    assert torchvision.models.get_model("inception_v3", weights=None, **own.INSIDE["inception_v3"]).transform_input
+    assert torchvision.models.get_model("inception_v3", weights=None, **networks.INSIDE["inception_v3"]).transform_input
 
 
 def test_names_that_a_table_can_hold() -> None:
-    model = own.network("mine:good").model
+    model = networks.network("mine:good").model
     named = {name: own.subject(model, "shapes", name=name).name for name in ("网络 3", "///", "x" * 300)}
     assert named == {"网络 3": "网络-3", "///": "network", "x" * 300: "x" * own.LONGEST_NAME}
     assert own.subject("mine:extra", "shapes").digest != own.subject("mine:good", "shapes").digest
@@ -399,10 +403,14 @@ def test_names_that_a_table_can_hold() -> None:
 )
 def test_a_file_of_classes_that_cannot_be_used(text: str, part: str) -> None:
     Path("map.csv").write_text(text)
-    refused(lambda: own.read_classes("map.csv", ["cats", "dogs"], ["tabby", "beagle"]), "classes = 'map.csv': ", part)
-    refused(lambda: own.read_classes("no.csv", ["cats"], []), "classes = 'no.csv': not readable (FileNotFoundError)")
+    refused(
+        lambda: networks.read_classes("map.csv", ["cats", "dogs"], ["tabby", "beagle"]), "classes = 'map.csv': ", part
+    )
+    refused(
+        lambda: networks.read_classes("no.csv", ["cats"], []), "classes = 'no.csv': not readable (FileNotFoundError)"
+    )
     Path("map.csv").write_text("\ufeffclass,output\ndogs, beagle\ncats,0\n\ncats,7\n\n")  # as Excel writes it
-    assert own.read_classes("map.csv", ["cats", "dogs"], ["tabby", "beagle"]) == [[0, 7], [1]]
+    assert networks.read_classes("map.csv", ["cats", "dogs"], ["tabby", "beagle"]) == [[0, 7], [1]]
 
 
 class WantsNormalised(nn.Module):
@@ -422,9 +430,7 @@ def test_normalised_input_is_suspected(capsys: pytest.CaptureFixture) -> None:
     line = capsys.readouterr().out
     assert line.startswith("suspicion: WantsNormalised knows ") and line.count("\n") == 1
     assert "100 % of them once normalised by ImageNet's mean and deviation" in line and about.suspicion == line.strip()
-    assert escape(about.suspicion) in own.evaluate(about, only=("clean",), progress=False).joinpath(
-        "report.html"
-    ).read_text(encoding="utf-8")
+    assert escape(about.suspicion) in page.html(own.evaluate(about, only=("clean",), progress=False))
     capsys.readouterr()
     own.subject("atlib:shapes/normal", "shapes")
     # half a dozen pictures more are no reason: untrained networks win as many by chance
@@ -454,13 +460,13 @@ class Sometimes(nn.Module):
 def test_every_measurement_and_the_report_in_three_lines() -> None:
     about = own.subject("atlib:shapes/normal", "shapes")
     folder = own.evaluate(about, progress=False)
-    html = own.report(folder)
-    rows = results.read_rows(folder / "rows.csv")
-    measured = {results.measurement(row) for row in rows.to_dict("records")}
+    html = page.html(folder)
+    rows = read_rows(folder / "rows.csv")
+    measured = {measurement(row) for row in rows.to_dict("records")}
     assert measured == set(evaluation.expected(atlib.training.resolve(attack="none")))
     assert set(rows["model"]) == {"atlib-shapes-normal"} and set(rows["dataset"]) == {"shapes"}
     assert read_json(folder / "evaluation.json")["weights_digest"] == about.digest
-    assert (folder / "report.html").read_text() == html and "atlib:shapes/normal on shapes" in html
+    assert page.write(folder).read_text() == html and "atlib:shapes/normal on shapes" in html
     assert "has published no networks of its own on these pictures" in html and "http" not in html
     before = (folder / "rows.csv").stat().st_mtime_ns
     own.evaluate(about, progress=False)
@@ -477,10 +483,10 @@ def test_maps_that_are_nan_are_left_out_and_the_rest_is_measured(capsys: pytest.
         "maps@clean: model: its SmoothGrad maps, whose noisy copies leave [0, 1], are NaN or infinite for ",
     )
     folder = own.evaluate(about, only=("clean", "maps"), progress=False)
-    rows = results.read_rows(folder / "rows.csv")
+    rows = read_rows(folder / "rows.csv")
     assert set(rows["metric"]) == {"accuracy", "p_true"} and rows["value"].notna().all()
     assert "left out: maps@clean: " in capsys.readouterr().out
-    assert "left out: maps@pgd-linf@8: " in (folder / "report.html").read_text()
+    assert "left out: maps@pgd-linf@8: " in page.html(folder)
     broken = evaluation.Findings([evaluation.Row("p_true", float("nan"), None, 5)], {})
     refused(lambda: evaluation.check_finite(broken), "p_true = nan: must be finite")
     evaluation.check_finite(evaluation.Findings([evaluation.Row("shape_bias", float("nan"), 0, 0)], {}))
@@ -503,7 +509,7 @@ def published(model: str, seed: int, share: float, labels: np.ndarray, right: di
     lines.append(common | row | {"value": gini, "count": None, "total": 9})
     path = results_dir() / run
     path.parent.mkdir(parents=True, exist_ok=True)
-    results.frame_of(lines).to_csv(path.with_name(f"{path.name}.csv"), index=False)
+    frame_of(lines).to_csv(path.with_name(f"{path.name}.csv"), index=False)
     np.savez_compressed(path.with_name(f"{path.name}.npz"), **arrays)  # type: ignore[arg-type]
     write_json(path.with_name(f"{path.name}.json"), {})
 
@@ -513,10 +519,10 @@ def test_where_it_stands() -> None:
     about = own.subject("atlib:shapes/normal", "shapes")
     folder = own.evaluate(about, only=("clean", "saturation", "maps"), progress=False)
     labels = about.subject.test.labels.numpy().astype(np.uint16)
-    alone = own.standing(folder)
+    alone = page.standing(folder)
     assert alone["stands"].isna().all() and alone["normal"].isna().all()
-    predictions = results.read_predictions(folder / "predictions.npz")
-    mine = results.conditional(predictions, "saturation@8").value
+    predictions = read_predictions(folder / "predictions.npz")
+    mine = statistics.conditional(predictions, "saturation@8").value
     gini = alone.set_index(["under", "metric"])["value"]["clean@", "gini"]
     for seed in (1, 2):
         low, high = (mine - 0.3, mine + 0.1) if mine > 0.5 else (mine - 0.1, mine + 0.3)
@@ -524,9 +530,9 @@ def test_where_it_stands() -> None:
         published(
             "pgd-linf-8", seed, 1.0, labels, {"clean@": 1, "saturation@8": high, "saturation@4": 0.52}, gini - 0.1
         )
-    table = own.standing(folder).set_index(["under", "metric"]).to_dict("index")
+    table = page.standing(folder).set_index(["under", "metric"]).to_dict("index")
     line = table["saturation@8", "conditional"]
-    assert line["value"] == mine and line["interval"] == results.conditional(predictions, "saturation@8").interval
+    assert line["value"] == mine and line["interval"] == statistics.conditional(predictions, "saturation@8").interval
     assert (
         line["stands"] == pytest.approx((mine - line["normal"]) / (line["main"] - line["normal"]))
         and 0 <= line["stands"] <= 1
@@ -534,18 +540,18 @@ def test_where_it_stands() -> None:
     assert np.isnan(table["saturation@4", "conditional"]["stands"])  # .50 and .52 are too close
     assert table["clean@", "gini"]["stands"] == pytest.approx(0.5) and table["clean@", "gini"]["interval"] is None
     assert ("saturation@8", "accuracy") not in table and ("clean@", "accuracy") in table
-    html = own.report(folder)
+    html = page.html(folder)
     assert "<td>0.50</td>" in html and "means over their seeds" in html
 
-    assert set(own.references("shapes", "side32", labels)) == {"normal", "main"}
-    assert own.references("shapes", "side64", labels) == {}  # the same pictures at another size
+    assert set(page.references("shapes", "side32", labels)) == {"normal", "main"}
+    assert page.references("shapes", "side64", labels) == {}  # the same pictures at another size
     other = labels.copy()
     other[0] = (other[0] + 1) % 10
     for path in results_dir().glob("*/pgd*.npz"):  # published on other pictures: not comparable
         with np.load(path) as stored:
             np.savez_compressed(path, **{**stored, "labels": other})
-    assert own.standing(folder)["stands"].isna().all()
-    assert isinstance(own.standing(folder), pd.DataFrame)
+    assert page.standing(folder)["stands"].isna().all()
+    assert isinstance(page.standing(folder), pd.DataFrame)
 
 
 def folder_of_pictures(place: Path, count: int, side: int = 40) -> str:
@@ -585,7 +591,7 @@ def test_a_network_whose_code_has_changed_is_measured_anew(capsys: pytest.Captur
     model.shift = 3.0
     again = own.evaluate(own.subject(model, pictures, name="mine"), only=("clean",), progress=False)
     assert again == first and f"mine answers otherwise than when it was measured in {first}" in capsys.readouterr().out
-    rows = results.read_rows(again / "rows.csv")
+    rows = read_rows(again / "rows.csv")
     expected = evaluation.clean(own.subject(model, pictures).subject, "").rows
     assert [row["value"] for row in rows.to_dict("records")] == pytest.approx([row.value for row in expected])
     assert (folder / "rows.csv").read_text() == before
@@ -599,13 +605,13 @@ def test_changed_pictures_are_measured_anew(capsys: pytest.CaptureFixture, tmp_p
         folders.append(own.evaluate(about, only=("clean", "blur"), progress=False))
     said = capsys.readouterr().out
     assert folders[0] == folders[1] and "the test pictures are others than those measured there" in said
-    rows = results.read_rows(folders[0] / "rows.csv")
-    assert set(rows["total"]) == {12} and len(results.read_predictions(folders[0] / "predictions.npz")["labels"]) == 12
+    rows = read_rows(folders[0] / "rows.csv")
+    assert set(rows["total"]) == {12} and len(read_predictions(folders[0] / "predictions.npz")["labels"]) == 12
     Image.new("RGB", (40, 40)).save(tmp_path / "pictures" / "test" / "cats" / "5.png")
     about = own.subject(model, f"folder:{tmp_path / 'pictures'}", name="mine")
     own.evaluate(about, only=("clean",), progress=False)
     assert "the test pictures are others" in capsys.readouterr().out
-    rows = results.read_rows(folders[0] / "rows.csv")
+    rows = read_rows(folders[0] / "rows.csv")
     assert set(rows["distortion"]) == {"clean"}  # those under a blur were of other pictures
 
 
@@ -614,9 +620,9 @@ def test_a_measurement_that_fails_is_left_out(capsys: pytest.CaptureFixture) -> 
     for _ in range(2):  # and again when it is called again
         folder = own.evaluate(about, only=("clean", "saturation"), progress=False)
         assert "left out: saturation@0: the network gives NaN or infinite outputs" in capsys.readouterr().out
-        rows = results.read_rows(folder / "rows.csv")
+        rows = read_rows(folder / "rows.csv")
         assert set(rows["level"]) == {"", *transforms.levels("saturation", 32)} - {"0"}
-        assert "left out: saturation@0: the network gives NaN" in (folder / "report.html").read_text()
+        assert "left out: saturation@0: the network gives NaN" in page.html(folder)
 
 
 def test_pictures_that_do_not_fit_four_patches(tmp_path: Path) -> None:
@@ -624,7 +630,7 @@ def test_pictures_that_do_not_fit_four_patches(tmp_path: Path) -> None:
     places = {"@".join(pair) for pair in evaluation.wanted(about.subject)}
     assert "maps@clean@" in places and "maps@patch-shuffle@4" not in places and "patch-shuffle@2" in places
     folder = own.evaluate(about, only=("patch-shuffle", "maps"), progress=False)  # stylised ones are left out
-    rows = results.read_rows(folder / "rows.csv")
+    rows = read_rows(folder / "rows.csv")
     assert set(rows["distortion"]) == {"clean", "saturation", "patch-shuffle", "pgd-linf"}
     assert set(rows[rows["distortion"] == "patch-shuffle"]["level"]) == {"1", "2"}
 
@@ -645,20 +651,20 @@ def test_the_example_networks_know_their_pictures_and_rely_on_texture(monkeypatc
         about = own.subject(f"notebooks.own_networks:{name}", "shapes")
         assert about.digest == read_json(REPOSITORY / "results" / "own" / name / "evaluation.json")["weights_digest"]
         folder = own.evaluate(about, only=("clean", "conflict"), progress=False)
-        rows = results.read_rows(folder / "rows.csv").set_index("metric")["value"]
+        rows = read_rows(folder / "rows.csv").set_index("metric")["value"]
         assert rows["accuracy"] > 0.95 and rows["texture_accuracy"] > rows["shape_accuracy"] + 0.5
 
 
 def test_the_examples_table_holds_what_was_published(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ATLIB_RESULTS", str(REPOSITORY / "results"))
-    table = own.side_by_side(["plain", "vit"])
-    assert len(table) == len(own.SHOWN)
-    rows = results.read_rows(own.published("vit") / "rows.csv")
+    table = page.side_by_side(["plain", "vit"])
+    assert len(table) == len(page.SHOWN)
+    rows = read_rows(page.published("vit") / "rows.csv")
     bias = rows[rows["metric"] == "shape_bias"]["value"].item()
     line = table[table["measured"] == "shape bias"].iloc[0]
     assert line["vit"] == f"{bias:.2f}"
     stands = (bias - float(line["normal"])) / (float(line["adversarially trained"]) - float(line["normal"]))
     assert float(line["vit stands at"]) == pytest.approx(stands, abs=0.5)  # of numbers with two digits
-    assert f"vit has a shape bias of {bias:.2f}" in own.sentence(["plain", "vit"])
-    html = own.body(own.published("vit"))
+    assert f"vit has a shape bias of {bias:.2f}" in page.sentence(["plain", "vit"])
+    html = page.body(page.published("vit"))
     assert html.count("<tr") > 70 and "<table" in html

@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from atlib import evaluation, grid, plan, training
+from atlib import evaluation, training
+from atlib.campaign import grid, plan
 
 
 def test_work_of_a_run_counted_by_hand() -> None:

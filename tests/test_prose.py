@@ -15,8 +15,10 @@ import pandas as pd
 import pytest
 import yaml
 
-from atlib import attacks, pages, results, tables, training, transforms
+from atlib import attacks, training, transforms
 from atlib.files import REPOSITORY
+from atlib.report import claims, pages, tables
+from atlib.rows import load, read_rows
 
 SOURCES = {name: source for name, (source, _) in pages.pairs().items()}
 KNOWN: dict[str, dict[str, dict[str, Any]]] = yaml.safe_load((REPOSITORY / "book" / "numbers.yaml").read_text())
@@ -124,7 +126,7 @@ def test_entry_has_its_reason_and_its_value(page: str, number: str) -> None:
     for place in [places] if isinstance(places, str) else places:
         assert agrees(number, 100 * float(paper.loc[tuple(place.split())])), place
     if "code" in entry:
-        known = {"attacks": attacks, "results": results, "training": training, "transforms": transforms}
+        known = {"attacks": attacks, "claims": claims, "training": training, "transforms": transforms}
         assert agrees(number, float(eval(entry["code"], known))), entry["code"]
 
 
@@ -154,12 +156,12 @@ CASES = [
 
 def change(folder: Path, chosen: dict[str, Any]) -> None:
     """Halve one published row, in a copy of results/."""
-    frame = results.load(folder)
+    frame = load(folder)
     dataset = chosen.get("dataset", "shapes")
     for column, wanted in {"recipe": tables.setting(dataset).recipe, "dataset": dataset, **chosen}.items():
         frame = frame[frame[column] == wanted]
     run = frame["run"].iloc[0]
-    rows = results.read_rows(folder / f"{run}.csv")
+    rows = read_rows(folder / f"{run}.csv")
     where = (rows[["distortion", "level", "metric"]] == frame[["distortion", "level", "metric"]].iloc[0]).all(axis=1)
     assert where.sum() == 1
     rows.loc[where, "value"] /= 2

@@ -11,6 +11,21 @@ import pytest
 from atlib import provenance
 
 Git = Callable[..., str]
+MARKING = (
+    "atlib/a.py",
+    "atlib/data/a.py",
+    "atlib/training/a.py",
+    "atlib/campaign/jobs.py",
+    "atlib/report/destroyed.py",
+    "notebooks/train.ipynb",
+)
+LEFT_OUT = (
+    "atlib/campaign/grid.py",
+    "atlib/report/tables.py",
+    "atlib/py.typed",
+    "book/page.md",
+    "notebooks/page.ipynb",
+)
 
 
 @pytest.fixture
@@ -26,8 +41,8 @@ def git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Git]:
         found = subprocess.run(("git", "-C", str(tmp_path), *who, *words), capture_output=True, text=True, check=True)
         return found.stdout.strip()
 
-    for name in ("atlib/a.py", "notebooks/train.ipynb", "book/page.md"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+    for name in (*MARKING, *LEFT_OUT):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("1\n")
     run("init", "-q")
     run("add", ".")
@@ -36,13 +51,14 @@ def git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Git]:
     provenance._from_git.cache_clear()
 
 
-def test_a_changed_page_leaves_the_commit_clean(git: Git, tmp_path: Path) -> None:
-    (tmp_path / "book" / "page.md").write_text("2\n")
+@pytest.mark.parametrize("name", LEFT_OUT)
+def test_a_changed_page_or_table_leaves_the_commit_clean(name: str, git: Git, tmp_path: Path) -> None:
+    (tmp_path / name).write_text("2\n")
     (tmp_path / "atlib" / "untracked.py").write_text("2\n")
     assert provenance.commit() == git("rev-parse", "HEAD")
 
 
-@pytest.mark.parametrize("name", ["atlib/a.py", "notebooks/train.ipynb"])
+@pytest.mark.parametrize("name", MARKING)
 def test_changed_code_is_marked(name: str, git: Git, tmp_path: Path) -> None:
     (tmp_path / name).write_text("2\n")
     assert provenance.commit() == git("rev-parse", "HEAD") + "-dirty"

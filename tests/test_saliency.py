@@ -18,8 +18,9 @@ from hypothesis.extra import numpy as arrays
 from matplotlib.axes import Axes
 from torch import Tensor, nn
 
-from atlib import data, evaluation, models, plots, saliency, training
+from atlib import data, evaluation, models, saliency, training
 from atlib.errors import InputError
+from atlib.report import plots
 
 mpl.use("agg")
 

@@ -18,8 +18,9 @@ from typing import NoReturn
 
 import pytest
 
-from atlib import campaign, grid, results
+from atlib.campaign import grid, running
 from atlib.files import REPOSITORY, read_json
+from atlib.rows import load
 
 CONF = Path("/etc/slurm/slurm.conf")  # SLURM_CONF is not enough: srun inside a job doesn't have it
 PROGRAMS = ("slurmctld", "slurmd", "sinfo", "munged", "runuser")
@@ -34,7 +35,7 @@ def lacking() -> str:
         return "SLURM's daemons need root"
     if CONF.exists() or CONF.is_symlink():
         return f"{CONF} is there: this machine has a SLURM of its own, which the test leaves alone"
-    return "" if campaign.SNAKEMAKE.is_file() else f"{campaign.SNAKEMAKE} not installed (make campaign)"
+    return "" if running.SNAKEMAKE.is_file() else f"{running.SNAKEMAKE} not installed (make campaign)"
 
 
 def wait_for(what: str, done: Callable[[], bool], seconds: float = 60) -> None:
@@ -179,7 +180,7 @@ def test_eight_jobs_one_failing_one_killed_one_preempted(
     assert table == {p.run: "done" for p in good} | {bad.run: "failed"}, text
     why = "weights = 'absent': neither a file"
     assert child.returncode == 1 and why in read_json(bad.folder / "failed.json")["error"]
-    rows = results.load()
+    rows = load()
     assert (
         set(rows["run"]) == {p.run for p in good}
         and not rows.duplicated(["run", "distortion", "level", "metric"]).any()

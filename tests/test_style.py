@@ -18,9 +18,10 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from atlib import data, evaluation, plots, style, textures
+from atlib import data, evaluation, style, textures
 from atlib.errors import InputError
 from atlib.files import data_dir, load_meta, load_tensors, read_json, save_tensors, tensor_digest
+from atlib.report import plots
 
 CPU = torch.device("cpu")
 

@@ -5,8 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from atlib import grid, plots, results, tables, training
+from atlib import training
+from atlib.campaign import grid
 from atlib.files import write_json
+from atlib.report import plots, statistics, tables
+from atlib.rows import find_row, frame_of, load, row_id
 
 
 def publish(folder, model: dict, seed: int, values: dict[tuple[str, str], float], total: int = 1000) -> str:
@@ -34,7 +37,7 @@ def publish(folder, model: dict, seed: int, values: dict[tuple[str, str], float]
         )
     path = folder / f"{config.run}.csv"
     path.parent.mkdir(parents=True, exist_ok=True)
-    results.frame_of(rows).to_csv(path, index=False)
+    frame_of(rows).to_csv(path, index=False)
     hardware = {"processor": "slide rule", "threads": 1, "device": "cpu"}
     record = {"run": config.run, "model": config.model, "hardware": hardware, "precision": "fp32", "seconds": 120.0}
     write_json(path.with_suffix(".json"), {"config": vars(config), "training": record, "evaluation": {}})
@@ -59,7 +62,7 @@ def published(tmp_path):
     publish(tmp_path, {"attack": "none", "cue": "texture"}, 1, cues(0.985, 0.0, 0.0))
     publish(tmp_path, {"attack": "none", "cue": "shape", "amplitude": 0.05}, 1, cues(0.99, 0.0, 1.0))
     publish(tmp_path, {"attack": "none", "cue": "texture", "amplitude": 0.05}, 1, cues(0.7, 0.0, 0.0))
-    return results.load(tmp_path), tables.records(tmp_path)
+    return load(tmp_path), tables.records(tmp_path)
 
 
 def test_cue_table_has_one_line_a_run(published):
@@ -73,7 +76,7 @@ def test_networks_gives_mean_and_interval_or_pending(published):
     table = tables.cue_table(*published)
     main = tables.main_lines(table)
     found = tables.networks(main).set_index("network")
-    low, high = results.t_interval([0.81, 0.82, 0.83])
+    low, high = statistics.t_interval([0.81, 0.82, 0.83])
     assert found.loc["pgd-linf-8", "shape bias"] == f"0.82 [{low:.2f}, {high:.2f}]"
     assert found.loc["spatial", "shape bias"] == "pending"
     assert list(found.index) == list(tables.MODELS)
@@ -109,9 +112,9 @@ def test_map_leaves_out_single_cues_and_later_seeds(published):
 def test_table_1_puts_the_setting_into_the_same_line(tmp_path):
     publish(tmp_path, {"dataset": "cifar10", "attack": "none"}, 1, {("clean", "accuracy"): 0.9})
     publish(tmp_path, {"dataset": "cifar10", "norm": "l2", "eps": 12}, 1, {("clean", "accuracy"): 0.8})
-    table = tables.table_1(results.load(tmp_path), tables.records(tmp_path), "cifar10").set_index("network")
+    table = tables.table_1(load(tmp_path), tables.records(tmp_path), "cifar10").set_index("network")
     normal, l2 = table.loc["normal"], table.loc["pgd-l2-12"]
-    low, high = results.wilson(900, 1000)
+    low, high = statistics.wilson(900, 1000)
     assert normal["clean: ours"] == f"90.00 [{100 * low:.1f}, {100 * high:.1f}]"
     assert normal["clean: difference"] == f"{100 * (0.9 - 0.9452):+.1f}"
     assert (normal["width"], normal["epochs"], normal["seeds"]) == ("16", "12", "one seed")
@@ -123,7 +126,7 @@ def test_table_1_puts_the_setting_into_the_same_line(tmp_path):
 
 def test_table_1_of_a_stand_in_stands_beside_the_paper_s_own_data_set_without_a_difference(tmp_path):
     publish(tmp_path, {"dataset": "caltech101", "side": 112, "attack": "none"}, 1, {("clean", "accuracy"): 0.9})
-    table = tables.table_1(results.load(tmp_path), tables.records(tmp_path), "caltech101").set_index("network")
+    table = tables.table_1(load(tmp_path), tables.records(tmp_path), "caltech101").set_index("network")
     normal = table.loc["normal"]
     assert (normal["clean: paper"], normal["clean: difference"], normal["side"]) == ("83.32", "–", "112")
     assert normal["clean: ours"].startswith("90.00 [") and table.loc["pgd-linf-8", "clean: paper"] == "66.41"
@@ -205,7 +208,7 @@ def test_every_number_of_a_table_carries_its_rows_ids(published):
     frame, about = published
     table = tables.cue_table(frame, about)
     main = tables.main_lines(table)
-    ids = {results.row_id(row) for row in frame.to_dict("records")}
+    ids = {row_id(row) for row in frame.to_dict("records")}
     for found in (tables.networks(main), tables.single_cues(table), tables.map_table(table)):
         numbers = [cell for cell in found.to_numpy().ravel() if isinstance(cell, tables.Cell) and cell != "pending"]
         assert numbers and all(cell.rows and set(cell.rows) <= ids for cell in numbers)
@@ -214,7 +217,7 @@ def test_every_number_of_a_table_carries_its_rows_ids(published):
         assert all(f"<code>{one}</code>" in page for cell in numbers for one in cell.rows)
     cell = tables.networks(main).set_index("network").loc["pgd-linf-8", "shape bias"]
     assert isinstance(cell, tables.Cell)
-    assert [results.find_row(one, frame)["value"] for one in cell.rows] == [0.81, 0.82, 0.83]
+    assert [find_row(one, frame)["value"] for one in cell.rows] == [0.81, 0.82, 0.83]
 
 
 def test_every_point_of_a_figure_is_named_beside_it(published):
@@ -236,7 +239,7 @@ def test_the_grid_shows_what_is_published_and_calls_the_rest_pending(tmp_path):
     planned = [p for p in grid.load() if p.block == "a"]
     run = publish(tmp_path, {"dataset": "cifar10", "attack": "none"}, 2, cues(0.9, 0.01, 0.5))
     assert run in {p.run for p in planned}
-    frame = results.load(tmp_path)
+    frame = load(tmp_path)
     table = tables.grid_table(planned, frame).set_index("network")
     cell = table.loc["normal", "seed 2"]
     assert isinstance(cell, tables.Cell)
@@ -252,7 +255,7 @@ def test_a_commit_keeps_its_mark():
 
 def test_the_plan_is_pending_until_it_was_made(tmp_path):
     planned = [p for p in grid.load() if p.block in "ab"]
-    frame = results.frame_of([])
+    frame = frame_of([])
     assert set(tables.plan_table(planned, frame, tmp_path)["core hours"]) == {"pending"}
     assert "pending" in tables.plan_caption(tmp_path)
     costs = "block,core_hours,gpu_hours,processor,precision,flops,commit\na,7.04,0.02,abacus,bf16,2e13,abcdef0123456\n"
@@ -271,7 +274,7 @@ def test_a_network_that_has_not_converged_is_named_with_its_longer_runs(publishe
     assert "every clean accuracy is at least 0.95" in tables.convergence_sentence(main, main)
     publish(tmp_path, {"norm": "l2", "eps": 12}, 1, cues(0.17, 0.1, 0.9))
     publish(tmp_path, {"norm": "l2", "eps": 12, "share": 0.5}, 1, cues(0.99, 0.8, 0.95))
-    table = tables.cue_table(results.load(tmp_path), tables.records(tmp_path))
+    table = tables.cue_table(load(tmp_path), tables.records(tmp_path))
     main = tables.main_lines(table)
     said = tables.convergence_sentence(main, table)
     assert "**pgd-l2-12** has not converged: its clean accuracy is 0.17 at seed 1." in said

@@ -17,9 +17,10 @@ import nbformat
 import numpy as np
 import pytest
 
-from atlib import data, evaluation, frames, models, pages, training, widgets
+from atlib import data, evaluation, models, training
 from atlib.errors import InputError
 from atlib.files import REPOSITORY
+from atlib.report import frames, pages, widgets
 
 STATE = "application/vnd.jupyter.widget-state+json"
 
@@ -181,7 +182,7 @@ def test_a_network_that_is_not_there_is_named() -> None:
 PROGRAM = """
 import os
 os.environ["ATLIB_BUILD"] = "1"
-from atlib import widgets
+from atlib.report import widgets
 box = widgets.budgets()
 print(sorted(w.model_id for w in (box, *box.children))[0], widgets.explorer("shapes").model_id)
 """

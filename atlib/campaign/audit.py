@@ -1,7 +1,7 @@
 """Any number can be audited: measure a published row again from the network's weights, and compare.
 
-python -m atlib.audit ROW [ROW ...]         ROW is RUN:DISTORTION@LEVEL/METRIC, as tables and figures print it
-python -m atlib.audit ship RUN [RUN ...]    put a run's half-precision weights and their model card into models/
+python -m atlib.campaign.audit ROW [ROW ...]         ROW is RUN:DISTORTION@LEVEL/METRIC, as tables print it
+python -m atlib.campaign.audit ship RUN [RUN ...]    put a run's half-precision weights and model card into models/
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from typing import Any
 
 import pandas as pd
 
-from . import data, destroyed, evaluation, models, results, training
-from .errors import InputError, command_line, one_of
-from .files import REPOSITORY, atomic, load_tensors, read_json, results_dir, runs_dir, tensor_digest
+from .. import data, evaluation, models, rows, training
+from ..errors import InputError, Missing, command_line, one_of
+from ..files import REPOSITORY, atomic, load_tensors, read_json, results_dir, runs_dir, tensor_digest
 
 # Sums are rounded in another order on another processor, so that an image at a decision boundary may change sides:
 # two in a thousand, and never fewer than two images. A mean moves far less.
@@ -54,14 +54,14 @@ class Audit:
 def weights_of(run: str) -> Path:
     """The file of the very weights that a published run was evaluated with, in runs/ or models/.
 
-    InputError if it is in neither place.
+    Missing if it is in neither place.
     """
     digest = record_of(run)["training"].get("weights_digest")
     places = [runs_dir() / run / "weights.safetensors", *models.shipped().values()]
     for path in places:
         if path.is_file() and tensor_digest(load_tensors(path)[0]) == digest:
             return path
-    raise InputError(
+    raise Missing(
         f"{run}: its weights are neither under {runs_dir()} nor in {REPOSITORY / 'models'}; train it again (bit "
         "for bit the same weights come from a machine of the same kind only)"
     )
@@ -74,16 +74,15 @@ def record_of(run: str) -> dict[str, Any]:
 
 
 def audit(row: str, frame: pd.DataFrame | None = None) -> Audit:
-    """Measure one published row again. InputError, saying what is missing, if weights or data are not at hand.
+    """Measure one published row of a run again. Missing, in one line, if its weights or the row itself aren't there.
 
-    row: of a run, or of a table of what distortions destroy (`destroyed.row_id`).
+    The tables of what distortions leave are measured again by `atlib.report.destroyed`.
     """
     if row.startswith("destroyed/"):
-        began = time.perf_counter()
-        return Audit(row, *destroyed.again(row), TOLERANCE_MEAN, time.perf_counter() - began)
-    published = results.find_row(row, frame)
+        raise InputError(f"row = {row!r}: no row of a run; python -m atlib.report.destroyed --verify ROW")
+    published = rows.find_row(row, frame)
     run, began = str(published["run"]), time.perf_counter()
-    name, _, level = results.measurement(published).partition("@")
+    name, _, level = rows.measurement(published).partition("@")
     one_of("measurement", name, evaluation.MEASUREMENTS)
     if pd.isna(published["total"]) or not published["total"]:
         raise InputError(f"row = {row!r}: of no image, there is nothing to compare")
@@ -107,7 +106,7 @@ def at_hand(frame: pd.DataFrame) -> pd.DataFrame:
     def here(run: str) -> bool:
         try:
             return bool(weights_of(run))
-        except InputError:
+        except Missing:
             return False
 
     generated = frame[frame["dataset"] == "shapes"]
@@ -122,12 +121,12 @@ def card(run: str) -> str:
     """The model card of a published run, in Markdown: recipe, data, commit, accuracy, licence, all from its record."""
     record = record_of(run)
     config, trained = record["config"], record["training"]
-    rows = results.load()
-    rows = rows[(rows["run"] == run) & rows["distortion"].isin(ON_CARDS) & rows["metric"].isin(results.FRACTIONS)]
+    known = rows.load()
+    known = known[(known["run"] == run) & known["distortion"].isin(ON_CARDS) & known["metric"].isin(rows.FRACTIONS)]
     applies = {k: v for k, v in config.items() if v is not None and v is not False and k not in ("dataset", "seed")}
     measured = "\n".join(
         f"| {row['distortion']}@{row['level']} | {row['metric']} | {row['value']:.4f} | {row['total']} |"
-        for row in rows.to_dict("records")
+        for row in known.to_dict("records")
     )
     measurements = record["evaluation"]["measurements"].items()
     evaluated = sorted({m["commit"] for place, m in measurements if place.partition("@")[0] in ON_CARDS})
@@ -184,7 +183,7 @@ def ship(run: Path, folder: Path | None = None) -> Path:
 @command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line: 0 if every row agrees, 1 if one differs, 2 with one line on stderr if one can't be audited."""
-    parser = argparse.ArgumentParser(prog="python -m atlib.audit", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m atlib.campaign.audit", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("row", nargs="+", help="RUN:DISTORTION@LEVEL/METRIC; or ship, and runs")
     given = parser.parse_args(arguments)
     if given.row[0] == "ship":

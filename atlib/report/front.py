@@ -1,6 +1,6 @@
 """The answer so far: three sentences with numbers, on the front page and in the README.
 
-    python -m atlib.front        writes them into README.md, between its marks
+    python -m atlib.report.front        writes them into README.md, between its marks
 
 Both are made from the published rows by the same function, so that neither can say what the rows don't.
 """
@@ -13,16 +13,17 @@ from pathlib import Path
 
 import pandas as pd
 
-from . import lens, results, style, tables
-from .files import REPOSITORY, atomic
+from .. import rows, style
+from ..files import REPOSITORY, atomic
+from . import claims, lens, tables, verdicts
 
 README = REPOSITORY / "README.md"
-MARKS = ("<!-- answer: written by `python -m atlib.front` -->", "<!-- end of the answer -->")
+MARKS = ("<!-- answer: written by `python -m atlib.report.front` -->", "<!-- end of the answer -->")
 
 
 def verdict_on(claim: str, dataset: str, frame: pd.DataFrame) -> str:
     """The verdict on one claim on one data set."""
-    found = results.verdicts(frame)
+    found = verdicts.table(frame)
     return str(found[(found["dataset"] == dataset) & (found["id"] == claim)]["verdict"].iloc[0])
 
 
@@ -43,12 +44,12 @@ CLAIMS = {  # of the second sentence, and how their distortion is called there
 STYLES = {"generated": "in generated styles", "paintings": "in those of paintings"}
 
 
-def on_distortions(frame: pd.DataFrame, predictions: results.Archive) -> str:
+def on_distortions(frame: pd.DataFrame, predictions: rows.Archive) -> str:
     """Where texture is taken away, and where shape is, on CIFAR-10: the claims' own statistics."""
-    found, parts = results.verdicts(frame), []
+    found, parts = verdicts.table(frame), []
     for claim, where in CLAIMS.items():
         row = found[(found["id"] == claim) & (found["dataset"] == "cifar10")].iloc[0]
-        levels = ", ".join(under.partition("@")[2] for under in results.load_claims()[claim].statistic.under)
+        levels = ", ".join(under.partition("@")[2] for under in claims.load()[claim].statistic.under)
         said = lens.points_text(list(row["values"])) if len(row["values"]) else f"**{tables.PENDING}**"
         parts.append(f"{where} (mean of the levels {levels}): {said}")
     parts += [f"{where}: {on_styles(frame, predictions, source)}" for source, where in STYLES.items()]
@@ -59,7 +60,7 @@ def on_distortions(frame: pd.DataFrame, predictions: results.Archive) -> str:
     )
 
 
-def on_styles(frame: pd.DataFrame, predictions: results.Archive, source: str) -> str:
+def on_styles(frame: pd.DataFrame, predictions: rows.Archive, source: str) -> str:
     """The same on pictures in the styles of a source, by each stylist."""
     found, main = lens.points(frame, "cifar10", "stylised", predictions), tables.setting("cifar10").main
     said = []
@@ -72,17 +73,17 @@ def on_styles(frame: pd.DataFrame, predictions: results.Archive, source: str) ->
 
 def decided_on(frame: pd.DataFrame) -> str:
     """On how many data sets of the paper, or standing in for one, anything is decided."""
-    found = results.verdicts(frame)
+    found = verdicts.table(frame)
     mine = found[found["dataset"].isin(PAPER_SETS) & (found["verdict"] != tables.PENDING)]
     if mine.empty:
         return "None of these is on a data set of the paper yet, for want of seeds: they are on `shapes`."
     return f"{len(mine)} verdicts are on data sets of the paper or their stand-ins."
 
 
-def answer(frame: pd.DataFrame, about: Mapping[str, dict], predictions: results.Archive | None = None) -> str:
+def answer(frame: pd.DataFrame, about: Mapping[str, dict], predictions: rows.Archive | None = None) -> str:
     """Three sentences, as a Markdown list. predictions: those of the published runs unless given."""
     ledger = f"{lens.ledger_sentence(frame)} {decided_on(frame)}"
-    sentences = (on_shape_bias(frame, about), on_distortions(frame, predictions or results.archive()), ledger)
+    sentences = (on_shape_bias(frame, about), on_distortions(frame, predictions or rows.archive()), ledger)
     return "\n".join(f"- {sentence}" for sentence in sentences)
 
 
@@ -97,7 +98,7 @@ def with_answer(text: str, said: str) -> str:
 
 def main(path: Path = README) -> int:
     """Write the answer into the README."""
-    frame = results.load()
+    frame = rows.load()
     text = with_answer(path.read_text(), answer(frame, tables.records()))
     if text != path.read_text():
         with atomic(path) as temporary:

@@ -20,8 +20,10 @@ from html import escape
 import numpy as np
 import pandas as pd
 
-from . import destroyed, results, style, tables, transforms
-from .errors import one_of
+from .. import style, transforms
+from ..errors import one_of
+from ..rows import Archive, archive, row_id
+from . import claims, destroyed, statistics, tables, verdicts
 from .tables import ONE_SEED, PENDING, Cell
 
 SETS = {  # settings of claims.yaml in the order of the report, and what the text calls them
@@ -64,24 +66,24 @@ def points(
     frame: pd.DataFrame,
     name: str,
     distortion: str,
-    predictions: results.Archive | None = None,
+    predictions: Archive | None = None,
     reference: str = "normal",
 ) -> pd.DataFrame:
     """One line a network, level and seed of a main setting under a distortion: POINTS, in the report's order.
 
     rows: ids of what it is computed from. The columns from `common` on are NaN where the reference has no predictions.
     """
-    predictions = predictions or results.archive()
+    predictions = predictions or archive()
     rows = settled(frame, name)
     rows = rows[(rows["distortion"] == distortion) & (rows["metric"] == "accuracy")]
     found = []
     for level in levels_of(distortion):  # by level: a reference that was not shown this one is none
         here = rows[rows["level"] == level]
-        beside = results.comparison(here, predictions, reference)
+        beside = statistics.comparison(here, predictions, reference)
         more = dict(zip(here["run"], here.to_dict("records"), strict=True))
         for line in beside.to_dict("records"):
             row = more[line["run"]]
-            found.append(line | {"pictures": row["total"], "rows": (results.row_id(row),)})
+            found.append(line | {"pictures": row["total"], "rows": (row_id(row),)})
     order = {model: number for number, model in enumerate(tables.MODELS)}
     found.sort(key=lambda line: (order.get(line["model"], len(order)), line["seed"]))  # stable: levels keep theirs
     return pd.DataFrame(found, columns=POINTS)
@@ -95,10 +97,10 @@ def summary(found: pd.DataFrame, measure: str) -> pd.DataFrame:
     for (model, level), some in found.groupby(["model", "level"], sort=False):
         values = list(some[measure])
         if len(values) > 1:
-            low, high = results.t_interval(values)
+            low, high = statistics.t_interval(values)
         elif measure in TOTALS:
             total = int(some[TOTALS[measure]].iloc[0])
-            low, high = results.wilson(round(values[0] * total), total)
+            low, high = statistics.wilson(round(values[0] * total), total)
         else:
             low, high = math.nan, math.nan
         ids = tuple(one for line in some["rows"] for one in line)
@@ -112,10 +114,10 @@ DRAWN = ("pgd-linf-8", "pgd-linf-4", "pgd-linf-2", "pgd-linf-1", "pgd-l2-8", "fg
 
 
 def panels(
-    frame: pd.DataFrame, distortion: str, measure: str, predictions: results.Archive | None = None
+    frame: pd.DataFrame, distortion: str, measure: str, predictions: Archive | None = None
 ) -> dict[str, pd.DataFrame]:
     """For `plots.curves`: the networks of DRAWN on every data set that has rows, by its name with width."""
-    predictions = predictions or results.archive()
+    predictions = predictions or archive()
     found = {}
     for name in SETS:
         if measure == "p_true":
@@ -137,9 +139,9 @@ def of_rows(frame: pd.DataFrame, name: str, distortion: str, metric: str) -> pd.
         for level in levels_of(distortion):
             some = rows[(rows["model"] == model) & (rows["level"] == level)]
             if len(some):
-                ids = tuple(results.row_id(row) for row in some.to_dict("records"))
+                ids = tuple(row_id(row) for row in some.to_dict("records"))
                 mean, width = float(some["value"].mean()), some["width"].iloc[0]
-                lines.append((model, level, mean, *results.t_interval(some["value"]), len(some), width, ids))
+                lines.append((model, level, mean, *statistics.t_interval(some["value"]), len(some), width, ids))
     return pd.DataFrame(lines, columns=SUMMARY)
 
 
@@ -155,10 +157,10 @@ def map_points(
     name: str,
     metrics: Sequence[str],
     places: Sequence[str],
-    predictions: results.Archive | None = None,
+    predictions: Archive | None = None,
 ) -> pd.DataFrame:
     """Statistics of saliency maps over seeds: metric, then SUMMARY, whose level is "DISTORTION@LEVEL"."""
-    predictions = predictions or results.archive()
+    predictions = predictions or archive()
     rows = settled(frame, name)
     rows = rows[rows["metric"].isin(metrics)]
     lines = []
@@ -173,14 +175,14 @@ def map_points(
     return pd.DataFrame(lines, columns=["metric", *SUMMARY])
 
 
-def _mean_of_maps(some: pd.DataFrame, place: str, metric: str, predictions: results.Archive) -> tuple:
+def _mean_of_maps(some: pd.DataFrame, place: str, metric: str, predictions: Archive) -> tuple:
     """Mean, interval, seeds, width, ids of one statistic of one network: over seeds, or one seed's pictures."""
     values = list(some["value"])
     if len(values) == 1:
         key, stored = f"maps@{place}/{metric}", predictions(some["run"].iloc[0])
         values = list(stored[key].astype(float)) if key in stored else values
-    low, high = results.t_interval(values)
-    ids = tuple(results.row_id(row) for row in some.to_dict("records"))
+    low, high = statistics.t_interval(values)
+    ids = tuple(row_id(row) for row in some.to_dict("records"))
     return float(some["value"].mean()), low, high, len(some), some["width"].iloc[0], ids
 
 
@@ -237,7 +239,7 @@ def summary_table(summed: pd.DataFrame, levels: Iterable[str], signed: bool = Fa
     return tables.frame_of(lines)
 
 
-def table_2(frame: pd.DataFrame, name: str, predictions: results.Archive | None = None) -> pd.DataFrame:
+def table_2(frame: pd.DataFrame, name: str, predictions: Archive | None = None) -> pd.DataFrame:
     """The paper's Table 2 beside ours: clean accuracy, and the paper's measure on every stylised test set; per cent."""
     theirs = tables.paper().set_index(["dataset", "model", "metric"])["value"]
     found = points(frame, name, "stylised", predictions)
@@ -261,7 +263,7 @@ def table_2(frame: pd.DataFrame, name: str, predictions: results.Archive | None 
     return tables.frame_of(lines)
 
 
-def shuffle_table(frame: pd.DataFrame, predictions: results.Archive | None = None) -> pd.DataFrame:
+def shuffle_table(frame: pd.DataFrame, predictions: Archive | None = None) -> pd.DataFrame:
     """The only two numbers that the paper prints on shuffling, and ours: the normal network at k = 2, its measure."""
     lines = []
     for name, shown in SETS.items():
@@ -280,16 +282,14 @@ def shuffle_table(frame: pd.DataFrame, predictions: results.Archive | None = Non
 SIZES = {"112 pixels": "caltech101", "64 pixels": "caltech101-64"}  # the same pictures, by setting; larger ones first
 
 
-def resolution_table(
-    frame: pd.DataFrame, levels: Iterable[str], predictions: results.Archive | None = None
-) -> pd.DataFrame:
+def resolution_table(frame: pd.DataFrame, levels: Iterable[str], predictions: Archive | None = None) -> pd.DataFrame:
     """The paper's remark on resolution (4.2.3): normal networks on the same pictures at two sizes, and the difference.
 
     Per cent: accuracy on clean pictures, conditional accuracy by the number of patches a side (levels). Differences are
     of networks of the same seed, larger pictures less smaller ones, with t-intervals over the seeds that both sizes
     have: of the conditional accuracies, and of those on the pictures that both networks know when clean.
     """
-    predictions = predictions or results.archive()
+    predictions = predictions or archive()
     levels, lines, sizes = list(levels), [], []
     for shown, name in SIZES.items():
         found = points(frame, name, "patch-shuffle", predictions)
@@ -305,7 +305,7 @@ def resolution_table(
     both["difference"] = both["conditional"] - both["conditional_small"]
     pairs = zip(both["run"], both["run_small"], "patch-shuffle@" + both["level"], strict=True)
     both["same pictures"] = [
-        results.paired(predictions(one), predictions(two), under).difference for one, two, under in pairs
+        statistics.paired(predictions(one), predictions(two), under).difference for one, two, under in pairs
     ]
     for shown, column in {"difference": "difference", "difference where both know it": "same pictures"}.items():
         line = {"pictures": shown, "clean": "–"}
@@ -410,9 +410,9 @@ QUANTITIES = {  # what is ranked against robustness: a row, or a measure under d
 }
 
 
-def per_run(frame: pd.DataFrame, name: str, predictions: results.Archive | None = None) -> pd.DataFrame:
+def per_run(frame: pd.DataFrame, name: str, predictions: Archive | None = None) -> pd.DataFrame:
     """One line a run of a main setting: model, seed, robust (Table 1's attack), and QUANTITIES; ids in "rows"."""
-    predictions = predictions or results.archive()
+    predictions = predictions or archive()
     lines = []
     for run, some in settled(frame, name).groupby("run", sort=True):
         rows = {(f"{r['distortion']}@{r['level']}", r["metric"]): r for r in some.to_dict("records")}
@@ -423,8 +423,8 @@ def per_run(frame: pd.DataFrame, name: str, predictions: results.Archive | None 
             line[shown] = math.nan
             if row is not None:
                 known = metric == "conditional"
-                line[shown] = results.conditional(predictions(str(run)), place).value if known else row["value"]
-                line["rows"] += (results.row_id(row),)
+                line[shown] = statistics.conditional(predictions(str(run)), place).value if known else row["value"]
+                line["rows"] += (row_id(row),)
         lines.append(line)
     order = {model: number for number, model in enumerate(tables.MODELS)}
     lines.sort(key=lambda line: (order.get(line["model"], len(order)), line["seed"]))
@@ -443,10 +443,10 @@ def correlations(found: pd.DataFrame) -> pd.DataFrame:
         for _, some in found.groupby("seed"):
             both = some[some[["robust", shown]].notna().all(axis=1)]
             if len(both) >= 10:
-                values.append(results.spearman(list(both["robust"]), list(both[shown])))
+                values.append(statistics.spearman(list(both["robust"]), list(both[shown])))
                 counts.append(len(both))
                 ids += [one for line in both["rows"] for one in line]
-        low, high = results.t_interval(values)
+        low, high = statistics.t_interval(values)
         line = {"mean": float(np.mean(values)) if values else math.nan, "low": low, "high": high, "rows": ids}
         text = interval(line, percent=False, signed=True) if values else Cell(PENDING)
         networks = "–" if not counts else f"{min(counts)}" if len(set(counts)) == 1 else f"{min(counts)}–{max(counts)}"
@@ -463,7 +463,7 @@ def paper_correlations() -> pd.DataFrame:
         trained = mine[~mine["model"].isin(["normal", "underfit"])]
         line = {"data set": shown}
         for what, some in (("adversarially trained", trained), ("all", mine)):
-            rho = results.spearman(list(some["robust"]), list(some["stylised_conditional"]))
+            rho = statistics.spearman(list(some["robust"]), list(some["stylised_conditional"]))
             line[f"{what} networks"] = f"{rho:+.2f} (of {len(some)})"
         lines.append(line)
     return tables.frame_of(lines)
@@ -503,8 +503,8 @@ def spatial_table(frame: pd.DataFrame, name: str) -> pd.DataFrame:
         for shown, (distortion, level, metric, scale) in columns.items():
             some = rows[(rows["model"] == model) & (rows["distortion"] == distortion) & (rows["level"] == level)]
             some = some[some["metric"] == metric]
-            low, high = results.t_interval(some["value"])
-            ids = [results.row_id(row) for row in some.to_dict("records")]
+            low, high = statistics.t_interval(some["value"])
+            ids = [row_id(row) for row in some.to_dict("records")]
             cell = {"mean": some["value"].mean(), "low": low, "high": high, "rows": ids}
             line[shown] = interval(cell, percent=scale == 100) if len(some) else Cell(PENDING)
         lines.append(line | {"seeds": seeds_of(rows.loc[rows["model"] == model, "seed"].nunique())})
@@ -519,7 +519,7 @@ def points_text(values: Sequence[float]) -> str:
     mean = f"{100 * np.mean(values):+.1f} points"
     if len(values) == 1:
         return f"{mean}, {ONE_SEED}"
-    low, high = results.t_interval(values)
+    low, high = statistics.t_interval(values)
     return f"{mean} [{100 * low:+.1f}, {100 * high:+.1f}], {len(values)} seeds"
 
 
@@ -544,9 +544,9 @@ UNDER = {
 }
 
 
-def opening(frame: pd.DataFrame, distortion: str, level: str, predictions: results.Archive | None = None) -> str:
+def opening(frame: pd.DataFrame, distortion: str, level: str, predictions: Archive | None = None) -> str:
     """A section's first sentence: the two networks under a distortion on every data set, the rest named as pending."""
-    predictions = predictions or results.archive()
+    predictions = predictions or archive()
     sets = [name for name in SETS if distortion != "stylised" or name != "shapes"]
     said = {name: against_normal(points(frame, name, distortion, predictions), name, level) for name in sets}
     where = UNDER[distortion].format(level)
@@ -565,10 +565,10 @@ HEADLINES = {  # the claim that a section is about
 
 def answer(claim: str, frame: pd.DataFrame) -> str:
     """A claim and how it stands, overall and on each data set where it has been decided, in words."""
-    found = results.verdicts(frame)
+    found = verdicts.table(frame)
     mine = found[found["id"] == claim].set_index("dataset")["verdict"]
     decided = [f"**{mine[name]}** on {shown}" for name, shown in SETS.items() if mine.get(name, PENDING) != PENDING]
-    text = f"*{results.load_claims()[claim].claim}* Overall **{mine['overall']}**"
+    text = f"*{claims.load()[claim].claim}* Overall **{mine['overall']}**"
     return f"{text}; {', '.join(decided)}." if decided else f"{text}."
 
 
@@ -588,7 +588,7 @@ MAPS_OPENING = {
 
 def maps_opening(frame: pd.DataFrame) -> str:
     """The first sentence on saliency maps: what adversarial training changes in them, by the claims' statistics."""
-    found = results.verdicts(frame)
+    found = verdicts.table(frame)
     said = {}
     for name in SETS:
         parts = []
@@ -610,13 +610,13 @@ STANDS = {
 
 def discussion_opening(frame: pd.DataFrame) -> str:
     """The first sentence on section 5: robustness against shape bias over networks, and spatial training."""
-    found = results.verdicts(frame)
+    found = verdicts.table(frame)
 
     def said(claim: str, name: str) -> str:
         row = found[(found["id"] == claim) & (found["dataset"] == name)].iloc[0]
         return PENDING if not len(row["values"]) else f"{tables.effect(row, 2)}, claim: {row['verdict']}"
 
-    at, number = "shapes", len(results.load_claims()["robustness-goes-with-shape"].statistic.models)
+    at, number = "shapes", len(claims.load()["robustness-goes-with-shape"].statistic.models)
     return (
         f"On {label(at)}, the rank correlation of robustness with shape bias over {number} networks is "
         f"**{said('robustness-goes-with-shape', at)}**. Training against spatial transformations changes accuracy "
@@ -630,11 +630,11 @@ def without(claim: str, model: str, name: str, frame: pd.DataFrame) -> str:
 
     InputError if the claim's statistic doesn't have the model.
     """
-    whole = results.load_claims()[claim]
+    whole = claims.load()[claim]
     one_of("model", model, whole.statistic.models)
     models = tuple(other for other in whole.statistic.models if other != model)
     changed = replace(whole, statistic=replace(whole.statistic, models=models))
-    decision = next(d for d in results.verdict(changed, frame).decisions if d.dataset == name)
+    decision = next(d for d in verdicts.verdict(changed, frame).decisions if d.dataset == name)
     if not decision.values:
         return f"Without {model}: {PENDING}."
     row = {field: getattr(decision, field) for field in ("values", "effect", "low", "high")}
@@ -643,7 +643,7 @@ def without(claim: str, model: str, name: str, frame: pd.DataFrame) -> str:
 
 def not_reproduced(ids: Iterable[str], frame: pd.DataFrame) -> str:
     """What of some claims does not hold or is mixed, in words: one line for each data set where that is so."""
-    found, ledger = results.verdicts(frame), results.load_claims()
+    found, ledger = verdicts.table(frame), claims.load()
     lines = []
     for name in ids:
         mine = found[(found["id"] == name) & (found["dataset"] != "overall")]
@@ -689,7 +689,7 @@ def place_words(under: str) -> str:
     return words.get(name, f"{name} {level}".strip())
 
 
-def statistic_words(statistic: results.Statistic) -> str:
+def statistic_words(statistic: claims.Statistic) -> str:
     """How a claim's number is computed within one seed, in a sentence."""
     what, models = quantity_words(statistic.metric), ", ".join(statistic.models)
     many = len(statistic.models) * len(statistic.under) > 1
@@ -719,15 +719,15 @@ ORIGINS = {
 }
 
 
-def ledger(frame: pd.DataFrame, known: results.Ledger | None = None, predictions: results.Archive | None = None) -> str:
+def ledger(frame: pd.DataFrame, known: claims.Ledger | None = None, predictions: Archive | None = None) -> str:
     """Every claim of claims.yaml with everything that decides it and what the rows say, as HTML; one block a claim."""
-    known = known or results.load_claims()
-    found = results.verdicts(frame, known, predictions)
+    known = known or claims.load()
+    found = verdicts.table(frame, known, predictions)
     return "\n".join(_entry(claim, found[found["id"] == claim.id]) for claim in known.claims)
 
 
-def _entry(claim: results.Claim, found: pd.DataFrame) -> str:
-    """One claim's block. found: its lines of `results.verdicts`."""
+def _entry(claim: claims.Claim, found: pd.DataFrame) -> str:
+    """One claim's block. found: its lines of `verdicts.table`."""
     whole = found[found["dataset"] == "overall"].iloc[0]["verdict"]
     smallest = -claim.smallest_effect if claim.direction == "less" else claim.smallest_effect
     bound = EXPECTED[claim.direction].format(f"{smallest or 0:g}")
@@ -760,7 +760,7 @@ def _decided(row: pd.Series) -> str:
     return f"<li>{escape(row['dataset'])}{shown}: <strong>{row['verdict']}</strong>{effect}</li>"
 
 
-def claim_settings(known: results.Ledger) -> pd.DataFrame:
+def claim_settings(known: claims.Ledger) -> pd.DataFrame:
     """Which runs decide claims on each data set, and the networks that "main" and "weak" stand for."""
     return tables.frame_of(
         {"on": name, "main": at.main, "weak": at.weak, "width": str(at.width), "share": f"{at.share:g}"}
@@ -771,17 +771,17 @@ def claim_settings(known: results.Ledger) -> pd.DataFrame:
 
 def ledger_sentence(frame: pd.DataFrame) -> str:
     """How many claims there are and how they stand overall, in words."""
-    found = results.verdicts(frame)
+    found = verdicts.table(frame)
     counts = found[found["dataset"] == "overall"]["verdict"].value_counts()
-    parts = [f"{counts.get(verdict, 0)} {verdict}" for verdict in results.VERDICTS]
+    parts = [f"{counts.get(verdict, 0)} {verdict}" for verdict in verdicts.VERDICTS]
     decided = found[(found["dataset"] != "overall") & (found["verdict"] != PENDING)]
     return (
         f"Of **{counts.sum()}** claims, overall: {', '.join(parts)}. {len(decided)} verdicts have been reached on "
-        f"single data sets: {', '.join(f'{(decided.verdict == v).sum()} {v}' for v in results.VERDICTS[:3])}."
+        f"single data sets: {', '.join(f'{(decided.verdict == v).sum()} {v}' for v in verdicts.VERDICTS[:3])}."
     )
 
 
-def many_claims(known: results.Ledger) -> str:
+def many_claims(known: claims.Ledger) -> str:
     """What follows from there being many claims, in words."""
     chance = (1 - known.confidence) / 2
     return (
@@ -791,7 +791,7 @@ def many_claims(known: results.Ledger) -> str:
     )
 
 
-def detail(frame: pd.DataFrame, name: str, distortion: str, predictions: results.Archive | None = None) -> str:
+def detail(frame: pd.DataFrame, name: str, distortion: str, predictions: Archive | None = None) -> str:
     """A supplement's table as HTML: every network under every level, and below it every point with all its measures."""
     found = points(frame, name, distortion, predictions)
     caption = (

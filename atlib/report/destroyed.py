@@ -1,6 +1,7 @@
 """What each distortion leaves of shape and of texture, measured on the pictures themselves, without any network.
 
-    python -m atlib.destroyed DATASET [--side N]       writes results/destroyed/DATASET-SIDE.csv
+    python -m atlib.report.destroyed DATASET [--side N]       writes results/destroyed/DATASET-SIDE.csv
+    python -m atlib.report.destroyed --verify ROW            measures a published line again, and compares
 
 Two numbers a picture, each 1 for a picture that is left as it is:
 
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,9 +28,10 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from . import data, evaluation, models, provenance, saliency, style, training, transforms
-from .errors import InputError, command_line, nearest
-from .files import atomic, results_dir, writable, write_json
+from .. import data, evaluation, models, provenance, saliency, style, training, transforms
+from ..campaign.audit import TOLERANCE_MEAN, Audit
+from ..errors import Missing, command_line, nearest
+from ..files import atomic, results_dir, writable, write_json
 
 PICTURES = 500  # of the test set, the first of the permutation that maps are drawn from
 WINDOWS = 4  # that side by side would span a picture; they overlap by half
@@ -146,17 +149,19 @@ def row_id(line: Mapping[Any, Any] | pd.Series) -> str:
     return f"destroyed/{data.slug(str(line['dataset']))}-{line['side']}:{place}"
 
 
-def again(row: str) -> tuple[float, float]:
-    """(published value, value measured again) of a line by its id. InputError if it is not published."""
+def audit(row: str) -> Audit:
+    """Measure a published line again. row: its id. Missing if it is not published."""
+    began = time.perf_counter()
     lines = {row_id(line): line for line in load().to_dict("records")}
     if row not in lines:
-        raise InputError(f"row = {row!r}: not published{nearest(row, lines)}")
+        raise Missing(f"row = {row!r}: not published{nearest(row, lines)}")
     line = lines[row]
     about = subject(str(line["dataset"]), int(line["side"]))
     place = f"{line['distortion']}@{line['level']}"
     with evaluation.exact():
         found = left(about, place) if line["metric"] in METRICS else baselines(about)
-    return float(line["value"]), next(one.value for one in found if one.metric == line["metric"])
+    again = next(one.value for one in found if one.metric == line["metric"])
+    return Audit(row, float(line["value"]), again, TOLERANCE_MEAN, time.perf_counter() - began)
 
 
 def table_path(dataset: str, side: int) -> Path:
@@ -191,11 +196,19 @@ def load() -> pd.DataFrame:
 
 @command_line
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; 2 with one line on stderr if something can't be used."""
-    parser = argparse.ArgumentParser(prog="python -m atlib.destroyed", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("dataset")
+    """The command line; 1 if a line measured again differs, 2 with one line on stderr if something can't be used."""
+    parser = argparse.ArgumentParser(
+        prog="python -m atlib.report.destroyed", description=(__doc__ or "").split("\n")[0]
+    )
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("dataset", nargs="?")
+    what.add_argument("--verify", metavar="ROW", help="destroyed/DATASET-SIDE:DISTORTION@LEVEL/METRIC")
     parser.add_argument("--side", type=int)
     given = parser.parse_args(arguments)
+    if given.verify:
+        found = audit(given.verify)
+        print(found)
+        return int(not found.agrees)
     print(f"wrote {write(subject(given.dataset, given.side))}")
     return 0
 

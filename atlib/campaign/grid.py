@@ -13,9 +13,10 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from . import evaluation, results, training
-from .errors import InputError, one_of
-from .files import REPOSITORY, read_json, results_dir
+from .. import evaluation, rows, training
+from ..errors import InputError, one_of
+from ..files import REPOSITORY, read_json, results_dir
+from . import publishing
 
 GRID = REPOSITORY / "workflow" / "grid.yaml"
 BLOCK_KEYS = ("title", "on_request", "common", "runs")
@@ -166,7 +167,7 @@ def _check_once(path: Path, found: list[Planned]) -> None:
         seen[planned.run] = planned
         config = planned.config
         first = cells.setdefault((config.dataset, config.model, config.width, config.share, config.recipe), planned)
-        if unlike := results.differences(asdict(config), asdict(first.config)):
+        if unlike := publishing.differences(asdict(config), asdict(first.config)):
             raise InputError(
                 f"{path}: block {planned.block}: {planned.run} differs from {first.run} (block {first.block}) in "
                 f"{', '.join(unlike)}, and tables would average the two"
@@ -280,10 +281,10 @@ def accuracies(rows: pd.DataFrame) -> str:
 
 def status(planned: list[Planned]) -> pd.DataFrame:
     """One line a run: block, dataset, model, width, recipe, share, seed, state, text, run."""
-    rows = results.load()
+    known = rows.load()
     lines = []
     for p in planned:
-        now, config = state(p, rows), p.config
+        now, config = state(p, known), p.config
         place = {"block": p.block, "dataset": config.dataset, "model": config.model, "width": config.width}
         place |= {"recipe": config.recipe, "share": config.share or 0.0, "seed": config.seed}
         lines.append(place | {"state": now.name, "text": now.text, "run": p.run})

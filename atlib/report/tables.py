@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from . import destroyed, grid, models, results, style, training, transforms
-from .files import REPOSITORY, RUN_NAME, load_tensors, read_json, results_dir
+from .. import models, style, training, transforms
+from ..campaign import grid
+from ..files import REPOSITORY, RUN_NAME, load_tensors, read_json, results_dir
+from ..rows import row_id
+from . import claims, destroyed, statistics, verdicts
 from .plots import budget
 
 PAPER = REPOSITORY / "book" / "paper.csv"
@@ -36,7 +39,7 @@ def records(folder: Path | None = None) -> dict[str, dict]:
 
 
 class Cell(str):
-    """The text of a table's cell, with the ids (`results.row_id`) of the published rows that it comes from."""
+    """The text of a table's cell, with the ids (`rows.row_id`) of the published rows that it comes from."""
 
     rows: tuple[str, ...]
     href: str  # where a click on it leads; empty: nowhere
@@ -74,9 +77,7 @@ def cue_table(frame: pd.DataFrame, about: dict[str, dict]) -> pd.DataFrame:
         line |= {"budget": budget(config), "recipe": group["recipe"].iloc[0]}
         line |= {"share": group["share"].iloc[0]}
         line |= {name: found[key]["value"] if key in found else float("nan") for key, name in wanted.items()}
-        lines.append(
-            line | {f"{name}_row": results.row_id(found[k]) if k in found else "" for k, name in wanted.items()}
-        )
+        lines.append(line | {f"{name}_row": row_id(found[k]) if k in found else "" for k, name in wanted.items()})
     columns = ["run", "model", "seed", "amplitude", "cue", "budget", "recipe", "share", *wanted.values()]
     columns += [f"{name}_row" for name in wanted.values()]
     return pd.DataFrame(lines, columns=columns)
@@ -115,7 +116,7 @@ def over_seeds(lines: pd.DataFrame, metric: str, digits: int = 2) -> Cell:
         return Cell(PENDING)
     if len(values) == 1:
         return Cell(f"{values[0]:.{digits}f} ({ONE_SEED})", ids)
-    low, high = results.t_interval(values)
+    low, high = statistics.t_interval(values)
     return Cell(f"{sum(values) / len(values):.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]", ids)
 
 
@@ -182,10 +183,10 @@ def one_cell(rows: pd.DataFrame) -> Cell:
     if rows.empty:
         return Cell(PENDING)
     if len(rows) == 1:
-        low, high = results.wilson(int(rows["count"].iloc[0]), int(rows["total"].iloc[0]))
+        low, high = statistics.wilson(int(rows["count"].iloc[0]), int(rows["total"].iloc[0]))
     else:
-        low, high = results.t_interval(rows["value"])
-    ids = [results.row_id(row) for row in rows.to_dict("records")]
+        low, high = statistics.t_interval(rows["value"])
+    ids = [row_id(row) for row in rows.to_dict("records")]
     return Cell(f"{percent(rows['value'].mean(), 2)} [{percent(low)}, {percent(high)}]", ids)
 
 
@@ -306,13 +307,13 @@ def behind(lines: pd.DataFrame, metrics: Iterable[str], name: str = "figure") ->
 LEDGER = "claims.html"  # the page of the ledger, beside every page that speaks of claims
 
 
-def claim_cell(claim: results.Claim) -> Cell:
+def claim_cell(claim: claims.Claim) -> Cell:
     """A claim's sentence, which leads to its entry in the ledger."""
     return Cell(claim.claim, href=f"{LEDGER}#claim-{claim.id}")
 
 
 def effect(decision: pd.Series, digits: int = 3) -> str:
-    """The effect in a line of `results.verdicts`, with its interval, or "pending"."""
+    """The effect in a line of `verdicts.table`, with its interval, or "pending"."""
     number = len(decision["values"])
     if number == 0:
         return PENDING
@@ -322,7 +323,7 @@ def effect(decision: pd.Series, digits: int = 3) -> str:
 
 def judged(ids: Iterable[str], frame: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """The verdicts on some claims on one data set: claim, seeds, effect with interval, what is expected, verdict."""
-    found, ledger = results.verdicts(frame), results.load_claims()
+    found, ledger = verdicts.table(frame), claims.load()
     lines = []
     for name in ids:
         row = found[(found["id"] == name) & (found["dataset"] == dataset)].iloc[0]
@@ -340,7 +341,7 @@ def judged(ids: Iterable[str], frame: pd.DataFrame, dataset: str) -> pd.DataFram
 
 def judged_everywhere(ids: Sequence[str], frame: pd.DataFrame) -> pd.DataFrame:
     """The verdicts on some claims: one line a claim and data set where it is judged or only shown, "overall" first."""
-    found, ledger = results.verdicts(frame), results.load_claims()
+    found, ledger = verdicts.table(frame), claims.load()
     lines = []
     for name in ids:
         for _, row in found[found["id"] == name].iterrows():
@@ -353,7 +354,7 @@ def judged_everywhere(ids: Sequence[str], frame: pd.DataFrame) -> pd.DataFrame:
     return frame_of(lines)
 
 
-def expected(claim: results.Claim) -> str:
+def expected(claim: claims.Claim) -> str:
     """Where the claim expects its statistic, beyond the smallest effect that counts: "> 0.02"."""
     least = f"{claim.smallest_effect:g}"
     signed = "0" if claim.smallest_effect == 0 else f"−{least}"
@@ -376,9 +377,9 @@ def judged_html(ids: Sequence[str], frame: pd.DataFrame, caption: str) -> str:
     return _scrolling(f'<table class="dataframe rows numbered claims">{body}</table>') + download(table, caption)
 
 
-def setting(name: str) -> results.Setting:
+def setting(name: str) -> claims.Setting:
     """The main setting of a data set, from claims.yaml."""
-    return results.load_claims().settings[name]
+    return claims.load().settings[name]
 
 
 def single_cues(table: pd.DataFrame) -> pd.DataFrame:
@@ -416,7 +417,7 @@ def difference_sentence(values: pd.DataFrame, metric: str) -> str:
     difference = (wide["pgd-linf-8"] - wide["normal"]).dropna()
     if len(difference) < 2:
         return f"{difference.mean():+.2f} ({ONE_SEED})"
-    low, high = results.t_interval(difference)
+    low, high = statistics.t_interval(difference)
     return f"{difference.mean():+.2f} [{low:+.2f}, {high:+.2f}] over {len(difference)} seeds"
 
 
@@ -478,8 +479,8 @@ def underfit_sentence(about: dict[str, dict], dataset: str) -> str:
 
 def verdict_counts(frame: pd.DataFrame) -> pd.DataFrame:
     """How many claims hold, don't hold, are mixed or pending, overall and on each data set where they were judged."""
-    found = results.verdicts(frame)
-    counts = pd.crosstab(found["dataset"], found["verdict"]).reindex(columns=list(results.VERDICTS), fill_value=0)
+    found = verdicts.table(frame)
+    counts = pd.crosstab(found["dataset"], found["verdict"]).reindex(columns=list(verdicts.VERDICTS), fill_value=0)
     order = ["overall", *[name for name in counts.index if name != "overall"]]
     return counts.loc[order].rename_axis("on", axis=0).reset_index().rename_axis(None, axis=1)
 
@@ -550,7 +551,7 @@ def grid_table(planned: Sequence[grid.Planned], frame: pd.DataFrame) -> pd.DataF
         empty = {f"seed {seed}": "" for seed in seeds}
         line = lines.setdefault((*first.values(), *last.values()), first | empty | last)
         rows = _done(p, frame)
-        cell = Cell(grid.accuracies(rows), map(results.row_id, rows.to_dict("records"))) if len(rows) else Cell(PENDING)
+        cell = Cell(grid.accuracies(rows), map(row_id, rows.to_dict("records"))) if len(rows) else Cell(PENDING)
         line[f"seed {config.seed}"] = cell
     return frame_of(lines.values())
 
@@ -600,7 +601,7 @@ def shipped_table(frame: pd.DataFrame) -> pd.DataFrame:
         run = training.config_of(load_tensors(path)[1]["config"], name).run
         rows = frame[(frame["run"] == run) & frame["metric"].isin(["accuracy", "accuracy_last"])]
         rows = rows[rows["distortion"].isin(["clean", "pgd-linf"])]
-        cell = Cell(grid.accuracies(rows), map(results.row_id, rows.to_dict("records")))
+        cell = Cell(grid.accuracies(rows), map(row_id, rows.to_dict("records")))
         lines.append({"network": name, "run": run, "clean / under PGD": cell, "card": f"models/{name}.md"})
     return frame_of(lines)
 
@@ -733,7 +734,7 @@ def proxies_sentence(found: pd.DataFrame, frame: pd.DataFrame) -> str:
     both = single_cue_panel(found).merge(guess, on=["distortion", "level"], suffixes=("_truth", ""))
     if len(both) < 3:
         return f"Whether the two measures follow what single-cue networks can still do: {PENDING}."
-    shape, texture = (results.spearman(list(both[f"{axis}_truth"]), list(both[axis])) for axis in ("y", "x"))
+    shape, texture = (statistics.spearman(list(both[f"{axis}_truth"]), list(both[axis])) for axis in ("y", "x"))
     return (
         f"Over the {len(both)} distortions and levels, the rank correlation (Spearman) between what the pictures' "
         f"edges keep and the accuracy of the shape-only networks is {shape:.2f}, and between what the local spectra "

@@ -1,7 +1,7 @@
 """The book's sliders. Each function returns a widget for a cell to end with.
 
-With ATLIB_BUILD=1, as `make notebooks` sets it, a widget holds every frame that atlib.frames has kept, and its controls
-are linked to them in the browser (jslink): the page then works with no kernel and no network. Otherwise, in
+With ATLIB_BUILD=1, as `make notebooks` sets it, a widget holds every frame that atlib.report.frames has kept, and its
+controls are linked to them in the browser (jslink): the page then works with no kernel and no network. Otherwise, in
 JupyterLab, the same controls compute what they show, at any level and for any test picture.
 
 A frame is an HTML widget: the panels' pictures as WebP with alternative texts, each with its network's probabilities,
@@ -29,9 +29,10 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from . import data, evaluation, frames, models
-from .errors import InputError
-from .training import find_run
+from .. import data, evaluation, models
+from ..errors import InputError
+from ..training import find_run
+from . import frames
 
 Picture = NDArray[np.uint8]  # 3×H×W, or H×W for a map
 

@@ -2,23 +2,25 @@
 
 papermill puts its parameters into a cell of their own, begun by "# Parameters", warns of names that the notebook does
 not know, and runs it all the same: with the default where the user meant something else. Here that is an error.
+
+What can be said from the names and types alone is said before torch is imported, which takes seconds.
 """
 
 from __future__ import annotations
 
 import ast
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from . import data, evaluation, own, style, training
-from .errors import InputError, nearest, one_of
+from ..errors import InputError, nearest, one_of
 
-TRAIN = tuple(field.name for field in fields(training.Config) if field.name != "quick")
-EVALUATE = ("run", "measure", "again", "model", "dataset", "side", "classes", "weights")
-STYLISE = ("dataset", "side", "styles", "stylist", "weights", "seed", "count")
+if TYPE_CHECKING:
+    from .. import training
+
 # What only some attacks have; naming it beside another attack is a mistake that would otherwise pass in silence.
 BELONGS = {
     "norm": ("pgd", "fgsm"),
@@ -32,6 +34,7 @@ BELONGS = {
     "share": ("pgd", "fgsm", "spatial", "noise", "blur"),
     "match": ("none",),
 }
+ATTACKS = tuple(dict.fromkeys(chain(*BELONGS.values())))
 
 
 def quick() -> bool:
@@ -39,20 +42,40 @@ def quick() -> bool:
     return os.environ.get("ATLIB_QUICK", "0") not in ("", "0")
 
 
+def assigned(cells: Sequence[str]) -> tuple[str, ...]:
+    """The names that the last of some cells assigns, in their order."""
+    found: list[ast.expr] = []
+    for node in ast.parse(cells[-1]).body if cells else ():
+        found += (
+            node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+        )
+    return tuple(target.id for target in found if isinstance(target, ast.Name))
+
+
+def declared(history: Sequence[str]) -> tuple[str, ...]:
+    """The names that the notebook's parameters cell, its first one, assigns. history: IPython's `In`."""
+    return assigned([cell for cell in history if cell.strip()][:1])
+
+
 def injected(history: Sequence[str]) -> tuple[str, ...]:
-    """The names that papermill's own cell assigns, from the notebook's input history (IPython's `In`)."""
-    cells = [cell for cell in history if cell.lstrip().startswith("# Parameters")]
-    tree = ast.parse(cells[-1]) if cells else ast.Module(body=[], type_ignores=[])
-    targets = [target for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
-    return tuple(target.id for target in targets if isinstance(target, ast.Name))
+    """The names that papermill's own cell assigns."""
+    return assigned([cell for cell in history if cell.lstrip().startswith("# Parameters")])
 
 
-def check_names(given: Iterable[str], values: Mapping[str, object], known: Sequence[str]) -> None:
-    """InputError for a name that the notebook does not know."""
-    for name in given:
+def check_names(values: Mapping[str, object], history: Sequence[str]) -> None:
+    """InputError for a name that papermill was given and the notebook does not know."""
+    known = declared(history)
+    for name in injected(history):
         if name not in known:
             hint = nearest(name, known)
             raise InputError(f"{name} = {values[name]!r}: no such parameter{hint}; must be one of {', '.join(known)}")
+
+
+def choices() -> tuple[str, ...]:
+    """Everything that can be chosen about a run: the parameters of train.ipynb."""
+    from .. import training
+
+    return tuple(field.name for field in fields(training.Config) if field.name != "quick")
 
 
 def train_config(values: Mapping[str, object], history: Sequence[str] = ()) -> training.Config:
@@ -61,15 +84,16 @@ def train_config(values: Mapping[str, object], history: Sequence[str] = ()) -> t
     InputError for an unknown or contradictory name or a value out of range. With ATLIB_QUICK=1: a few steps of a tiny
     network, a run of another name.
     """
-    given = injected(history)
-    check_names(given, values, TRAIN)
+    check_names(values, history)
     attack = values["attack"]
-    one_of("attack", attack, training.ATTACKS)
-    for name in given:
+    one_of("attack", attack, ATTACKS)
+    for name in injected(history):
         if name in BELONGS and attack not in BELONGS[name] and values[name] not in (None, ""):
             allowed = " or ".join(BELONGS[name])
             raise InputError(f"{name} = {values[name]!r}: only with attack {allowed}, not with {attack!r}")
-    config = training.resolve(**{name: values[name] for name in TRAIN})
+    from .. import training
+
+    config = training.resolve(**{name: values[name] for name in choices()})
     return replace(config, quick=True, width=4, epochs=1.0, precision="fp32") if quick() else config
 
 
@@ -80,14 +104,13 @@ def evaluate_arguments(values: Mapping[str, object], history: Sequence[str] = ()
     the network found and checked. With ATLIB_QUICK=1 and neither named, a run of `train_config`'s quick kind,
     trained if need be.
     """
-    check_names(injected(history), values, EVALUATE)
-    run, measure, again, model = (values[name] for name in EVALUATE[:4])
+    check_names(values, history)
+    run, measure, again, model = (values[name] for name in ("run", "measure", "again", "model"))
     for name in ("measure", "model", "classes", "weights"):
         if not isinstance(values[name], str):
             what = "names separated by commas, or empty for all" if name == "measure" else "text"
             raise InputError(f"{name} = {values[name]!r}: must be {what}")
     only = tuple(name.strip() for name in str(measure).split(",") if name.strip())
-    evaluation.check_only(only)
     if again not in (True, False):
         raise InputError(f"again = {again!r}: must be True or False")
     if model:
@@ -97,21 +120,27 @@ def evaluate_arguments(values: Mapping[str, object], history: Sequence[str] = ()
             raise InputError(
                 "dataset = '': must name the pictures to measure the model on, e.g. -p dataset folder:PATH"
             )
+    for name in ("dataset", "side", "classes", "weights"):
+        if values[name] and not model:
+            raise InputError(f"{name} = {values[name]!r}: only with model; a run has its own")
+    if not run and not model and not quick():
+        raise InputError("run = '': must name a finished run, as a folder or as DATASET/RUN, e.g. -p run runs/shapes/…")
+    from .. import evaluation, own, training
+
+    evaluation.check_only(only)
+    if model:
         given: dict = {name: values[name] for name in ("side", "classes", "weights")}
         return {"about": own.subject(str(model), str(values["dataset"]), **given), "only": only, "again": again}
-    for name in ("dataset", "side", "classes", "weights"):
-        if values[name]:
-            raise InputError(f"{name} = {values[name]!r}: only with model; a run has its own")
-    if not run and quick():
+    if not run:
         defaults = {field.name: field.default for field in fields(training.Config)}
         run = training.train(train_config(defaults), progress=False)
-    if not run:
-        raise InputError("run = '': must name a finished run, as a folder or as DATASET/RUN, e.g. -p run runs/shapes/…")
     return {"run": training.find_run(str(run)), "only": only, "again": again}
 
 
 def evaluate(arguments: Mapping[str, Any]) -> Path:
     """Measure what `evaluate_arguments` says; the folder."""
+    from .. import evaluation, own
+
     return own.evaluate(**arguments) if "about" in arguments else evaluation.evaluate(**arguments)
 
 
@@ -120,11 +149,13 @@ def stylise_arguments(values: Mapping[str, object], history: Sequence[str] = ())
 
     With ATLIB_QUICK=1: three pictures of the embedded data set.
     """
-    check_names(injected(history), values, STYLISE)
-    given = {name: values[name] for name in STYLISE}
+    check_names(values, history)
+    given = {name: values[name] for name in ("dataset", "side", "styles", "stylist", "weights", "seed", "count")}
     for name in ("styles", "stylist", "weights"):
         if not isinstance(given[name], str):
             raise InputError(f"{name} = {given[name]!r}: must be text")
+    from .. import data, style
+
     one_of("stylist", given["stylist"], style.STYLISTS)
     given |= {"dataset": "shapes", "side": None, "count": 3} if quick() else {}
     data.check(str(given["dataset"]), given["side"])  # type: ignore[arg-type]

@@ -23,9 +23,10 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from . import data, evaluation, grid, jobs, results, style, training
-from .errors import InputError, command_line, in_range, one_of
-from .files import REPOSITORY, data_dir, hold, read_json, results_dir, runs_dir, writable, write_json
+from .. import data, evaluation, rows, style, training
+from ..errors import InputError, command_line, in_range, one_of
+from ..files import REPOSITORY, data_dir, hold, read_json, results_dir, runs_dir, writable, write_json
+from . import grid, jobs, publishing
 
 SNAKEFILE = REPOSITORY / "workflow" / "Snakefile"
 SNAKEMAKE = REPOSITORY / ".venv-campaign" / "bin" / "snakemake"
@@ -40,8 +41,8 @@ SECONDS_TO_STOP = 30.0  # a job that has been told to stop is killed after these
 
 def parameters(config: training.Config) -> dict[str, object]:
     """The parameters of train.ipynb that give this configuration: all that apply to its attack."""
-    applies = {name: value for name, value in asdict(config).items() if name in jobs.TRAIN and value is not None}
-    return {name: v for name, v in applies.items() if config.attack in jobs.BELONGS.get(name, training.ATTACKS)}
+    applies = {name: value for name, value in asdict(config).items() if name in jobs.choices() and value is not None}
+    return {name: v for name, v in applies.items() if config.attack in jobs.BELONGS.get(name, jobs.ATTACKS)}
 
 
 def watch(parent: int, deadline: float, stopping: threading.Event) -> None:
@@ -122,8 +123,8 @@ def _do(kind: str, planned: grid.Planned) -> None:
     if kind == "evaluate" and not grid.evaluated(planned):
         execute("evaluate", folder, {"run": str(folder)})
     if kind == "publish" and not grid.published(planned, evaluation.lacking(planned.config)):
-        results.publish(folder)
-        clean = grid.accuracies(results.read_rows(folder / "rows.csv"))
+        publishing.publish(folder)
+        clean = grid.accuracies(rows.read_rows(folder / "rows.csv"))
         print(f"published {planned.run}: {clean} % clean/under PGD", flush=True)
 
 

@@ -1,6 +1,6 @@
 """The book's pages: book/NAME.md is what people edit, notebooks/NAME.ipynb is its twin with the outputs.
 
-    python -m atlib.pages [NAME ...] [--all]
+    python -m atlib.report.pages [NAME ...] [--all]
 
 runs the pages whose code has changed and takes over changed text without running anything. A page with a cell tagged
 `parameters` is a job for papermill: its twin is kept without outputs. Twins are written in one form (fixed cell ids,
@@ -22,8 +22,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
-from .errors import InputError, one_of
-from .files import REPOSITORY, atomic
+from ..errors import InputError, one_of
+from ..files import REPOSITORY, atomic
 
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 LANGUAGE = {"name": "python", "pygments_lexer": "ipython3"}
@@ -83,7 +83,7 @@ def as_text(notebook: NotebookNode) -> str:
 def run(notebook: NotebookNode, folder: Path) -> None:
     """Run all cells in a fresh kernel that stands in `folder`, and keep the outputs in the notebook.
 
-    ATLIB_BUILD has widgets hold all their frames instead of computing them (atlib.widgets).
+    ATLIB_BUILD has widgets hold all their frames instead of computing them (atlib.report.widgets).
     """
     resources = {"metadata": {"path": str(folder)}}
     client = NotebookClient(
@@ -124,7 +124,7 @@ def take_outputs(page: NotebookNode, old: NotebookNode) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m atlib.pages", description="Run the book's changed pages.")
+    parser = argparse.ArgumentParser(prog="python -m atlib.report.pages", description="Run the book's changed pages.")
     parser.add_argument("names", nargs="*", metavar="NAME", help="pages by name, such as index; default: every page")
     parser.add_argument("--all", action="store_true", help="run the pages even if their code is unchanged")
     options = parser.parse_args(arguments)

@@ -1,6 +1,6 @@
 """What the book's sliders show: pictures, SmoothGrad maps and probabilities, computed once and kept in results/frames/.
 
-    python -m atlib.frames DATASET [DATASET ...]      (make frames DATASET=cifar10)
+    python -m atlib.report.frames DATASET [DATASET ...]      (make frames DATASET=cifar10)
 
 writes DATASET.npz and DATASET.json (networks, digests, pictures, levels, commit, hardware) from the networks in
 models/DATASET and the data set's test pictures. The sliders of a live notebook call the same functions.
@@ -28,9 +28,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
-from . import attacks, data, models, provenance, saliency, style, transforms
-from .errors import InputError, command_line, one_of
-from .files import atomic, file_hash, load_tensors, read_json, results_dir, tensor_digest, write_json
+from .. import attacks, data, models, provenance, saliency, style, transforms
+from ..errors import InputError, command_line, one_of
+from ..files import atomic, file_hash, load_tensors, read_json, results_dir, tensor_digest, write_json
 
 NETWORKS = ("normal", "underfit", "pgd-linf-8")
 BUDGETS = ("normal", "pgd-linf-1", "pgd-linf-2", "pgd-linf-4", "pgd-linf-8")
@@ -262,7 +262,7 @@ def load(name: str, folder: Path | None = None) -> Frames:
 @command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 2 with one line on stderr if something can't be used."""
-    parser = argparse.ArgumentParser(prog="python -m atlib.frames", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m atlib.report.frames", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("dataset", nargs="+")
     for name in parser.parse_args(arguments).dataset:
         print(f"wrote {make(name)}")

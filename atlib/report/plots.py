@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from . import attacks, data, evaluation, frames, models, saliency, shapes, training, transforms
-from .files import load_tensors
-from .results import t_interval
+from .. import attacks, data, evaluation, models, saliency, shapes, training, transforms
+from ..files import load_tensors
+from . import frames
+from .statistics import t_interval
 
 # One colour a family of networks on every page (Okabe and Ito's palette: safe for colour-blind readers).
 FAMILIES = {
@@ -136,15 +138,12 @@ def show_stylised(path: Path) -> Drawing:
     return figure
 
 
-# One colour and marker a distortion on every page.
+# One colour and marker for each distortion on every page, in the order of transforms.DISTORTIONS; when the colours are
+# used up they begin again, with other markers.
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#999999", "#E69F00", "#56B4E9")
+MARKERS = ("o", "s", "v", "^", "D", "X", "P", "<", ">", "h", "p")
 DISTORTIONS = {
-    "saturation": ("#0072B2", "o"),
-    "patch-shuffle": ("#D55E00", "s"),
-    "low-pass": ("#009E73", "v"),
-    "high-pass": ("#CC79A7", "^"),
-    "random-drop": ("#999999", "D"),
-    "noise": ("#E69F00", "X"),
-    "blur": ("#56B4E9", "P"),
+    **dict(zip(transforms.DISTORTIONS, zip(cycle(COLOURS), cycle(MARKERS), strict=False), strict=False)),
     "stylised": ("#000000", "*"),
 }
 

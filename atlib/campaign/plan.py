@@ -1,6 +1,6 @@
 """What the campaign costs: every block of the grid in core hours of this machine and GPU hours of another.
 
-    python -m atlib.plan [--flops 2e13] [--write]
+    python -m atlib.campaign.plan [--flops 2e13] [--write]
 
 A run's cost is counted in forwards, input gradients and training steps of its architecture. Their seconds are measured
 here, on one thread; for a machine that is not at hand, their floating-point operations are counted and divided by a
@@ -22,9 +22,10 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from . import attacks, evaluation, grid, models, provenance, saliency, training
-from .errors import command_line, in_range, one_of
-from .files import atomic, results_dir, writable
+from .. import attacks, evaluation, models, provenance, saliency, training
+from ..errors import command_line, in_range, one_of
+from ..files import atomic, results_dir, writable
+from . import grid
 
 # Pictures to train on (after the hold-out), and to test on. Caltech: 80 and 20 % of each class.
 PICTURES = {
@@ -181,7 +182,7 @@ def table(planned: Sequence[grid.Planned], flops: float = FLOPS, measured: bool 
 @command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 2 with one line on stderr if something can't be used."""
-    parser = argparse.ArgumentParser(prog="python -m atlib.plan", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m atlib.campaign.plan", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--blocks", default="")
     parser.add_argument("--flops", type=float, default=FLOPS, help=f"of the GPU not at hand, a second ({FLOPS:g})")
     parser.add_argument("--write", action="store_true", help="keep the table for the book (results/plan.csv)")

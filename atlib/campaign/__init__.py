@@ -1,0 +1,1 @@
+"""The campaign: the grid of runs that the report wants, the jobs that bring them about, publishing and audits."""

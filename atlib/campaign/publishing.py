@@ -1,0 +1,171 @@
+"""Publishing a run: its rows, predictions and record go to results/, once they are known to belong together.
+
+python -m atlib.campaign.publishing RUN [RUN ...]
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from .. import training
+from ..errors import InputError, Missing, command_line
+from ..files import RUN_NAME, atomic, read_json, results_dir, write_json
+from ..rows import Predictions, correct, measurement, read_predictions, read_rows
+
+
+def publish(run: Path, folder: Path | None = None) -> list[Path]:
+    """Copy rows, predictions and record of a finished, evaluated run to results/; returns the files written.
+
+    Publishing again replaces. InputError, and nothing written, for a quick run, for one that isn't trained to its
+    end or not evaluated, for one of code that wasn't committed, where rows, predictions and run don't belong together,
+    and where tables would average the run with published ones that were trained otherwise.
+    """
+    folder = folder or results_dir()
+    record = _record(run)
+    name = record["training"]["run"]
+    rows, predictions = read_rows(run / "rows.csv"), read_predictions(run / "predictions.npz")
+    if rows["run"].iloc[0] != name or not RUN_NAME.fullmatch(name):
+        raise InputError(f"{run}: rows.csv holds the rows of {rows['run'].iloc[0]}, not of {name}; evaluate it again")
+    _check_columns(run, rows, record)
+    _check_agreement(run, rows, predictions)
+    _check_alike(run, record, folder)
+    target = folder / name
+    # the record comes last: it is by its measurements that the campaign knows whether it has to publish (again)
+    paths = [target.with_name(f"{target.name}.{kind}") for kind in ("npz", "csv", "json")]
+    with atomic(paths[0]) as temporary:
+        shutil.copyfile(run / "predictions.npz", temporary)
+    with atomic(paths[1]) as temporary:
+        rows.to_csv(temporary, index=False)
+    write_json(paths[2], record)
+    return paths
+
+
+def _record(run: Path) -> dict[str, Any]:
+    """Configuration, training and evaluation of a run that may be published."""
+    for file, state in (("training.json", "trained to its end"), ("evaluation.json", "evaluated")):
+        if not (run / file).is_file():
+            raise InputError(f"{run}: not {state} ({file} is missing)")
+    training, evaluation = read_json(run / "training.json"), read_json(run / "evaluation.json")
+    config = read_json(run / "config.json") if (run / "config.json").is_file() else training.get("config")
+    if not isinstance(config, dict) or "run" not in training or config != training.get("config"):
+        raise InputError(f"{run}: training.json lacks the run's name or configuration, or has another than config.json")
+    if config.get("quick"):
+        raise InputError(f"{run}: a quick run, made to test the notebooks; its numbers mean nothing")
+    digests = [record.get("weights_digest") for record in (training, evaluation)]
+    if all(digests) and digests[0] != digests[1]:
+        raise InputError(f"{run}: evaluated with other weights than it has now; evaluate it again")
+    _check_commits(run, training, evaluation)
+    return {"config": config, "training": training, "evaluation": evaluation}
+
+
+def _check_commits(run: Path, training: Mapping[str, Any], evaluation: Mapping[str, Any]) -> None:
+    """Training and every measurement must be of committed code: of any other, nobody can say what was run."""
+    commits = {"trained": training.get("commit", "unknown")}
+    measured = evaluation.get("measurements", {})
+    commits |= {f"{place} measured": record.get("commit", "unknown") for place, record in measured.items()}
+    for what, commit in commits.items():
+        if commit == "unknown" or commit.endswith("-dirty"):
+            raise InputError(
+                f"{run}: {what} by code of commit {commit}, which can't be looked up; commit it and run that again"
+            )
+
+
+def _check_columns(run: Path, rows: pd.DataFrame, record: Mapping[str, Any]) -> None:
+    """The rows must be of this configuration, and of every measurement that is recorded."""
+    config, training = record["config"], record["training"]
+    about = {name: config.get(name) for name in ("dataset", "width", "seed")}
+    about |= {"share": config.get("share") or 0.0, "model": training.get("model"), "recipe": training.get("recipe")}
+    for name, value in about.items():
+        if (rows[name] != value).any():
+            raise InputError(f"{run}: rows.csv has other values of {name} than the run's, {value}; evaluate it again")
+    places = {measurement(row) for row in rows.to_dict("records")}
+    for name in record["evaluation"].get("measurements", {}):
+        if name not in places:
+            raise InputError(f"{run}: rows.csv has no rows of {name}; evaluate it again")
+
+
+PREDICTED = {
+    "accuracy": "class",
+    "accuracy_last": "last",
+    "accuracy_any": "any",
+}  # what a metric counts
+
+
+def _check_agreement(run: Path, rows: pd.DataFrame, predictions: Predictions) -> None:
+    """The counts in the rows must be those of the predictions beside them."""
+    for row in rows[rows["metric"].isin(PREDICTED) | (rows["distortion"] == "conflict")].to_dict("records"):
+        place = f"{row['distortion']}@{row['level']}/{row['metric']}"
+        try:
+            right = _right(predictions, row)
+        except (Missing, KeyError):
+            raise InputError(f"{run}: predictions.npz has none of {place}; evaluate it again") from None
+        if (int(right.sum()), len(right)) != (row["count"], row["total"]):
+            raise InputError(f"{run}: rows.csv and predictions.npz differ on {place}; evaluate it again")
+
+
+def _right(predictions: Predictions, row: Mapping[Any, Any]) -> NDArray[np.bool_]:
+    """Of each image that a counted row is about, whether it counts; KeyError or Missing without its predictions."""
+    if row["distortion"] != "conflict":
+        return correct(predictions, f"{row['distortion']}@{row['level']}", PREDICTED[row["metric"]])
+    said, labels, textures = (predictions[f"conflict@/{name}"] for name in ("class", "labels", "textures"))
+    shape, texture = said == labels, said == textures
+    either = shape | texture
+    found = {"coverage": either, "shape_accuracy": shape, "texture_accuracy": texture, "shape_bias": shape[either]}
+    return np.asarray(found[row["metric"]])
+
+
+def _check_alike(run: Path, record: Mapping[str, Any], folder: Path) -> None:
+    """Published runs of the same cell must be the same but for the seed."""
+    name, recipe = record["training"]["run"], record["training"].get("recipe")
+    for path in sorted(folder.glob(f"{name.rpartition('-s')[0]}-s*.json")):
+        other = read_json(path)
+        same = other["training"].get("recipe") == recipe and other["config"].get("share") == record["config"].get(
+            "share"
+        )
+        unlike = differences(record["config"], other["config"]) if same else []
+        if unlike:
+            raise InputError(
+                f"{run}: differs from the published {other['training']['run']} in {', '.join(unlike)}, and tables "
+                "would average the two; publish it elsewhere (ATLIB_RESULTS)"
+            )
+
+
+def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
+    """Parameters in which two configurations of one model and recipe differ, with both values.
+
+    Not counted: the seed (so that of a match only the model counts), and the precision, which is the machine's choice.
+    """
+
+    def applying(config: Mapping[str, Any]) -> dict[str, Any]:
+        kept = {name: value for name, value in config.items() if value is not None and value is not False}
+        return kept | {"seed": 0, "precision": "", "match": str(kept.get("match", "")).rpartition("-s")[0]}
+
+    mine, others = applying(one), applying(other)
+    names = [name for name in {**mine, **others} if mine.get(name) != others.get(name)]
+    return [f"{name} ({mine.get(name)}, not {others.get(name)})" for name in names]
+
+
+@command_line
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; 2 with one line on stderr if something can't be used."""
+    parser = argparse.ArgumentParser(
+        prog="python -m atlib.campaign.publishing", description="Copy the rows of finished runs to results/."
+    )
+    parser.add_argument("run", nargs="+", help="folder of a run, or its name under runs/")
+    for name in parser.parse_args(arguments).run:
+        for path in publish(training.find_run(name)):
+            print(f"wrote {path}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

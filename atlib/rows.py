@@ -1,0 +1,213 @@
+"""The rows that evaluation writes and everything else reads: their format, a run's, and all that are published.
+
+A run publishes a CSV of rows (COLUMNS), an NPZ of per-image predictions and a JSON of where they come from.
+"""
+
+from __future__ import annotations
+
+import csv
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from .errors import InputError, Missing, nearest
+from .files import RUN_NAME, read_json, results_dir
+
+TYPES = {
+    "run": "str", "dataset": "str", "model": "str", "width": "int64", "share": "float64", "recipe": "str",
+    "seed": "int64", "distortion": "str", "level": "str", "metric": "str", "value": "float64",
+    "count": "Int64", "total": "Int64",
+}  # fmt: skip
+COLUMNS = tuple(TYPES)
+MAY_BE_EMPTY = ("level", "value", "count", "total")
+FRACTIONS = (
+    "accuracy", "p_true", "accuracy_last", "accuracy_any",
+    "shape_bias", "coverage", "shape_accuracy", "texture_accuracy", "vanished",
+)  # fmt: skip
+# Of saliency maps; those of the plain gradient's begin with "grad_".
+MAP_METRICS = ("gini", "edge_correlation", "high_frequency", "alignment", "map_distance")
+
+Predictions = Mapping[str, NDArray[Any]]
+Archive = Callable[[str], Predictions]
+
+
+def frame_of(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows as a frame with COLUMNS and their types; count and total are whole numbers with gaps (Int64)."""
+    return pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(TYPES)
+
+
+# --- The rows of one run ---------------------------------------------------------------------------------------------
+
+
+def read_rows(path: Path) -> pd.DataFrame:
+    """The rows of one run: a frame with COLUMNS; count and total are nullable integers.
+
+    InputError, in one line with file, line and column, if the file is missing, cut off or of another layout, has an
+    impossible cell, a row twice, or rows of more than one run.
+    """
+    try:
+        text = path.read_bytes().decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: not a readable CSV of rows ({type(error).__name__})") from None
+    lines = list(csv.reader(text.splitlines()))
+    if not lines or tuple(lines[0]) != COLUMNS:
+        raise InputError(f"{path}: line 1 must be {','.join(COLUMNS)}")
+    if not text.endswith("\n"):
+        raise InputError(f"{path}: line {len(lines)}: cut off; publish the run again")
+    for number, line in enumerate(lines[1:], 2):
+        if len(line) != len(COLUMNS):
+            raise InputError(
+                f"{path}: line {number}: {len(line)} cells instead of {len(COLUMNS)}; publish the run again"
+            )
+    frame = _typed(path, pd.DataFrame(lines[1:], columns=list(COLUMNS), dtype="str"))
+    _check_values(path, frame)
+    if (runs := frame["run"].nunique()) != 1:
+        raise InputError(f"{path}: must hold the rows of one run, found {runs}")
+    twice = frame.duplicated(["distortion", "level", "metric"])
+    if twice.any():
+        place = int(np.flatnonzero(twice)[0])
+        name = row_id(frame.iloc[place]).removeprefix(f"{frame['run'].iloc[0]}:")
+        raise InputError(f"{path}: line {place + 2}, {name}: is there twice")
+    return frame
+
+
+def _typed(path: Path, cells: pd.DataFrame) -> pd.DataFrame:
+    """A frame of text with the types of rows; InputError for the first cell that its column can't hold."""
+    typed = cells.copy()
+    for column, kind in TYPES.items():
+        empty = cells[column] == ""
+        if column not in MAY_BE_EMPTY:
+            _refuse(path, cells, column, empty, "must not be empty")
+        if kind in ("int64", "Int64"):
+            digits = cells[column].str.fullmatch("[0-9]+")
+            _refuse(path, cells, column, ~empty & ~digits, "must be a whole number from 0 on")
+        if kind == "float64":
+            finite = np.isfinite(pd.to_numeric(cells[column], errors="coerce"))
+            _refuse(path, cells, column, ~empty & ~finite, "must be a finite number")
+        if kind != "str":
+            typed[column] = pd.to_numeric(cells[column].where(~empty))
+    return typed.astype(TYPES)
+
+
+def _check_values(path: Path, frame: pd.DataFrame) -> None:
+    """InputError for the first row whose value, count and total are impossible together."""
+    value, count, total = (frame[name] for name in ("value", "count", "total"))
+    of_none = (total == 0).fillna(False)
+    _refuse(path, frame, "value", value.isna() & ~of_none, "only a fraction of 0 images may be empty")
+    outside = value.notna() & ~value.between(0, 1) & frame["metric"].isin(FRACTIONS)
+    _refuse(path, frame, "value", outside, "{metric} must lie between 0 and 1")
+    too_many = count.notna() & ~(count <= total).fillna(False)
+    _refuse(path, frame, "count", too_many, "must be at most the total ({total})")
+    share = (count / total.where(~of_none)).astype("float64")
+    unequal = share.notna() & ~np.isclose(value, share, rtol=0, atol=1e-6)
+    _refuse(path, frame, "value", unequal, "isn't count / total ({count} / {total})")
+
+
+def _refuse(path: Path, frame: pd.DataFrame, column: str, refused: pd.Series, why: str) -> None:
+    """InputError for the first row that is refused: its line in the file, its cell, and why (may name columns)."""
+    if refused.any():
+        place = int(np.flatnonzero(refused)[0])
+        row = {str(name): "" if pd.isna(cell) else cell for name, cell in frame.iloc[place].items()}
+        shown = repr(row[column]) if isinstance(row[column], str) else f"{row[column]:g}"
+        raise InputError(f"{path}: line {place + 2}, {column} = {shown}: {why.format(**row)}")
+
+
+def row_id(row: Mapping[Any, Any] | pd.Series) -> str:
+    """The name by which a row is audited: RUN:DISTORTION@LEVEL/METRIC."""
+    return f"{row['run']}:{row['distortion']}@{row['level']}/{row['metric']}"
+
+
+def measurement(row: Mapping[Any, Any] | pd.Series) -> str:
+    """The measurement, "NAME@LEVEL", that a row comes from: its distortion's, or that of the maps under it."""
+    place = f"{row['distortion']}@{row['level']}"
+    return f"maps@{place}" if str(row["metric"]).removeprefix("grad_") in MAP_METRICS else place
+
+
+def find_row(name: str, frame: pd.DataFrame | None = None) -> dict[str, Any]:
+    """The published row of that id; Missing, with the nearest there is, if there is none."""
+    frame = load() if frame is None else frame
+    rows = [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
+    ids = [row_id(row) for row in rows]
+    if name not in ids:
+        raise Missing(f"row = {name!r}: not published; must be RUN:DISTORTION@LEVEL/METRIC{nearest(name, ids)}")
+    return rows[ids.index(name)]
+
+
+# --- All published rows ----------------------------------------------------------------------------------------------
+
+
+def load(folder: Path | None = None, *, provenance: bool = False) -> pd.DataFrame:
+    """All published rows (of results/), sorted by run; an empty frame with the same columns if there are none.
+
+    With `provenance` also training_commit, evaluation_commit; processor, gpu and seconds of the training.
+    """
+    folder = folder or results_dir()
+    frames = []
+    for path in sorted(folder.glob("*/*.csv")):
+        run = path.relative_to(folder).with_suffix("").as_posix()
+        if not RUN_NAME.fullmatch(run):
+            continue  # a table of another kind
+        frame = read_rows(path)
+        if frame["run"].iloc[0] != run:
+            raise InputError(f"{path}: holds the rows of another run, {frame['run'].iloc[0]}")
+        frames.append(_with_provenance(frame, path.with_suffix(".json")) if provenance else frame)
+    return pd.concat(frames, ignore_index=True) if frames else frame_of([])
+
+
+def _with_provenance(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    record = read_json(path)
+    training, measured = record.get("training", {}), record.get("evaluation", {}).get("measurements", {})
+    hardware = training.get("hardware", {})
+    places = pd.Series([measured.get(measurement(row), {}) for row in frame.to_dict("records")], frame.index)
+    return frame.assign(
+        training_commit=training.get("commit", "unknown"),
+        evaluation_commit=places.map(lambda found: found.get("commit", "unknown")),
+        processor=hardware.get("processor", "unknown"),
+        gpu=hardware.get("gpu", ""),
+        seconds=float(training.get("seconds", math.nan)),
+    )
+
+
+def read_predictions(path: Path) -> dict[str, NDArray[Any]]:
+    """Per-image predictions of one run: "DISTORTION@LEVEL/class", ".../last" and so on, and "labels"."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            found = {key: stored[key] for key in stored.files}
+    except Exception as error:  # zipfile, zlib and numpy each raise their own
+        raise InputError(f"{path}: not a readable file of predictions ({type(error).__name__})") from None
+    if "labels" not in found:
+        raise InputError(f"{path}: has no labels")
+    return found
+
+
+def archive(folder: Path | None = None) -> Archive:
+    """A function that gives the published predictions of a run by its name, and reads each file once."""
+    folder = folder or results_dir()
+
+    @functools.cache
+    def predictions(run: str) -> Predictions:
+        path = folder / f"{run}.npz"
+        if not path.is_file():
+            raise Missing(f"{path}: no such file")
+        return read_predictions(path)
+
+    return predictions
+
+
+def correct(predictions: Predictions, under: str, attack: str = "last") -> NDArray[np.bool_]:
+    """Which test images are classified correctly under "DISTORTION@LEVEL", N booleans.
+
+    Of an attack, `attack` says which iterate counts: the last, or any (lost once it was ever fooled).
+    """
+    if under.startswith("conflict@"):
+        raise InputError(f"under = {under!r}: cue-conflict pictures aren't the test images")
+    for key, right in ((f"{under}/class", None), (f"{under}/{attack}", True)):
+        if key in predictions:
+            return np.asarray(predictions[key] == (predictions["labels"] if right is None else right))
+    raise Missing(f"under = {under!r}: no predictions")

@@ -1,0 +1,219 @@
+"""Publishing a run: what is copied, what is replaced, and what is refused."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from atlib.campaign import publishing
+from atlib.errors import InputError, Missing
+from atlib.report import statistics, verdicts
+from atlib.rows import COLUMNS, archive, load, read_predictions, read_rows
+
+RUN = "shapes/pgd-linf-8-w16-s1-1a2b3c4d"
+LINE = f"{RUN},shapes,pgd-linf-8,16,1.0,stride2,1,"
+HEADER = ",".join(COLUMNS)
+
+
+def write_csv(path: Path, *lines: str, header: str = HEADER, end: str = "\n") -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join([header, *lines]) + end)
+    return path
+
+
+COMMIT = "c" * 40
+GOOD = LINE + "clean,,accuracy,0.5,5,10"
+
+
+def one_line(caught: pytest.ExceptionInfo[InputError], path: Path, *words: str) -> None:
+    message = str(caught.value)
+    assert "\n" not in message and message.startswith(str(path))
+    for word in words:
+        assert word in message
+
+
+def save(folder: Path, arrays: dict[str, Any]) -> None:
+    np.savez_compressed(folder / "predictions.npz", **arrays)
+
+
+def finished_run(folder: Path, right: int = 6, name: str = RUN, commit: str = COMMIT, **config: Any) -> Path:
+    """A run's folder as training and evaluation leave it, 10 test images."""
+    folder.mkdir(parents=True, exist_ok=True)
+    labels = np.arange(10, dtype=np.uint16)
+    said = np.where(labels < right, labels, 0)
+    said[0] = 0 if right else 1
+    save(folder, {"labels": labels, "clean@/class": said})
+    line = LINE.replace(RUN, name).replace(",1,", f",{config.get('seed', 1)},")
+    line = line.replace(",1.0,", f",{config.get('share', 1.0)},")
+    write_csv(folder / "rows.csv", line + f"clean,,accuracy,{right / 10},{right},10", line + "clean,,p_true,0.5,,10")
+    usual = {"dataset": "shapes", "width": 16, "share": 1.0, "seed": 1, "quick": False}
+    content = {"config": usual | config, "run": name, "model": "pgd-linf-8", "recipe": "stride2", "weights_digest": "d"}
+    content["commit"] = commit
+    for name, record in {
+        "config": content["config"],
+        "training": content,
+        "evaluation": {"weights_digest": "d"},
+    }.items():
+        (folder / f"{name}.json").write_text(json.dumps(record))
+    return folder
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    return finished_run(tmp_path / "runs" / RUN)
+
+
+def test_publishing_copies_and_publishing_again_replaces(run: Path, tmp_path: Path) -> None:
+    written = publishing.publish(run)
+    folder = tmp_path / "results"
+    assert sorted(written) == [folder / f"{RUN}.{kind}" for kind in ("csv", "json", "npz")]
+    before = load()
+    pd.testing.assert_frame_equal(before, read_rows(run / "rows.csv"))
+    assert statistics.conditional(archive()(RUN), "clean@").total == 6
+    publishing.publish(run)
+    assert len(load()) == 2
+    publishing.publish(finished_run(run, right=3))
+    assert load()["value"].tolist() == [0.3, 0.5]
+    assert statistics.conditional(archive()(RUN), "clean@").total == 3
+    record = json.loads((folder / f"{RUN}.json").read_text())
+    assert set(record) == {"config", "training", "evaluation"}
+    assert sorted(p.name for p in (folder / "shapes").iterdir()) == sorted(p.name for p in written)
+
+
+def test_what_tables_would_average_must_be_alike(run: Path, tmp_path: Path) -> None:
+    config: dict[str, Any] = {"seed": 1, "steps": 7, "match": "shapes/pgd-linf-8-w16-s1-0000000a", "precision": "bf16"}
+    publishing.publish(finished_run(run, **config))
+    alike: dict[str, Any] = {
+        "seed": 2,
+        "steps": 7,
+        "match": "shapes/pgd-linf-8-w16-s2-0000000b",
+        "precision": "fp32",
+        "tau": None,
+    }
+    second = RUN.replace("s1", "s2")
+    for unlike, (value, said) in {
+        "steps": (20, "steps (20, not 7), and tables would average the two"),
+        "match": ("shapes/pgd-linf-2-w16-s2-0000000c", "match (shapes/pgd-linf-2-w16, not shapes/pgd-linf-8-w16)"),
+        "tau": (0.1, "tau (0.1, not None)"),
+    }.items():
+        folder = finished_run(tmp_path / "runs" / second, name=second, **alike | {unlike: value})
+        with pytest.raises(InputError, match=re.escape(f"{RUN} in {said}")):
+            publishing.publish(folder)
+        assert load()["seed"].unique().tolist() == [1]
+    publishing.publish(finished_run(tmp_path / "runs" / second, name=second, **alike))
+    publishing.publish(finished_run(tmp_path / "runs" / second, name=second, **alike | {"share": 0.5, "steps": 20}))
+    assert load()["seed"].unique().tolist() == [1, 2]
+
+
+def break_predictions(run: Path) -> None:
+    save(run, {"labels": np.arange(10), "clean@/class": np.zeros(10)})
+
+
+def drop_predictions(run: Path) -> None:
+    np.savez(run / "predictions.npz", labels=np.arange(10))
+
+
+def conflicting(run: Path) -> None:
+    """Of ten cue-conflict pictures five are called by their shape, and two by their texture; the row says six."""
+    with np.load(run / "predictions.npz") as found:
+        arrays = dict(found)
+    said = np.array([0] * 5 + [1] * 2 + [2] * 3)
+    answers = {"class": said, "labels": np.zeros(10), "textures": np.ones(10)}
+    save(run, arrays | {f"conflict@/{name}": value for name, value in answers.items()})
+    write_csv(run / "rows.csv", GOOD.replace("0.5,5,10", "0.6,6,10"), LINE + f"conflict,,shape_bias,{6 / 7},6,7")
+
+
+def truncate(run: Path) -> None:
+    data = (run / "predictions.npz").read_bytes()
+    (run / "predictions.npz").write_bytes(data[: len(data) // 2])
+
+
+REFUSED = {
+    "a quick run": (lambda run: finished_run(run, quick=True), "a quick run"),
+    "not trained": (lambda run: (run / "training.json").unlink(), "not trained to its end"),
+    "not evaluated": (lambda run: (run / "evaluation.json").unlink(), "not evaluated"),
+    "no rows": (lambda run: (run / "rows.csv").unlink(), "not a readable CSV"),
+    "malformed rows": (lambda run: write_csv(run / "rows.csv", LINE + "clean,,accuracy,2,,"), "between 0 and 1"),
+    "rows of another run": (
+        lambda run: write_csv(run / "rows.csv", GOOD.replace("1a2b3c4d", "ffffffff")),
+        "evaluate it again",
+    ),
+    "other predictions": (break_predictions, "rows.csv and predictions.npz differ on clean@/accuracy"),
+    "predictions missing": (drop_predictions, "has none of clean@/accuracy"),
+    "a column of another run": (
+        lambda run: write_csv(run / "rows.csv", GOOD.replace("linf-8,16,", "linf-8,4,")),
+        "other values of width than the run's, 16",
+    ),
+    "another configuration": (
+        lambda run: (run / "config.json").write_text('{"dataset": "shapes", "width": 4}'),
+        "or has another than config.json",
+    ),
+    "measured, but no rows": (
+        lambda run: (run / "evaluation.json").write_text('{"measurements": {"noise@0.1": {"commit": "c"}}}'),
+        "rows.csv has no rows of noise@0.1",
+    ),
+    "trained by edited code": (
+        lambda run: finished_run(run, commit=f"{COMMIT}-dirty"),
+        f"trained by code of commit {COMMIT}-dirty, which can't be looked up; commit it and run that again",
+    ),
+    "trained by code of no commit": (lambda run: finished_run(run, commit="unknown"), "code of commit unknown, which"),
+    "measured by edited code": (
+        lambda run: (run / "evaluation.json").write_text('{"measurements": {"clean@": {"commit": "abc-dirty"}}}'),
+        "clean@ measured by code of commit abc-dirty, which can't be looked up",
+    ),
+    "measured, nobody knows by what": (
+        lambda run: (run / "evaluation.json").write_text('{"measurements": {"clean@": {}}}'),
+        "clean@ measured by code of commit unknown",
+    ),
+    "another shape bias": (conflicting, "rows.csv and predictions.npz differ on conflict@/shape_bias"),
+    "a record that is none": (lambda run: (run / "training.json").write_text("[]"), "must hold a JSON object, not []"),
+    "predictions cut off": (truncate, "not a readable file of predictions"),
+    "other weights": (
+        lambda run: (run / "evaluation.json").write_text('{"weights_digest": "other"}'),
+        "with other weights",
+    ),
+    "damaged record": (lambda run: (run / "training.json").write_text("{"), "not a readable JSON"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_is_not_published(case: str, run: Path, tmp_path: Path) -> None:
+    spoil, expected = REFUSED[case]
+    publishing.publish(run)
+    folder = tmp_path / "results" / "shapes"
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    spoil(run)
+    with pytest.raises(InputError) as caught:
+        publishing.publish(run)
+    one_line(caught, run, expected)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_command_line(run: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert publishing.main([RUN]) == 0
+    out = capsys.readouterr().out.splitlines()
+    assert out == [f"wrote {tmp_path / 'results' / RUN}.{kind}" for kind in ("npz", "csv", "json")]
+    assert publishing.main([str(run)]) == 0
+    assert len(load()) == 2
+    capsys.readouterr()
+    assert publishing.main([RUN.replace("1a2b", "1a2c")]) == 2
+    error = capsys.readouterr().err
+    assert verdicts.main([]) == 0
+    assert capsys.readouterr().out.count("pending") > 100
+    assert error.startswith("error: run = ") and f"did you mean '{RUN}'?" in error and error.count("\n") == 1
+
+
+def test_absent_predictions_are_missing_and_damaged_ones_an_error(run: Path, tmp_path: Path) -> None:
+    publishing.publish(run)
+    assert archive()(RUN)["labels"].tolist() == list(range(10))
+    with pytest.raises(Missing):
+        archive()("shapes/normal-w16-s1-00000000")
+    np.savez(tmp_path / "x.npz", a=np.zeros(1))
+    with pytest.raises(InputError, match="has no labels"):
+        read_predictions(tmp_path / "x.npz")

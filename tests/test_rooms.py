@@ -1,0 +1,88 @@
+"""The rooms of the library: nothing imports upwards or in a circle; the ground floor loads nothing of the others."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+import atlib
+from atlib import provenance
+from atlib.files import REPOSITORY
+
+ROOT = Path(atlib.__file__).parent
+FLOORS = ("", "campaign", "report")  # from the ground up
+HEAVY = ("matplotlib", "IPython", "papermill", "ipywidgets", "jinja2", "seaborn")
+
+
+def name_of(path: Path) -> str:
+    """A module's name below atlib; of a package's __init__.py the package's."""
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix("__init__").rstrip(".")
+
+
+MODULES = {name_of(path): path for path in sorted(ROOT.rglob("*.py"))}
+
+
+def floor(module: str) -> int:
+    room = module.partition(".")[0]
+    return FLOORS.index(room) if room in FLOORS else 0
+
+
+def imported(module: str) -> Iterator[tuple[str, ast.stmt]]:
+    """The modules of atlib that a module imports, wherever in its code, with the statement that does it."""
+    path = MODULES[module]
+    package = module.split(".") if path.name == "__init__.py" else module.split(".")[:-1]
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found = [alias.name.removeprefix("atlib.") for alias in node.names if alias.name.startswith("atlib.")]
+        elif isinstance(node, ast.ImportFrom) and (node.level or (node.module or "").partition(".")[0] == "atlib"):
+            base = package[: len(package) + 1 - node.level] if node.level else []
+            below = (node.module or "").split(".") if node.level else (node.module or "").split(".")[1:]
+            parent = ".".join(filter(None, [*base, *below]))
+            whole = [".".join(filter(None, (parent, alias.name))) for alias in node.names]
+            found = [name if name in MODULES else parent for name in whole]
+        else:
+            continue
+        for name in found:
+            assert name in MODULES, f"{module} imports {name!r}"
+            if name:  # atlib itself sets how threads wait, and imports nothing
+                yield name, node
+
+
+def test_nothing_imports_upwards() -> None:
+    assert {floor(module) for module in MODULES} == {0, 1, 2}
+    for module in MODULES:
+        for name, node in imported(module):
+            assert floor(name) <= floor(module), f"atlib.{module}, line {node.lineno}: imports atlib.{name}"
+
+
+def test_there_is_no_circle() -> None:
+    graph = {module: {name for name, _ in imported(module)} - {module} for module in MODULES}
+    assert len(list(TopologicalSorter(graph).static_order())) == len(MODULES)  # CycleError names a circle
+
+
+def test_the_ground_floor_loads_nothing_of_pages_or_figures() -> None:
+    ground = [f"atlib.{module}" for module in MODULES if module and floor(module) == 0]
+    code = f"""
+import importlib, sys
+for name in {ground!r}:
+    importlib.import_module(name)
+    found = [other for other in sys.modules if other in {HEAVY!r} or other.startswith(("atlib.campaign", "atlib.report"))]
+    assert not found, (name, found)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+
+
+def test_what_marks_a_commit_is_the_ground_floor() -> None:
+    """A number depends on every module of the ground floor and not on a table: see provenance.SOURCES."""
+    words = ("git", "-C", str(REPOSITORY), "ls-files", "--", *provenance.SOURCES)
+    listed = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
+    marked = {path for path in map(Path, listed) if path.suffix == ".py"}
+    ground = {path.relative_to(REPOSITORY) for module, path in MODULES.items() if floor(module) == 0}
+    measuring = {"campaign/jobs.py", "report/destroyed.py", "report/frames.py"}
+    assert marked == ground | {Path("atlib") / name for name in measuring}
+    assert {"notebooks/train.ipynb", "notebooks/evaluate.ipynb", "requirements.txt", "constraints.txt"} <= set(listed)
