@@ -23,6 +23,7 @@ from torch import Tensor
 
 from atlib import _torchvision, data, evaluation, training
 from atlib.errors import InputError
+from atlib.files import REPOSITORY, file_hash, read_json, tensor_digest
 
 RNG = np.random.default_rng(0)
 Files = dict[str, bytes]
@@ -370,6 +371,38 @@ def test_npz_names_its_classes(root: Path) -> None:
     assert load("caltech101", side=28).classes[3] == "class 3"
     np.savez(root / "caltech101.npz", **arrays())  # type: ignore[arg-type]
     assert load("caltech101", side=28).classes[3] == "3"
+
+
+PUBLISHED = "3122d35708a2611eb4f40aa36d78d840368090120ede3dffa1116a75cd4370d7"  # Caltech-101 at stored side 128
+
+
+def test_published_caltech101_keeps_its_pictures(given_data: Path | None) -> None:
+    """Every published row at side 112 names this digest of its test pictures."""
+    path = given_data / "caltech101.npz" if given_data else None
+    if path is None or not path.is_file() or file_hash(path) != PUBLISHED:
+        pytest.skip("needs the published caltech101.npz in the directory that ATLIB_DATA names")
+    record = read_json(REPOSITORY / "results" / "caltech101" / "normal-w64-s1-d5903af4.json")
+    dataset = load("caltech101", side=112, root=given_data)
+    assert dataset.source == f"caltech101.npz sha256 {PUBLISHED}"
+    assert [len(s.labels) for s in (dataset.train, dataset.holdout, dataset.test)] == [6621, 735, 1788]
+    digest = tensor_digest({"images": dataset.test.images})
+    assert digest == record["evaluation"]["pictures"]
+    assert digest == "a68aeed557a8a4872944e7caa420da5dab02870f10083d6eb245217be70ba338"
+
+
+def test_squares_of_128_reach_a_network_of_112_uncut_but_for_their_margin(root: Path) -> None:
+    pixels = np.arange(30 * 128 * 128 * 3, dtype=np.uint32)
+    pixels = (pixels * 2654435761 >> 13).astype(np.uint8).reshape(30, 128, 128, 3)
+    labels = np.arange(30) % 3
+    split = {"x_train": pixels[:20], "y_train": labels[:20], "x_test": pixels[20:], "y_test": labels[20:]}
+    np.savez(root / "caltech101.npz", **split)  # type: ignore[arg-type]
+    dataset = load("caltech101", side=112)
+    check_form(dataset, 128)
+    np.testing.assert_array_equal(dataset.test.images.permute(0, 2, 3, 1), pixels[20:])
+    shown = (data.prepare(dataset.test.images, 112) * 255).round().to(torch.uint8)
+    np.testing.assert_array_equal(shown.permute(0, 2, 3, 1), pixels[20:, 8:120, 8:120])
+    digest = tensor_digest({"images": dataset.test.images, "shown": shown.contiguous()})
+    assert digest == "a37c384472f33cde3054fb1f8052e272f3450f6d956d12d010bd3a64b658d958"
 
 
 @pytest.mark.parametrize(
