@@ -31,12 +31,13 @@ SETTLED = 2 * 10**9  # nanoseconds after a change: before, a second change might
 class Listing(NamedTuple):
     """The pictures below a folder: class names, what to train and test on, a hash of their names and contents.
 
-    Classes stand in the order of their folders' names as text: 0, 1, 10, 11, 2. Names are relative to the folder.
+    Classes stand in the order of their folders' names as text: 0, 1, 10, 11, 2. train, test: each picture's name,
+    relative to the folder, and its label.
     """
 
     classes: tuple[str, ...]
-    train: list[Picture]
-    test: list[Picture]
+    train: list[tuple[str, int]]
+    test: list[tuple[str, int]]
     fingerprint: str
 
 
