@@ -25,6 +25,7 @@ from atlib.files import REPOSITORY
 
 OFFLINE = Path(__file__).parent / "offline"
 SCRATCH = Path(tempfile.mkdtemp(prefix="atlib-tests-"))
+GIVEN_DATA = os.environ.get("ATLIB_DATA")
 
 runpy.run_path(str(OFFLINE / "sitecustomize.py"))
 # What follows is for the processes that tests start, above all the kernels of nbval.
@@ -56,6 +57,12 @@ def seeds() -> None:
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def given_data() -> Path | None:
+    """The data directory that ATLIB_DATA named before the tests got their own; to be read only."""
+    return Path(GIVEN_DATA) if GIVEN_DATA else None
 
 
 @pytest.fixture(scope="session")

@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
+import os
+import re
+import shutil
+import subprocess
+import sys
 import tarfile
 import threading
-import urllib.request
+import time
+import warnings
 import zipfile
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pytest
@@ -22,7 +30,10 @@ from PIL import Image
 from torch import Tensor
 
 from atlib import _torchvision, data, evaluation, training
+from atlib.data import archives, folders, loading, prepared
+from atlib.data.pictures import Content
 from atlib.errors import InputError
+from atlib.files import REPOSITORY, file_hash, read_json, tensor_digest
 
 RNG = np.random.default_rng(0)
 Files = dict[str, bytes]
@@ -93,17 +104,59 @@ def caltech_pictures(top: str, classes: dict[str, int]) -> dict[str, np.ndarray]
     return {name: noise(32, 40) for name in reversed(names)}
 
 
-def official(root: Path, monkeypatch: pytest.MonkeyPatch, name: str, content: bytes) -> Path:
-    """Put `content` on the shelf as the official archive of `name`: its address is a file, its md5 the right one."""
-    spec = data.DATASETS[name]
-    assert spec.archive is not None
-    shelf = root.parent / "official"
-    shelf.mkdir(exist_ok=True)
-    path = shelf / spec.archive.file
-    path.write_bytes(content)
-    archive = spec.archive._replace(url=path.as_uri(), md5=hashlib.md5(content).hexdigest())
-    monkeypatch.setitem(data.DATASETS, name, spec._replace(archive=archive))
-    return path
+@contextmanager
+def serving(handler: Callable[..., BaseHTTPRequestHandler]) -> Iterator[str]:
+    """The address of a web server on this machine."""
+    with HTTPServer(("127.0.0.1", 0), handler) as http:
+        thread = threading.Thread(target=http.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{http.server_port}"
+        finally:
+            http.shutdown()
+            thread.join()
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """A folder's files; and what was asked of it."""
+
+    asked: ClassVar[list[tuple[str, dict[str, str]]]] = []
+
+    def do_GET(self) -> None:
+        self.asked.append((self.path, dict(self.headers)))
+        super().do_GET()
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Iterator[tuple[Path, str]]:
+    """A folder and its address on the web."""
+    folder = tmp_path / "official"
+    folder.mkdir()
+    Quiet.asked.clear()
+    with serving(functools.partial(Quiet, directory=str(folder))) as address:
+        yield folder, address
+
+
+Shelve = Callable[[str, bytes], Path]
+
+
+@pytest.fixture
+def official(shelf: tuple[Path, str], monkeypatch: pytest.MonkeyPatch) -> Shelve:
+    """Put `content` on the shelf as the official archive of `name`, with its address and md5."""
+
+    def put(name: str, content: bytes) -> Path:
+        spec = data.DATASETS[name]
+        assert spec.archive is not None
+        path = shelf[0] / spec.archive.file
+        path.write_bytes(content)
+        archive = spec.archive._replace(url=f"{shelf[1]}/{path.name}", md5=hashlib.md5(content).hexdigest())
+        monkeypatch.setitem(data.DATASETS, name, spec._replace(archive=archive))
+        return path
+
+    return put
 
 
 def together(dataset: data.Dataset) -> tuple[Tensor, Tensor]:
@@ -126,9 +179,9 @@ def check_form(dataset: data.Dataset, stored: int) -> None:
 # ---------------------------------------------------------------- official layouts
 
 
-def test_cifar10(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cifar10(root: Path, official: Shelve) -> None:
     content, records = cifar10_archive()
-    shelf = official(root, monkeypatch, "cifar10", content)
+    shelf = official("cifar10", content)
     dataset = load("cifar10")
     check_form(dataset, 32)
     assert dataset.classes == data.CIFAR10
@@ -146,7 +199,7 @@ def test_cifar10(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert torch.equal(together(load("cifar10"))[0], images)
 
 
-def test_tiny_imagenet(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_tiny_imagenet(root: Path, official: Shelve) -> None:
     top, wnids = "tiny-imagenet-200", ["n02", "n01", "n03"]
     pictures = {f"{top}/train/{w}/images/{w}_{i}.JPEG": noise(64, 64) for w in wnids for i in range(6)}
     pictures[f"{top}/train/n01/images/n01_0.JPEG"] = grey = noise(64, 64)[..., 0]
@@ -158,7 +211,7 @@ def test_tiny_imagenet(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     notes = "".join(f"val_{i}.JPEG\t{w}\t0\t0\t62\t62\n" for i, w in enumerate(["n03", "n01", "n02", "n01"]))
     files[f"{top}/val/val_annotations.txt"] = notes.encode()
     files[f"{top}/train/n01/n01_boxes.txt"] = b"n01_0.JPEG\t0\t10\t63\t58\n"
-    official(root, monkeypatch, "tiny-imagenet", zipped(files))
+    official("tiny-imagenet", zipped(files))
     dataset = load("tiny-imagenet", side=128)
     check_form(dataset, 64)
     assert (dataset.side, dataset.augmentation) == (128, "flip")
@@ -202,11 +255,9 @@ def caltech101_archive() -> tuple[bytes, dict[str, np.ndarray]]:
         ("caltech101", caltech101_archive, ("BACKGROUND_Google", "accordion", "yin_yang")),
     ],
 )
-def test_caltech(
-    root: Path, monkeypatch: pytest.MonkeyPatch, name: str, build: Callable, classes: tuple[str, ...]
-) -> None:
+def test_caltech(root: Path, official: Shelve, name: str, build: Callable, classes: tuple[str, ...]) -> None:
     content, pictures = build()
-    official(root, monkeypatch, name, content)
+    official(name, content)
     dataset = load(name, side=28)  # stored at 28·256/224 = 32: only cropped, so that pixels can be compared
     check_form(dataset, 32)
     assert dataset.classes == classes
@@ -365,11 +416,133 @@ def test_npz_is_a_source(root: Path) -> None:
     assert dataset.source.startswith("cifar10.npz sha256 ")
 
 
+def photographs() -> dict[str, bytes]:
+    """JPEG files of Caltech-101's form, of many shapes, smaller and larger than what is stored."""
+    files = {}
+    for number, (name, count) in enumerate({"BACKGROUND_Google": 18, "accordion": 21, "yin_yang": 24}.items()):
+        for i in range(count):
+            pixels = Image.fromarray(noise(9, 12)).resize((60 + 15 * i, 190 - 5 * i - number), Image.Resampling.BICUBIC)
+            pixels = pixels.convert("L") if i == 3 else pixels
+            files[f"101_ObjectCategories/{name}/image_{i + 1:04d}.jpg"] = encoded(np.asarray(pixels), "JPEG")
+    return files
+
+
+def as_npz(files: dict[str, bytes], stored: int, path: Path) -> None:
+    """What the published .npz was made by: every picture as a square of the stored side, split class by class."""
+    pictures: dict[str, list[str]] = {}
+    for name in sorted(files):
+        pictures.setdefault(name.split("/")[1], []).append(name)
+    split: dict[str, Any] = {}
+    for part, chosen in zip(("train", "test"), data.split_classes(pictures), strict=True):
+        squares = [data.square(files[name], stored, name).transpose(1, 2, 0) for name, _ in chosen]
+        split |= {f"x_{part}": np.stack(squares), f"y_{part}": np.array([label for _, label in chosen])}
+    np.savez(path, classes=np.array(list(pictures)), **split)
+
+
+@pytest.mark.parametrize(("side", "stored"), [(112, 128), (64, 73)])
+def test_archive_and_npz_give_a_network_the_same_pictures(
+    root: Path, tmp_path: Path, official: Shelve, side: int, stored: int
+) -> None:
+    files = photographs()
+    official("caltech101", zipped({"caltech-101/101_ObjectCategories.tar.gz": tarred(files, "w:gz")}))
+    archived = load("caltech101", side=side)
+    check_form(archived, stored)
+    (tmp_path / "other").mkdir()
+    as_npz(files, stored, tmp_path / "other" / "caltech101.npz")
+    given = load("caltech101", side=side, root=tmp_path / "other")
+    assert archived.classes == given.classes == ("BACKGROUND_Google", "accordion", "yin_yang")
+    for one, other in zip(
+        (archived.train, archived.holdout, archived.test), (given.train, given.holdout, given.test), strict=True
+    ):
+        assert torch.equal(one.images, other.images) and torch.equal(one.labels, other.labels)
+
+
+def test_a_picture_is_shrunk_for_a_smaller_network_and_not_cropped(root: Path) -> None:
+    """A bright frame 20 pixels wide around 128: of a network of 64 it fills the same part as of one of 112."""
+    pixels = np.zeros((128, 128, 3), np.uint8)
+    pixels[:20] = pixels[-20:] = pixels[:, :20] = pixels[:, -20:] = 255
+    files = {f"101_ObjectCategories/{name}/{i:02d}.jpg": encoded(pixels) for name in "ab" for i in range(25)}
+    shares = []
+    for side, stored in ((112, 128), (64, 73)):
+        as_npz(files, stored, root / f"caltech101-{stored}.npz")
+        shares.append(data.prepare(load("caltech101", side=side).test.images, side).mean().item())
+    assert shares[0] == pytest.approx(1 - 88**2 / 112**2, abs=1e-6)
+    assert shares[1] == pytest.approx(shares[0], abs=0.02)
+
+
+def test_squares_of_another_side_are_refused(root: Path) -> None:
+    """An .npz of squares of 128 was cropped to its middle quarter for a network of 64."""
+    as_npz(photographs(), 128, root / "caltech101.npz")
+    assert refused(lambda: load("caltech101", side=64)) == (
+        f"{root / 'caltech101.npz'}: x_train = pictures of side 128: must be 73 for a network of side 64; prepare them "
+        "at that side as caltech101-73.npz, or remove this file so that the official archive is used"
+    )
+    assert "must be 256 for a network of side 224" in refused(lambda: load("caltech101"))
+    assert load("caltech101", side=112).source.startswith("caltech101.npz sha256 ")
+    as_npz(photographs(), 73, root / "caltech101-73.npz")
+    assert load("caltech101", side=64).source.startswith("caltech101-73.npz sha256 ")
+    assert load("caltech101", side=112).source.startswith("caltech101.npz sha256 ")
+    as_npz(photographs(), 73, root / "caltech101-128.npz")
+    assert "caltech101-128.npz: x_train = pictures of side 73: must be 128" in refused(
+        lambda: load("caltech101", side=112)
+    )
+
+
+def test_small_pictures_are_refused_as_tiny_imagenet(root: Path) -> None:
+    """They were enlarged, unlike those of the official archive, whose side is 64."""
+    np.savez(root / "tiny-imagenet.npz", **arrays())  # type: ignore[arg-type]
+    assert "pictures of side 32: must be 64 for a network of side 224" in refused(
+        lambda: load("tiny-imagenet", side=224)
+    )
+
+
+def test_at_hand_looks_for_the_stored_side(root: Path) -> None:
+    assert data.at_hand("shapes") and not data.at_hand("caltech101", side=64)
+    (root / "caltech101-73.npz").write_bytes(b"")
+    assert data.at_hand("caltech101", side=64)
+    assert not data.at_hand("caltech101", side=112) and not data.at_hand("caltech101")
+    (root / "caltech101.npz").write_bytes(b"")
+    assert data.at_hand("caltech101")
+    assert "side = 8" in refused(lambda: data.at_hand("caltech101", side=8))
+
+
 def test_npz_names_its_classes(root: Path) -> None:
     np.savez(root / "caltech101.npz", **arrays(classes=np.array([f"class {i}" for i in range(10)])))  # type: ignore[arg-type]
     assert load("caltech101", side=28).classes[3] == "class 3"
     np.savez(root / "caltech101.npz", **arrays())  # type: ignore[arg-type]
     assert load("caltech101", side=28).classes[3] == "3"
+
+
+PUBLISHED = "3122d35708a2611eb4f40aa36d78d840368090120ede3dffa1116a75cd4370d7"  # Caltech-101 at stored side 128
+
+
+def test_published_caltech101_keeps_its_pictures(given_data: Path | None) -> None:
+    """Every published row at side 112 names this digest of its test pictures."""
+    path = given_data / "caltech101.npz" if given_data else None
+    if path is None or not path.is_file() or file_hash(path) != PUBLISHED:
+        pytest.skip("needs the published caltech101.npz in the directory that ATLIB_DATA names")
+    record = read_json(REPOSITORY / "results" / "caltech101" / "normal-w64-s1-d5903af4.json")
+    dataset = load("caltech101", side=112, root=given_data)
+    assert dataset.source == f"caltech101.npz sha256 {PUBLISHED}"
+    assert [len(s.labels) for s in (dataset.train, dataset.holdout, dataset.test)] == [6621, 735, 1788]
+    digest = tensor_digest({"images": dataset.test.images})
+    assert digest == record["evaluation"]["pictures"]
+    assert digest == "a68aeed557a8a4872944e7caa420da5dab02870f10083d6eb245217be70ba338"
+
+
+def test_squares_of_128_reach_a_network_of_112_uncut_but_for_their_margin(root: Path) -> None:
+    numbers = np.arange(30 * 128 * 128 * 3, dtype=np.uint32)
+    pixels = (numbers * 2654435761 >> 13).astype(np.uint8).reshape(30, 128, 128, 3)
+    labels = np.arange(30) % 3
+    split = {"x_train": pixels[:20], "y_train": labels[:20], "x_test": pixels[20:], "y_test": labels[20:]}
+    np.savez(root / "caltech101.npz", **split)  # type: ignore[arg-type]
+    dataset = load("caltech101", side=112)
+    check_form(dataset, 128)
+    np.testing.assert_array_equal(dataset.test.images.permute(0, 2, 3, 1), pixels[20:])
+    shown = (data.prepare(dataset.test.images, 112) * 255).round().to(torch.uint8)
+    np.testing.assert_array_equal(shown.permute(0, 2, 3, 1), pixels[20:, 8:120, 8:120])
+    digest = tensor_digest({"images": dataset.test.images, "shown": shown.contiguous()})
+    assert digest == "a37c384472f33cde3054fb1f8052e272f3450f6d956d12d010bd3a64b658d958"
 
 
 @pytest.mark.parametrize(
@@ -413,9 +586,9 @@ def test_damaged_npz(root: Path, save: Callable) -> None:
 
 
 @pytest.fixture
-def archive(root: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def archive(root: Path, official: Shelve) -> Path:
     """The official archive of a tiny CIFAR-10, on its shelf."""
-    return official(root, monkeypatch, "cifar10", cifar10_archive()[0])
+    return official("cifar10", cifar10_archive()[0])
 
 
 def test_no_network_says_which_file_to_put_where(root: Path) -> None:
@@ -449,6 +622,45 @@ def test_wrong_checksum_of_a_download(root: Path, archive: Path) -> None:
     assert list(root.iterdir()) == []
 
 
+def test_a_download_says_nothing_and_asks_for_one_thing(
+    root: Path, archive: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """No log of pooch's, no address but the archive's, bytes as they are; and who may read the folder may read it."""
+    root.chmod(0o755)
+    load("cifar10")
+    assert capfd.readouterr() == ("", "")
+    ((path, headers),) = Quiet.asked
+    assert path == f"/{archive.name}"
+    assert (headers["Accept-Encoding"], headers["User-Agent"]) == ("identity", "atlib")
+    assert (root / archive.name).stat().st_mode & 0o777 == 0o644
+    assert sorted(p.name for p in root.iterdir()) == [archive.name, "prepared"]
+
+
+def test_a_download_shows_its_progress(root: Path, archive: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    data.load("cifar10")
+    told = capfd.readouterr().err
+    assert "100%" in told and "preparing cifar10-32" in told
+
+
+def test_an_interrupted_download_leaves_nothing(root: Path, archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def stopping(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pooch.core.hash_matches", stopping)  # when all bytes have come
+    with pytest.raises(KeyboardInterrupt):
+        load("cifar10")
+    assert list(root.iterdir()) == []
+
+
+HEAVY = ("pooch", "requests", "matplotlib", "pandas", "scipy", "papermill", "IPython")
+
+
+def test_importing_takes_nothing_heavy() -> None:
+    code = f"import sys; from atlib import data; print([name for name in {HEAVY} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.stdout == "[]\n", done.stdout + done.stderr
+
+
 class Breaking(BaseHTTPRequestHandler):
     """A server that promises more than it sends, or knows nothing."""
 
@@ -465,15 +677,11 @@ class Breaking(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server() -> Iterator[str]:
-    with HTTPServer(("127.0.0.1", 0), Breaking) as http:
-        thread = threading.Thread(target=http.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{http.server_port}"
-        http.shutdown()
-        thread.join()
+    with serving(Breaking) as address:
+        yield address
 
 
-@pytest.mark.parametrize(("path", "told"), [("/short", "400 of 1000 bytes"), ("/none", "Not Found")])
+@pytest.mark.parametrize(("path", "told"), [("/short", "400 bytes read, 600 more expected"), ("/none", "Not Found")])
 def test_broken_download(
     root: Path, monkeypatch: pytest.MonkeyPatch, archive: Path, server: str, path: str, told: str
 ) -> None:
@@ -495,15 +703,15 @@ def cache_of(root: Path) -> Path:
 
 def test_prepared_once(root: Path, monkeypatch: pytest.MonkeyPatch, archive: Path) -> None:
     images = together(load("cifar10"))[0].clone()
-    monkeypatch.setattr(data, "READERS", {})
+    monkeypatch.setattr(loading, "READERS", {})
     assert torch.equal(together(load("cifar10"))[0], images)
 
 
 def test_cache_survives_nothing_half_done(root: Path, monkeypatch: pytest.MonkeyPatch, archive: Path) -> None:
     """Stopped after the first pictures: no cache, no temporary file, and the next call does the whole work."""
-    read = data.READERS["cifar10"]
+    read = archives.READERS["cifar10"]
 
-    def stopping(path: Path, side: int) -> data.Content:
+    def stopping(path: Path, side: int) -> Content:
         content = read(path, side)
         ((positions, pictures),) = content.blocks
 
@@ -513,23 +721,23 @@ def test_cache_survives_nothing_half_done(root: Path, monkeypatch: pytest.Monkey
 
         return content._replace(blocks=blocks())
 
-    monkeypatch.setitem(data.READERS, "cifar10", stopping)
+    monkeypatch.setitem(archives.READERS, "cifar10", stopping)
     with pytest.raises(KeyboardInterrupt):
         load("cifar10")
     assert list((root / "prepared").iterdir()) == []
-    monkeypatch.setitem(data.READERS, "cifar10", read)
+    monkeypatch.setitem(archives.READERS, "cifar10", read)
     assert len(load("cifar10").test.labels) == 10
 
 
 def test_missing_pictures_are_noticed(root: Path, monkeypatch: pytest.MonkeyPatch, archive: Path) -> None:
-    read = data.READERS["cifar10"]
+    read = archives.READERS["cifar10"]
 
-    def lacking(path: Path, side: int) -> data.Content:
+    def lacking(path: Path, side: int) -> Content:
         content = read(path, side)
         ((positions, pictures),) = content.blocks
         return content._replace(blocks=[(positions[:-1], pictures[:-1])])
 
-    monkeypatch.setitem(data.READERS, "cifar10", lacking)
+    monkeypatch.setitem(archives.READERS, "cifar10", lacking)
     assert "1 of 30 pictures are missing" in refused(lambda: load("cifar10"))
 
 
@@ -539,38 +747,78 @@ def flip(content: bytes, place: int) -> bytes:
     return bytes(changed)
 
 
+def damaged(root: Path, file: str, damage: Callable[[bytes], bytes]) -> bytes:
+    """Damage a file of the cache; its content before. Not written over: tensors may be mapped from it."""
+    path = cache_of(root) / file
+    whole = path.read_bytes()
+    assert damage(whole) != whole
+    path.unlink()
+    path.write_bytes(damage(whole))
+    return whole
+
+
 @pytest.mark.parametrize(
-    "damage",
+    ("file", "damage"),
     [
-        lambda whole: whole[:-1],
-        lambda whole: whole[:100],
-        lambda whole: b"",
-        lambda whole: whole + b"x",
-        lambda whole: flip(whole, -1),  # a picture
-        lambda whole: flip(whole, len(whole) - 30 * 3072 - 8),  # a label
-        lambda whole: whole.replace(b"airplane", b"airplans"),
+        ("images.npy", lambda whole: whole[:-1]),
+        ("images.npy", lambda whole: whole[:100]),
+        ("images.npy", lambda whole: b""),
+        ("images.npy", lambda whole: whole + b"x"),
+        ("images.npy", lambda whole: flip(whole, -1)),  # a picture
+        ("images.npy", lambda whole: whole.replace(b"(30, 3, 32, 32)", b"(30, 3, 31, 32)")),
+        ("images.npy", lambda whole: whole.replace(b"'|u1'", b"'|i1'")),
+        ("about.json", lambda whole: whole[:-9]),
+        ("about.json", lambda whole: b""),
+        ("about.json", lambda whole: b"[]"),
+        ("about.json", lambda whole: b"\xff" + whole),
+        ("about.json", lambda whole: whole.replace(b'"labels": [', b'"labels": [7, ')),
+        ("about.json", lambda whole: re.sub(rb'("labels": \[\d), \d', rb"\1, 9", whole)),  # another label
+        ("about.json", lambda whole: whole.replace(b"airplane", b"airplans")),
     ],
 )
-def test_damaged_cache_is_prepared_again(root: Path, archive: Path, damage: Callable[[bytes], bytes]) -> None:
+def test_damaged_cache_is_prepared_again(
+    root: Path, archive: Path, file: str, damage: Callable[[bytes], bytes]
+) -> None:
     images = together(load("cifar10"))[0].clone()
-    cache = cache_of(root)
-    whole = cache.read_bytes()
-    assert damage(whole) != whole
-    cache.unlink()  # not written over: the tensors above are mapped from it
-    cache.write_bytes(damage(whole))
+    whole = damaged(root, file, damage)
     with pytest.warns(UserWarning, match="damaged"):
         dataset = load("cifar10")
     assert torch.equal(together(dataset)[0], images)
     assert dataset.classes == data.CIFAR10
-    assert cache.read_bytes() == whole
+    assert (cache_of(root) / file).read_bytes() == whole
+
+
+@pytest.mark.parametrize("file", ["images.npy", "about.json"])
+def test_half_a_cache_is_prepared_again(root: Path, archive: Path, file: str) -> None:
+    load("cifar10")
+    (cache_of(root) / file).unlink()
+    with pytest.warns(UserWarning, match="damaged"):
+        assert len(load("cifar10").test.labels) == 10
+
+
+def test_what_is_written_to_loaded_pictures_stays_in_memory(root: Path, archive: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # torch's, of an array that can't be written
+        dataset = load("cifar10")
+    before = dataset.test.images.clone()
+    dataset.test.images.zero_()
+    assert torch.equal(load("cifar10").test.images, before)
+
+
+def test_two_processes_that_prepare_at_once_both_get_a_whole_cache(tmp_path: Path) -> None:
+    """The second to finish finds the first's cache in its place and either may stay; nothing else is left."""
+    path = tmp_path / "cifar10-32"
+    with prepared.whole_folder(path) as one, prepared.whole_folder(path) as other:
+        assert one != other
+        (one / "images.npy").write_bytes(b"one")
+        (other / "images.npy").write_bytes(b"other")
+    assert [p.name for p in tmp_path.iterdir()] == ["cifar10-32"]
+    assert (path / "images.npy").read_bytes() == b"one"
 
 
 def test_damaged_cache_without_a_source(root: Path, archive: Path) -> None:
     load("cifar10")
-    cache = cache_of(root)
-    cut = cache.read_bytes()[:-1]
-    cache.unlink()
-    cache.write_bytes(cut)
+    damaged(root, "images.npy", lambda whole: whole[:-1])
     archive.unlink()
     (root / "cifar-10-binary.tar.gz").unlink()
     with pytest.warns(UserWarning, match="damaged"):
@@ -579,34 +827,31 @@ def test_damaged_cache_without_a_source(root: Path, archive: Path) -> None:
 
 def test_large_cache_cut_short(root: Path, monkeypatch: pytest.MonkeyPatch, archive: Path) -> None:
     """Beyond VERIFIED bytes nobody reads the whole file at every load, but its length is checked."""
-    monkeypatch.setattr(data, "VERIFIED", 0)
+    monkeypatch.setattr(prepared, "VERIFIED", 0)
     load("cifar10")
-    cache = cache_of(root)
-    cut = cache.read_bytes()[:-1]
-    cache.unlink()
-    cache.write_bytes(cut)
+    damaged(root, "images.npy", lambda whole: whole[:-1])
     with pytest.warns(UserWarning, match="damaged"):
         assert len(load("cifar10").test.labels) == 10
 
 
 def test_cache_of_another_source_or_format_is_outdated(
-    root: Path, monkeypatch: pytest.MonkeyPatch, archive: Path
+    root: Path, monkeypatch: pytest.MonkeyPatch, archive: Path, official: Shelve
 ) -> None:
     load("cifar10")
     content, records = cifar10_archive()
-    official(root, monkeypatch, "cifar10", content)
+    official("cifar10", content)
     (root / "cifar-10-binary.tar.gz").unlink()
     images = together(load("cifar10"))[0]
     assert torch.equal(images, torch.from_numpy(records[:20, 1:].reshape(-1, 3, 32, 32)))
-    before = cache_of(root).read_bytes()
-    monkeypatch.setattr(data, "FORMAT", data.FORMAT + 1)
+    before = (cache_of(root) / "about.json").read_bytes()
+    monkeypatch.setattr(prepared, "FORMAT", prepared.FORMAT + 1)
     load("cifar10")
-    assert cache_of(root).read_bytes() != before
+    assert (cache_of(root) / "about.json").read_bytes() != before
 
 
 def test_no_space(root: Path, monkeypatch: pytest.MonkeyPatch, archive: Path) -> None:
-    usage = data.shutil.disk_usage(root)
-    monkeypatch.setattr(data.shutil, "disk_usage", lambda _: usage._replace(free=0))
+    usage = prepared.shutil.disk_usage(root)
+    monkeypatch.setattr(prepared.shutil, "disk_usage", lambda _: usage._replace(free=0))
     assert "0.0 GB free" in refused(lambda: load("cifar10"))
 
 
@@ -669,27 +914,266 @@ def test_folder_with_test_pictures_beside_others_but_no_train(tmp_path: Path, pa
         fill(own / name, ["cat", "dog"], 10)
     assert refused(lambda: load(f"folder:{own}", side=21)) == (
         f"{own}: folders {', '.join(parts)}, dog, styles: must be PATH/CLASS/PICTURE, PATH/train/CLASS/PICTURE beside "
-        "PATH/test/CLASS/PICTURE (or PATH/val), or the latter alone; no class may be called test or val"
+        "PATH/test/CLASS/PICTURE (or PATH/val, PATH/valid, PATH/validation), or the latter alone; no class may have "
+        "the name of a part (train, test, val, valid, validation)"
     )
     for i in range(1000):
         (own / f"n{i}").mkdir()
-    assert len(refused(lambda: load(f"folder:{own}", side=21))) < 400 + len(str(own))
+    assert len(refused(lambda: load(f"folder:{own}", side=21))) < 450 + len(str(own))
 
 
 def test_folder_without_a_split_follows_its_files(tmp_path: Path, root: Path) -> None:
     own = tmp_path / "own"
-    fill(own, ["cat", "dog", "train"], 10)  # a class may be called "train"
+    fill(own, ["cat", "dog", "dev"], 10)  # a class may be called "dev"
     name = f"folder:{own}"
     dataset = load(name, side=21)
-    assert dataset.classes == ("cat", "dog", "train")
+    assert dataset.classes == ("cat", "dev", "dog")
     assert dataset.test.labels.bincount().tolist() == [2, 2, 2]
     (own / "cat" / "new.png").write_bytes(encoded(noise(24, 24)))
     assert len(together(load(name, side=21))[1]) == 25
-    assert len(list((root / "prepared").iterdir())) == 1
+    assert len([path for path in (root / "prepared").iterdir() if path.is_dir()]) == 1
     content = encoded(np.full((24, 24, 3), 7, np.uint8))
     for file in own.rglob("*.png"):  # other content under old names
         file.write_bytes(content)
     assert (load(name, side=21).train.images == 7).all()
+
+
+@pytest.mark.parametrize("held_out", ["val", "valid", "Validation", "Test", "TEST"])
+def test_usual_names_of_the_parts(tmp_path: Path, held_out: str) -> None:
+    own = tmp_path / "own"
+    fill(own / "Train", ["cat", "dog"], 10)
+    fill(own / held_out, ["cat", "dog"], 3)
+    (own / "notes").mkdir()
+    listing = data.list_folder(own)
+    assert listing.classes == ("cat", "dog") and len(listing.train) == 20
+    assert [label for _, label in listing.test] == [0, 0, 0, 1, 1, 1]
+    assert listing.test[0][0] == f"{held_out}/cat/1.png"
+    alone = tmp_path / "alone"
+    fill(alone / held_out, ["cat", "dog"], 3)
+    assert len(data.list_folder(alone).test) == 6
+
+
+def test_tested_is_the_first_of_test_val_valid_validation(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    fill(own / "train", ["cat", "dog"], 10)
+    for count, part in enumerate(["validation", "valid", "val", "test"], 3):
+        fill(own / part, ["cat", "dog"], count)
+        listing = data.list_folder(own)
+        assert len(listing.test) == 2 * count and listing.test[0][0].startswith(f"{part}/")
+
+
+@pytest.mark.parametrize(
+    "parts",
+    [
+        ("train", "testing"),
+        ("train", "eval"),
+        ("train", "Dev"),
+        ("train", "holdout"),
+        ("train", "bus"),  # perhaps vehicles
+        ("train",),
+        ("training", "testing"),
+        ("training", "test"),
+        ("training", "valid"),
+        ("train", "val", "testing"),  # which of the two is to be tested on?
+        ("train", "test", "Test"),
+    ],
+)
+def test_folders_that_might_be_parts_or_classes(tmp_path: Path, parts: tuple[str, ...]) -> None:
+    for part in parts:
+        fill(tmp_path / "own" / part, ["cat", "dog"], 10)
+    found = refused(lambda: load(f"folder:{tmp_path / 'own'}", side=21))
+    assert all(part in found.partition(": must be ")[0] for part in parts)
+    assert "no class may have the name of a part (train, test, val, valid, validation)" in found
+
+
+def test_hidden_and_system_folders_inside_a_class(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    fill(own, ["cat", "dog"], 10)
+    before = data.list_folder(own)
+    for folder in (".ipynb_checkpoints", "__MACOSX", "@eaDir", ".Trash", "lost+found", "$RECYCLE.BIN"):
+        for place in (own, own / "cat", own / "cat" / "deeper"):
+            (place / folder / "inside").mkdir(parents=True)
+            (place / folder / "inside" / "x.png").write_bytes(encoded(noise(24, 24)))
+    for file in ("Thumbs.db", "desktop.ini", ".DS_Store", "._1.png"):
+        (own / "cat" / file).write_bytes(b"a system's")
+    assert data.list_folder(own) == before
+
+
+def test_links_that_lead_back_count_nothing_twice(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    fill(own, ["cat", "dog"], 10)
+    before = data.list_folder(own)
+    (own / "cat" / "self").symlink_to(own / "cat")
+    (own / "cat" / "around").symlink_to(own)
+    (own / "cat" / "above").symlink_to(tmp_path)
+    (own / "cat" / "deeper" / "up").symlink_to("..")
+    (own / "all").symlink_to(own)
+    (own / "higher").symlink_to(tmp_path)
+    (own / "cat" / "round").symlink_to("round")
+    assert data.list_folder(own) == before
+
+
+def test_links_that_lead_elsewhere_are_followed_once(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    fill(own, ["cat", "dog"], 10)
+    fill(tmp_path / "elsewhere", ["more", "eel"], 5)
+    (own / "cat" / "a").symlink_to(tmp_path / "elsewhere" / "more")
+    (own / "cat" / "b").symlink_to(tmp_path / "elsewhere" / "more")
+    (own / "eel").symlink_to(tmp_path / "elsewhere" / "eel")  # a class
+    (tmp_path / "elsewhere" / "eel" / "back").symlink_to(own)
+    listing = data.list_folder(own)
+    assert listing.classes == ("cat", "dog", "eel")
+    assert torch.tensor([label for _, label in listing.train + listing.test]).bincount().tolist() == [15, 10, 5]
+
+
+def test_names_that_are_not_utf8(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    fill(own, ["cat", "dog"], 10)
+    (own / os.fsdecode(b"cat/notes\xff.txt")).write_text("no picture")
+    assert len(data.list_folder(own).test) == 4
+    odd = own / os.fsdecode(b"cat/b\xe4r.png")
+    odd.write_bytes(encoded(noise(24, 24)))
+    assert refused(lambda: load(f"folder:{own}")) == f"{own}/cat/b\\xe4r.png: the name must be UTF-8; rename it"
+    odd.unlink()
+    fill(own, [os.fsdecode(b"b\xe4r")], 10)
+    assert f"{own}/b\\xe4r" in refused(lambda: load(f"folder:{own}"))
+    found = refused(lambda: load(f"folder:{own / os.fsdecode(bytes([98, 228, 114]))}"))
+    assert found.encode() and "the folder's path must be UTF-8; rename it" in found
+
+
+def test_a_copy_is_the_same_pictures(tmp_path: Path) -> None:
+    """Other times, other folder, same names and bytes; and a changed byte, name or class is noticed."""
+    own, copy = tmp_path / "own", tmp_path / "copy"
+    fill(own, ["cat", "dog"], 10)
+    shutil.copytree(own, copy, copy_function=shutil.copyfile)
+    os.utime(copy / "cat" / "1.png", (1, 1))
+    before = data.list_folder(own).fingerprint
+    assert data.list_folder(copy).fingerprint == before
+    (copy / "cat" / "1.png").rename(copy / "cat" / "1b.png")
+    assert data.list_folder(copy).fingerprint != before
+    (copy / "cat" / "1b.png").rename(copy / "cat" / "1.png")
+    content = (copy / "cat" / "1.png").read_bytes()
+    (copy / "cat" / "1.png").write_bytes(content + b"x")
+    assert data.list_folder(copy).fingerprint != before
+
+
+def test_a_copys_run_goes_on(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    fill(own, ["cat", "dog"], 10)
+    config = training.resolve(dataset=f"folder:{own}", side=21, width=4, attack="none", epochs=1, batch=4)
+    run = training.train(config, progress=False)
+    shutil.copytree(own, tmp_path / "copy", copy_function=shutil.copyfile)
+    shutil.rmtree(own)
+    (tmp_path / "copy").rename(own)
+    evaluation.evaluate(run, only=("clean",), progress=False)
+
+
+def test_hashes_are_kept_until_a_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own, memory = tmp_path / "own", tmp_path / "hashes.json"
+    fill(own, ["cat", "dog"], 10)
+    hashed: list[str] = []
+
+    def counted(path: Path) -> str:
+        hashed.append(path.name)
+        return file_hash(path)
+
+    monkeypatch.setattr(folders, "file_hash", counted)
+    monkeypatch.setattr(folders, "SETTLED", 0)
+    before = data.list_folder(own, memory)
+    assert len(hashed) == 20
+    hashed.clear()
+    assert data.list_folder(own, memory) == before and hashed == []
+    times = os.stat(own / "cat" / "1.png")
+    content = bytearray((own / "cat" / "1.png").read_bytes())
+    content[-1] ^= 1  # of the same size, and with the old time put back
+    (own / "cat" / "1.png").write_bytes(bytes(content))
+    os.utime(own / "cat" / "1.png", ns=(times.st_atime_ns, times.st_mtime_ns))
+    changed = data.list_folder(own, memory)
+    assert hashed == ["1.png"] and changed.fingerprint != before.fingerprint
+    for damage in (b"", b"[]", b"{}", b"\xff", b'{"format": 1, "files": {"cat/1.png": 3}}'):
+        memory.write_bytes(damage)
+        hashed.clear()
+        assert data.list_folder(own, memory) == changed and len(hashed) == 20
+
+
+def test_hashes_of_files_that_have_just_changed_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A second change within a tick of the file system's clock would leave size and times as they are."""
+    monkeypatch.setattr(folders, "SETTLED", 0)
+    own, memory = tmp_path / "own", tmp_path / "hashes.json"
+    fill(own, ["cat", "dog"], 10)
+    ahead = time.time_ns() + 3600 * 10**9  # so that this doesn't depend on how fast the test is
+    os.utime(own / "cat" / "1.png", ns=(ahead, ahead))
+    data.list_folder(own, memory)
+    kept = memory.read_text(encoding="utf-8")
+    assert '"cat/2.png"' in kept and '"cat/1.png"' not in kept
+
+
+def test_swapped_folders_of_equal_sizes_and_times_are_other_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folders, "SETTLED", 0)
+    own, memory = tmp_path / "own", tmp_path / "hashes.json"
+    fill(own, ["cat", "dog"], 10)
+    for file in own.rglob("*.png"):
+        file.write_bytes(encoded(noise(24, 24), "PPM"))
+        os.utime(file, (1, 1))
+    before = data.list_folder(own, memory).fingerprint
+    for old, new in (("cat", "was"), ("dog", "cat"), ("was", "dog")):
+        (own / old).rename(own / new)
+    assert data.list_folder(own, memory).fingerprint != before
+
+
+LISTED = """
+import sys
+from pathlib import Path
+from atlib import data
+found = data.list_folder(Path(sys.argv[1]))
+dataset = data.load(f"folder:{sys.argv[1]}", side=21, progress=False)
+assert dataset.source.endswith(found.fingerprint)
+print(sys.getfilesystemencoding(), ascii(found.classes), found.fingerprint, ascii(dataset.classes))
+"""
+
+
+def test_names_are_the_same_in_every_locale(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    fill(own, ["bär", "cat"], 10)
+    (own / "bär" / "größe.png").write_bytes(encoded(noise(24, 24)))
+    found = []
+    for locale in ({"PYTHONUTF8": "1"}, {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0", "LC_ALL": "C"}):
+        done = subprocess.run(
+            [sys.executable, "-c", LISTED, str(own)], capture_output=True, text=True, env=os.environ | locale
+        )
+        assert done.returncode == 0, done.stderr
+        found.append(done.stdout.split(" ", 1))
+    assert [encoding for encoding, _ in found] == ["utf-8", "ascii"]
+    assert found[0][1] == found[1][1] and "'b\\xe4r', 'cat'" in found[0][1]
+
+
+@pytest.mark.parametrize(
+    ("classes", "said"),
+    [
+        ([str(i) for i in range(12)], "0, 1, 10, 11, 2, …"),
+        ([str(i) for i in range(10)], ""),
+        (["cat 1", "cat 10", "cat 2"], "cat 1, cat 10, cat 2"),
+        (["a", "b", "c", "n9", "n10", "o", "p", "q"], "…, b, c, n10, n9, o, …"),
+        ([f"{i:03d}" for i in range(120)], ""),
+        (["²", "x10", "x2"], "x10, x2, ²"),
+    ],
+)
+def test_the_order_of_numbered_classes_is_said(classes: list[str], said: str) -> None:
+    line = data.class_order(sorted(classes))
+    assert line == (f"classes in the order of their folders' names as text: {said}" if said else "")
+
+
+def test_classes_in_another_order_are_not_said_to_be_in_that_of_their_names() -> None:
+    assert data.class_order(["10", "2", "1"]) == data.class_order(data.CIFAR10) == ""
+
+
+def test_numbered_classes_are_in_the_order_of_text(tmp_path: Path) -> None:
+    fill(tmp_path / "own", [str(i) for i in range(12)], 5)
+    listing = data.list_folder(tmp_path / "own")
+    assert listing.classes[:5] == ("0", "1", "10", "11", "2")
+    assert {label for name, label in listing.train if name.startswith("10/")} == {2}
 
 
 def test_a_run_is_measured_on_the_pictures_that_it_was_trained_on(tmp_path: Path, root: Path) -> None:
@@ -728,7 +1212,7 @@ def test_unreadable_picture_is_named(tmp_path: Path, root: Path, content: bytes)
     broken = tmp_path / "own" / "dog" / "broken.png"
     broken.write_bytes(content)
     assert str(broken) in refused(lambda: load(f"folder:{tmp_path / 'own'}", side=21))
-    assert list((root / "prepared").iterdir()) == []
+    assert not [path for path in (root / "prepared").iterdir() if path.suffix != ".json"]  # but for the hashes
 
 
 def test_deep_pixels_are_refused(tmp_path: Path) -> None:
@@ -865,8 +1349,10 @@ def test_augmentation_refuses(images: Tensor, kind: str, side: int, told: str) -
 
 
 def test_nothing_asks_the_network(root: Path, monkeypatch: pytest.MonkeyPatch, archive: Path) -> None:
-    """A prepared data set, an .npz and the generated one open no address."""
+    """A prepared data set and the generated one open no address."""
     load("cifar10")
-    monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: pytest.fail("asked the network"))
+    monkeypatch.setattr(archives, "download", lambda *_, **__: pytest.fail("asked the network"))
+    Quiet.asked.clear()
     load("cifar10")
+    assert Quiet.asked == []
     load("shapes", train_count=20, test_count=10, conflict_count=10)

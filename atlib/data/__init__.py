@@ -1,0 +1,59 @@
+"""Any data set as uint8 pictures, labels and class names; and what training and tests see of it.
+
+    pictures = data.load("shapes")
+    images = data.prepare(pictures.test.images[:100], pictures.side)
+
+Its modules, from the bottom up: `registry`, what is fixed about each data set; `datasets`, what is loaded; `pictures`,
+from a file to a square; `npz`, `archives`, `folders` and `prepared`, where pictures come from; `loading`, which chooses
+among these; `batches`, what a network sees.
+"""
+
+from ..files import data_dir
+from .batches import augment, crop, prepare, to_float
+from .datasets import Conflict, Dataset, Split, hold_out
+from .folders import Listing, class_order, list_folder
+from .loading import at_hand, load
+from .pictures import SUFFIXES, is_picture, split_classes, square
+from .registry import (
+    AUGMENTATIONS,
+    CIFAR10,
+    DATASETS,
+    Archive,
+    Spec,
+    check,
+    folder_path,
+    generator_parameters,
+    slug,
+    stored_side,
+)
+
+__all__ = [
+    "AUGMENTATIONS",
+    "CIFAR10",
+    "DATASETS",
+    "SUFFIXES",
+    "Archive",
+    "Conflict",
+    "Dataset",
+    "Listing",
+    "Spec",
+    "Split",
+    "at_hand",
+    "augment",
+    "check",
+    "class_order",
+    "crop",
+    "data_dir",
+    "folder_path",
+    "generator_parameters",
+    "hold_out",
+    "is_picture",
+    "list_folder",
+    "load",
+    "prepare",
+    "slug",
+    "split_classes",
+    "square",
+    "stored_side",
+    "to_float",
+]
