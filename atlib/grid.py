@@ -13,14 +13,15 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from . import evaluation, results, training
+from . import evaluation, results
+from .configuration import Config, of_model, resolve
 from .errors import InputError, one_of
 from .files import REPOSITORY, read_json, results_dir
 
 GRID = REPOSITORY / "workflow" / "grid.yaml"
 BLOCK_KEYS = ("title", "on_request", "common", "runs")
 NAMED = ("attack", "norm", "eps", "sigma", "tau", "max_flow", "quick")  # by the model's name, or never varied
-RUN_KEYS = ("model", *(f.name for f in fields(training.Config) if f.name not in NAMED))
+RUN_KEYS = ("model", *(f.name for f in fields(Config) if f.name not in NAMED))
 STATES = ("done", "running", "failed", "pending")
 
 
@@ -34,7 +35,7 @@ class Planned:
 
     block: str
     rank: int
-    config: training.Config
+    config: Config
     needs: str | None = None
     on_request: bool = False
 
@@ -137,11 +138,11 @@ def _each(line: dict[str, Any]) -> Iterable[dict[str, Any]]:
         yield dict(zip(lists, values, strict=True))
 
 
-def _resolve(line: dict[str, Any]) -> tuple[training.Config, str | None]:
+def _resolve(line: dict[str, Any]) -> tuple[Config, str | None]:
     """The configuration that a line means, and the name of the run that it has to wait for."""
     rest = {key: value for key, value in line.items() if key not in ("model", "match", "weights")}
     match, weights = line.get("match"), line.get("weights")
-    config = training.resolve(**rest, **training.of_model(str(line.get("model"))))
+    config = resolve(**rest, **of_model(str(line.get("model"))))
     if (line["model"] == "underfit") != (match is not None):
         raise InputError(f"match = {match!r}: an underfit run, and no other, names the model that it matches")
     if weights is not None and not isinstance(weights, str):

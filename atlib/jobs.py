@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from . import data, evaluation, own, style, training
+from .configuration import ATTACKS, Config, find_run, resolve
 from .errors import InputError, nearest, one_of
 
-TRAIN = tuple(field.name for field in fields(training.Config) if field.name != "quick")
+TRAIN = tuple(field.name for field in fields(Config) if field.name != "quick")
 EVALUATE = ("run", "measure", "again", "model", "dataset", "side", "classes", "weights")
 STYLISE = ("dataset", "side", "styles", "stylist", "weights", "seed", "count")
 # What only some attacks have; naming it beside another attack is a mistake that would otherwise pass in silence.
@@ -55,7 +56,7 @@ def check_names(given: Iterable[str], values: Mapping[str, object], known: Seque
             raise InputError(f"{name} = {values[name]!r}: no such parameter{hint}; must be one of {', '.join(known)}")
 
 
-def train_config(values: Mapping[str, object], history: Sequence[str] = ()) -> training.Config:
+def train_config(values: Mapping[str, object], history: Sequence[str] = ()) -> Config:
     """The run that train.ipynb's parameters mean. values: the notebook's globals; history: its `In`.
 
     InputError for an unknown or contradictory name or a value out of range. With ATLIB_QUICK=1: a few steps of a tiny
@@ -64,12 +65,12 @@ def train_config(values: Mapping[str, object], history: Sequence[str] = ()) -> t
     given = injected(history)
     check_names(given, values, TRAIN)
     attack = values["attack"]
-    one_of("attack", attack, training.ATTACKS)
+    one_of("attack", attack, ATTACKS)
     for name in given:
         if name in BELONGS and attack not in BELONGS[name] and values[name] not in (None, ""):
             allowed = " or ".join(BELONGS[name])
             raise InputError(f"{name} = {values[name]!r}: only with attack {allowed}, not with {attack!r}")
-    config = training.resolve(**{name: values[name] for name in TRAIN})
+    config = resolve(**{name: values[name] for name in TRAIN})
     return replace(config, quick=True, width=4, epochs=1.0, precision="fp32") if quick() else config
 
 
@@ -103,11 +104,11 @@ def evaluate_arguments(values: Mapping[str, object], history: Sequence[str] = ()
         if values[name]:
             raise InputError(f"{name} = {values[name]!r}: only with model; a run has its own")
     if not run and quick():
-        defaults = {field.name: field.default for field in fields(training.Config)}
+        defaults = {field.name: field.default for field in fields(Config)}
         run = training.train(train_config(defaults), progress=False)
     if not run:
         raise InputError("run = '': must name a finished run, as a folder or as DATASET/RUN, e.g. -p run runs/shapes/…")
-    return {"run": training.find_run(str(run)), "only": only, "again": again}
+    return {"run": find_run(str(run)), "only": only, "again": again}
 
 
 def evaluate(arguments: Mapping[str, Any]) -> Path:

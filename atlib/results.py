@@ -988,7 +988,7 @@ def differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> list[str]:
 @command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 2 with one line on stderr if something can't be used."""
-    from .training import find_run
+    from .configuration import find_run
 
     parser = argparse.ArgumentParser(prog="python -m atlib.results", description="Publish runs, judge claims.")
     commands = parser.add_subparsers(dest="command", required=True)

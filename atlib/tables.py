@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from . import destroyed, grid, models, results, style, training, transforms
+from . import destroyed, grid, models, results, style, transforms
+from .configuration import config_of
 from .files import REPOSITORY, RUN_NAME, load_tensors, read_json, results_dir
 from .plots import budget
 
@@ -597,7 +598,7 @@ def shipped_table(frame: pd.DataFrame) -> pd.DataFrame:
     """The networks in models/, with the rows of their runs: clean and robust accuracy in per cent."""
     lines = []
     for name, path in models.shipped().items():
-        run = training.config_of(load_tensors(path)[1]["config"], name).run
+        run = config_of(load_tensors(path)[1]["config"], name).run
         rows = frame[(frame["run"] == run) & frame["metric"].isin(["accuracy", "accuracy_last"])]
         rows = rows[rows["distortion"].isin(["clean", "pgd-linf"])]
         cell = Cell(grid.accuracies(rows), map(results.row_id, rows.to_dict("records")))

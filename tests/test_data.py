@@ -22,6 +22,7 @@ from PIL import Image
 from torch import Tensor
 
 from atlib import _torchvision, data, evaluation, training
+from atlib.configuration import resolve
 from atlib.errors import InputError
 
 RNG = np.random.default_rng(0)
@@ -645,7 +646,7 @@ def test_folder_with_test_pictures_alone(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"^dataset = 'folder:.*': has no pictures to train on; put them at PATH/train"
     ):
-        training.train(training.resolve(dataset=f"folder:{tmp_path / 'own'}", side=21, width=4), progress=False)
+        training.train(resolve(dataset=f"folder:{tmp_path / 'own'}", side=21, width=4), progress=False)
     fill(tmp_path / "one" / "val", ["cat"], 3)
     with pytest.raises(InputError, match=r"one/val: must hold at least 2 folders of pictures, one a class$"):
         load(f"folder:{tmp_path / 'one'}", side=21)
@@ -695,7 +696,7 @@ def test_folder_without_a_split_follows_its_files(tmp_path: Path, root: Path) ->
 def test_a_run_is_measured_on_the_pictures_that_it_was_trained_on(tmp_path: Path, root: Path) -> None:
     own = tmp_path / "own"
     fill(own, ["cat", "dog"], 10)
-    config = training.resolve(dataset=f"folder:{own}", side=21, width=4, attack="none", epochs=1, batch=4)
+    config = resolve(dataset=f"folder:{own}", side=21, width=4, attack="none", epochs=1, batch=4)
     run = training.train(config, progress=False)
     evaluation.evaluate(run, only=("clean",), progress=False)
     for old, new in (("cat", "was"), ("dog", "cat"), ("was", "dog")):

@@ -15,7 +15,8 @@ import jupytext
 import nbformat
 import pytest
 
-from atlib import jobs, own, results, style, training
+from atlib import jobs, own, results, style
+from atlib.configuration import Config, resolve
 from atlib.errors import InputError
 from atlib.files import REPOSITORY, data_dir, runs_dir, write_json
 
@@ -40,7 +41,7 @@ def notebook(name: str, given: dict[str, object]) -> tuple[dict[str, object], li
     return values, history
 
 
-def train_config(**given: object) -> training.Config:
+def train_config(**given: object) -> Config:
     return jobs.train_config(*notebook("train", given))
 
 
@@ -62,13 +63,13 @@ def test_notebook_has_exactly_the_known_parameters(name: str, known: tuple[str, 
 
 
 def test_every_choice_of_a_run_is_a_parameter() -> None:
-    assert set(jobs.TRAIN) == {field.name for field in fields(training.Config)} - {"quick"}
+    assert set(jobs.TRAIN) == {field.name for field in fields(Config)} - {"quick"}
 
 
 def test_defaults_of_the_notebook_are_those_of_the_library() -> None:
-    assert train_config() == training.resolve()
+    assert train_config() == resolve()
     values, _ = notebook("train", {})
-    assert {name: values[name] for name in jobs.TRAIN} == {f.name: f.default for f in fields(training.Config)[:-1]}
+    assert {name: values[name] for name in jobs.TRAIN} == {f.name: f.default for f in fields(Config)[:-1]}
 
 
 @pytest.mark.parametrize("name", [name for name, _ in JOBS])
@@ -88,9 +89,9 @@ def test_injected_names_are_those_of_papermill_s_cell() -> None:
 
 def test_parameters_reach_the_run() -> None:
     given = {"attack": "spatial", "tau": 0.1, "seed": 3, "share": 0.5, "epochs": 2, "cue": "shape"}
-    assert train_config(**given) == training.resolve(**given)
-    assert train_config(norm="l2", eps=12) == training.resolve(norm="l2", eps=12)
-    assert train_config(attack="none", norm=None, match="") == training.resolve(attack="none")  # absent, said aloud
+    assert train_config(**given) == resolve(**given)
+    assert train_config(norm="l2", eps=12) == resolve(norm="l2", eps=12)
+    assert train_config(attack="none", norm=None, match="") == resolve(attack="none")  # absent, said aloud
 
 
 def test_quick_mode_is_a_tiny_run_of_another_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +102,7 @@ def test_quick_mode_is_a_tiny_run_of_another_name(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("ATLIB_QUICK", "1")
     config = train_config(seed=3)
     assert jobs.quick() and config.quick and config.width == 4 and config.epochs == 1 and config.seed == 3
-    assert config.run != training.resolve(seed=3, width=4, epochs=1, precision="fp32").run
+    assert config.run != resolve(seed=3, width=4, epochs=1, precision="fp32").run
 
 
 # --- what is wrong with them ------------------------------------------------------------------------------------------

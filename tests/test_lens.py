@@ -14,11 +14,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from atlib import audit, data, evaluation, results, saliency, training, transforms
+from atlib.configuration import resolve
 from atlib.errors import InputError
 from atlib.evaluation import Subject
 from atlib.files import read_json, runs_dir
 
-CONFIG = replace(training.resolve(eps=4, share=0.5, steps=2, width=4, epochs=3, batch=16, precision="fp32"), quick=True)
+CONFIG = replace(resolve(eps=4, share=0.5, steps=2, width=4, epochs=3, batch=16, precision="fp32"), quick=True)
 
 
 @pytest.fixture(scope="module")

@@ -17,8 +17,8 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-import atlib
 from atlib import data, evaluation, models, own, results, saliency, tables, transforms
+from atlib.configuration import resolve
 from atlib.errors import InputError
 from atlib.files import REPOSITORY, read_json, results_dir, write_json
 
@@ -457,7 +457,7 @@ def test_every_measurement_and_the_report_in_three_lines() -> None:
     html = own.report(folder)
     rows = results.read_rows(folder / "rows.csv")
     measured = {results.measurement(row) for row in rows.to_dict("records")}
-    assert measured == set(evaluation.expected(atlib.training.resolve(attack="none")))
+    assert measured == set(evaluation.expected(resolve(attack="none")))
     assert set(rows["model"]) == {"atlib-shapes-normal"} and set(rows["dataset"]) == {"shapes"}
     assert read_json(folder / "evaluation.json")["weights_digest"] == about.digest
     assert (folder / "report.html").read_text() == html and "atlib:shapes/normal on shapes" in html

@@ -15,7 +15,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from atlib import attacks, pages, results, tables, training, transforms
+from atlib import attacks, configuration, pages, results, tables, transforms
 from atlib.files import REPOSITORY
 
 SOURCES = {name: source for name, (source, _) in pages.pairs().items()}
@@ -124,7 +124,7 @@ def test_entry_has_its_reason_and_its_value(page: str, number: str) -> None:
     for place in [places] if isinstance(places, str) else places:
         assert agrees(number, 100 * float(paper.loc[tuple(place.split())])), place
     if "code" in entry:
-        known = {"attacks": attacks, "results": results, "training": training, "transforms": transforms}
+        known = {"attacks": attacks, "configuration": configuration, "results": results, "transforms": transforms}
         assert agrees(number, float(eval(entry["code"], known))), entry["code"]
 
 
