@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from . import attacks, data, models, provenance, saliency, style, training, transforms
+from .configuration import Config, config_of, dataset_arguments, find_run
 from .errors import AtlibError, InputError, NetworkError, one_of
 from .files import atomic, load_tensors, read_json, tensor_digest, write_json
 from .rows import frame_of, measurement, read_predictions, read_rows
@@ -48,7 +49,7 @@ class Subject:
     side: int
     device: torch.device
     conflict: data.Conflict | None = None
-    config: training.Config | None = None
+    config: Config | None = None
     seed: int = 0
     dataset: str = ""
     source: str = ""
@@ -420,8 +421,8 @@ def subject_of(run: Path) -> Subject:
     record, path = read_json(run / "training.json"), run / "weights.safetensors"
     if not path.is_file() or tensor_digest(load_tensors(path)[0]) != record["weights_digest"]:
         raise InputError(f"{path}: not the weights that training.json speaks of; restore both, or train again")
-    config = training.config_of(record["config"], run)
-    dataset = data.load(config.dataset, side=config.side, **training.dataset_arguments(config))
+    config = config_of(record["config"], run)
+    dataset = data.load(config.dataset, side=config.side, **dataset_arguments(config))
     now = training.inputs_of(dataset)
     if training.other_pictures(config, record, now):
         raise InputError(
@@ -430,12 +431,10 @@ def subject_of(run: Path) -> Subject:
     return subject_from(config, path, training.device_of_choice(), dataset)
 
 
-def subject_from(
-    config: training.Config, weights: Path, device: torch.device, dataset: data.Dataset | None = None
-) -> Subject:
+def subject_from(config: Config, weights: Path, device: torch.device, dataset: data.Dataset | None = None) -> Subject:
     """The network in a file of weights, batch norm folded, and the data set of its configuration (None: loaded)."""
     model, _ = models.load(weights)
-    dataset = dataset or data.load(config.dataset, side=config.side, **training.dataset_arguments(config))
+    dataset = dataset or data.load(config.dataset, side=config.side, **dataset_arguments(config))
     folded = models.fold(model).to(device)
     side, name, source = int(config.side or 0), config.dataset, dataset.source
     return Subject(folded, dataset.test, side, device, dataset.conflict, config, dataset=name, source=source)
@@ -447,7 +446,7 @@ def wanted(subject: Subject, only: tuple[str, ...] = ()) -> list[tuple[str, str]
     return [(name, level) for name, measurement in chosen.items() for level in measurement.levels(subject)]
 
 
-def _outline(config: training.Config) -> Subject:
+def _outline(config: Config) -> Subject:
     """A run's subject without its network and pictures."""
     nothing = torch.empty(0)
     conflict = data.Conflict(nothing, nothing, nothing) if config.dataset == "shapes" else None
@@ -455,12 +454,12 @@ def _outline(config: training.Config) -> Subject:
     return Subject(nn.Identity(), split, side, torch.device("cpu"), conflict, config, dataset=config.dataset)
 
 
-def expected(config: training.Config) -> list[str]:
+def expected(config: Config) -> list[str]:
     """Every "NAME@LEVEL" that applies to a run, from its configuration alone."""
     return ["@".join(pair) for pair in wanted(_outline(config))]
 
 
-def lacking(config: training.Config) -> dict[str, str]:
+def lacking(config: Config) -> dict[str, str]:
     """Those of `expected` that can't be measured here yet, each with what is missing, in a line."""
     subject = _outline(config)
     lines = {f"{name}@{level}": MEASUREMENTS[name].lacks(subject, level) for name, level in wanted(subject)}
@@ -476,7 +475,7 @@ def evaluate(run: str | Path, *, only: tuple[str, ...] = (), again: bool = False
     others are done, NetworkError for a measurement that failed.
     """
     check_only(only)
-    folder = training.find_run(str(run))
+    folder = find_run(str(run))
     provenance.commit()  # of the code that now runs
     with training.exclusive(folder):
         subject, record = subject_of(folder), read_json(folder / "training.json")
@@ -497,7 +496,7 @@ def check_only(only: Sequence[str]) -> None:
         one_of("measure", name, MEASUREMENTS)
 
 
-def columns_of(config: training.Config, run: str) -> dict[str, object]:
+def columns_of(config: Config, run: str) -> dict[str, object]:
     """What all rows of a run have in common."""
     return {
         "run": run,

@@ -18,6 +18,7 @@ import torchattacks
 from torch import Tensor, nn
 
 from atlib import attacks, data, models, training
+from atlib.configuration import resolve
 
 from .measure import Passes, Row, Timed, alternate, compare
 
@@ -145,7 +146,7 @@ ROBUSTNESS_STEPS, CHUNK = 20, 250  # images a pass: what evaluation takes
 
 def trained(plan: Plan, dataset: data.Dataset, **options: object) -> nn.Module:
     """A network trained on `shapes` by atlib's own steps."""
-    config = training.resolve(
+    config = resolve(
         dataset="shapes", width=plan.train_width, epochs=plan.epochs, batch=50, precision="fp32", **options
     )
     run = training.Run(config, dataset, CPU)  # its steps alone: nothing is written
@@ -264,7 +265,7 @@ def training_step(plan: Plan, steps: int, bf16: bool) -> list[Row]:
     dataset = data.Dataset("cifar10", classes, 32, "pad-crop-flip", "random", (), split, split, split)
 
     def run(precision: str) -> training.Run:
-        config = training.resolve(
+        config = resolve(
             dataset="cifar10", attack="pgd", eps=8, steps=steps, share=1.0, width=plan.width,
             batch=plan.batch, precision=precision, seed=0,
         )  # fmt: skip

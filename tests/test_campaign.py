@@ -15,11 +15,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from atlib import evaluation, style, training
+from atlib import evaluation, style
 from atlib.campaign import grid, jobs, running
+from atlib.configuration import Config, config_of, resolve
 from atlib.errors import InputError
 from atlib.files import REPOSITORY, data_dir, read_json, results_dir, write_json
 from atlib.rows import load
+from atlib.underfit import target_accuracy
 
 GRID = """
 t:
@@ -217,7 +219,7 @@ def test_a_run_folder_of_another_version_gets_one_line(path: Path) -> None:
     with pytest.raises(
         InputError, match=r"^r: made by another version of atlib \(momentum unknown\); use that, or train again$"
     ):
-        training.config_of({"dataset": "shapes", "momentum": 0.9}, "r")
+        config_of({"dataset": "shapes", "momentum": 0.9}, "r")
 
 
 def test_the_parameters_of_every_planned_run_give_that_run() -> None:
@@ -229,7 +231,7 @@ def test_the_parameters_of_every_planned_run_give_that_run() -> None:
             " = ".join((*jobs.choices(), "0")),
             "# Parameters\n" + "\n".join(f"{name} = {value!r}" for name, value in given.items()),
         ]
-        defaults = {name: getattr(training.Config(), name) for name in jobs.choices()}
+        defaults = {name: getattr(Config(), name) for name in jobs.choices()}
         assert jobs.train_config(defaults | given, history) == planned.config
 
 
@@ -272,7 +274,7 @@ def test_an_underfit_run_waits_for_the_normal_one_too_even_if_that_is_published(
 def test_a_published_run_may_be_matched_where_it_was_not_trained() -> None:
     name = "shapes/pgd-linf-8-w4-s1-00000000"
     write_json(results_dir() / f"{name}.json", {"training": {"holdout_accuracy": 0.7}})
-    assert training.resolve(attack="none", match=name).match == name and training.target_accuracy(name) == 0.7
+    assert resolve(attack="none", match=name).match == name and target_accuracy(name) == 0.7
 
 
 STYLED = """
@@ -310,7 +312,7 @@ def test_what_stands_in_the_way_of_stylised_sets(pictures: grid.Planned, path: P
     }  # fmt: skip
     (job,) = json.loads(running.snapshot([pictures]).read_text())["jobs"]
     assert job["stylised"] == ["stylised/cifar10/32/generated-ghiasi"]
-    shapes = training.resolve()
+    shapes = resolve()
     assert running.stylised_sets(shapes) == {} and evaluation.lacking(shapes) == {}
 
 

@@ -16,7 +16,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from atlib import training
+from atlib.configuration import resolve
 from atlib.errors import InputError
 from atlib.report import claims, statistics, verdicts
 from atlib.report.claims import Claim, Ledger, Setting, Statistic
@@ -457,7 +457,7 @@ def test_main_settings_are_what_training_does_by_default(name: str) -> None:
     """Else a claim would wait for ever for runs that nobody makes."""
     setting = claims.load().settings[name]
     cue = {"cue": name.split("-")[1]} if name.startswith("shapes-") else {}
-    config = training.resolve(dataset=setting.dataset, width=setting.width, **cue)
+    config = resolve(dataset=setting.dataset, width=setting.width, **cue)
     assert (config.recipe, config.share) == (setting.recipe, setting.share)
     assert config.model == setting.main
 

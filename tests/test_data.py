@@ -30,6 +30,7 @@ from PIL import Image
 from torch import Tensor
 
 from atlib import _torchvision, data, evaluation, training
+from atlib.configuration import resolve
 from atlib.data import archives, folders, loading, prepared
 from atlib.data.pictures import Content
 from atlib.errors import InputError
@@ -890,7 +891,7 @@ def test_folder_with_test_pictures_alone(tmp_path: Path) -> None:
     with pytest.raises(
         InputError, match=r"^dataset = 'folder:.*': has no pictures to train on; put them at PATH/train"
     ):
-        training.train(training.resolve(dataset=f"folder:{tmp_path / 'own'}", side=21, width=4), progress=False)
+        training.train(resolve(dataset=f"folder:{tmp_path / 'own'}", side=21, width=4), progress=False)
     fill(tmp_path / "one" / "val", ["cat"], 3)
     with pytest.raises(InputError, match=r"one/val: must hold at least 2 folders of pictures, one a class$"):
         load(f"folder:{tmp_path / 'one'}", side=21)
@@ -1060,7 +1061,7 @@ def test_a_copy_is_the_same_pictures(tmp_path: Path) -> None:
 def test_a_copys_run_goes_on(tmp_path: Path) -> None:
     own = tmp_path / "own"
     fill(own, ["cat", "dog"], 10)
-    config = training.resolve(dataset=f"folder:{own}", side=21, width=4, attack="none", epochs=1, batch=4)
+    config = resolve(dataset=f"folder:{own}", side=21, width=4, attack="none", epochs=1, batch=4)
     run = training.train(config, progress=False)
     shutil.copytree(own, tmp_path / "copy", copy_function=shutil.copyfile)
     shutil.rmtree(own)
@@ -1179,7 +1180,7 @@ def test_numbered_classes_are_in_the_order_of_text(tmp_path: Path) -> None:
 def test_a_run_is_measured_on_the_pictures_that_it_was_trained_on(tmp_path: Path, root: Path) -> None:
     own = tmp_path / "own"
     fill(own, ["cat", "dog"], 10)
-    config = training.resolve(dataset=f"folder:{own}", side=21, width=4, attack="none", epochs=1, batch=4)
+    config = resolve(dataset=f"folder:{own}", side=21, width=4, attack="none", epochs=1, batch=4)
     run = training.train(config, progress=False)
     evaluation.evaluate(run, only=("clean",), progress=False)
     for old, new in (("cat", "was"), ("dog", "cat"), ("was", "dog")):

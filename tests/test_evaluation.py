@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from atlib import attacks, data, evaluation, models, rows, training
+from atlib.configuration import Config, dataset_arguments, resolve
 from atlib.errors import InputError, NetworkError
 from atlib.evaluation import Findings, Row, Subject
 from atlib.files import load_tensors, read_json, runs_dir, tensor_digest, write_json
@@ -29,9 +30,9 @@ from atlib.files import load_tensors, read_json, runs_dir, tensor_digest, write_
 CPU = torch.device("cpu")
 
 
-def tiny(**given: object) -> training.Config:
+def tiny(**given: object) -> Config:
     defaults = {"width": 4, "epochs": 0.3, "steps": 2, "precision": "fp32"}
-    return replace(training.resolve(**{**defaults, **given}), quick=True)
+    return replace(resolve(**{**defaults, **given}), quick=True)
 
 
 PGD = tiny(eps=4, share=0.5, epochs=4, batch=16)  # long enough to be right about some images and robust on others
@@ -142,7 +143,7 @@ def test_rows_of_a_run(pgd: Path) -> None:
 
 
 @pytest.mark.parametrize(("config", "more"), [(NORMAL, []), (SPATIAL, TRAINED[1:])])
-def test_trained_attack_is_measured_where_there_was_one(config: training.Config, more: list, pgd: Path) -> None:
+def test_trained_attack_is_measured_where_there_was_one(config: Config, more: list, pgd: Path) -> None:
     evaluation.evaluate(config.run, progress=False)
     rows = rows_of(config.folder)
     found = list(rows[["distortion", "level", "metric"]].itertuples(index=False, name=None))
@@ -179,7 +180,7 @@ def test_counts_agree_with_predictions(pgd: Path) -> None:
 def test_predictions_are_the_network_s(pgd: Path) -> None:
     """Image by image, with the network as it was saved and not folded."""
     arrays, (model, _) = arrays_of(pgd), models.load(pgd / "weights.safetensors")
-    dataset = data.load("shapes", **training.dataset_arguments(PGD))
+    dataset = data.load("shapes", **dataset_arguments(PGD))
     with torch.no_grad():
         logits = torch.cat([model(image[None].float() / 255) for image in dataset.test.images])
     # rounding in a folded network may decide a tie
@@ -320,7 +321,7 @@ def test_no_answer_by_a_cue_is_no_shape_bias() -> None:
 
 
 def test_conflict_of_a_run_is_that_of_its_data_set(pgd: Path) -> None:
-    arrays, conflict = arrays_of(pgd), data.load("shapes", **training.dataset_arguments(PGD)).conflict
+    arrays, conflict = arrays_of(pgd), data.load("shapes", **dataset_arguments(PGD)).conflict
     assert conflict
     assert (arrays["conflict@/labels"] == conflict.labels.numpy()).all()
     assert (arrays["conflict@/textures"] == conflict.textures.numpy()).all()

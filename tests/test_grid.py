@@ -13,6 +13,7 @@ import pytest
 
 from atlib import evaluation, style, training, transforms
 from atlib.campaign import grid
+from atlib.configuration import resolve
 from atlib.errors import InputError
 from atlib.files import REPOSITORY, results_dir, write_json
 from atlib.report import claims
@@ -40,14 +41,14 @@ def test_a_line_stands_for_every_combination_and_an_underfit_run_waits_for_its_o
     ]  # fmt: skip
     assert [p.needs for p in planned] == [None] * 4 + [planned[2].run, planned[3].run]
     assert [p.rank for p in planned] == [0] * 4 + [1] * 2
-    assert planned[2].run == training.resolve(width=4, seed=1).run  # the run that train.ipynb would make
+    assert planned[2].run == resolve(width=4, seed=1).run  # the run that train.ipynb would make
     assert all(p.config.match == p.needs for p in planned)
 
 
 def test_an_underfit_run_is_the_one_that_training_names(tmp_path: Path) -> None:
     *_, target, _, underfit, _ = grid.load(written(tmp_path / "grid.yaml", TWO))
     write_json(target.folder / "training.json", {})
-    assert training.resolve(width=4, seed=1, attack="none", match=target.run) == underfit.config
+    assert resolve(width=4, seed=1, attack="none", match=target.run) == underfit.config
 
 
 @pytest.mark.parametrize(
@@ -156,7 +157,7 @@ def test_states_in_the_order_in_which_a_run_goes_through_them(tmp_path: Path) ->
 
 def test_expected_is_what_an_evaluation_measures() -> None:
     def named(**given: Any) -> list[str]:
-        places = evaluation.expected(training.resolve(**given))
+        places = evaluation.expected(resolve(**given))
         assert len(set(places)) == len(places)
         distorted = [place for place in places if place.split("@")[0] in transforms.DISTORTIONS]
         assert len(distorted) == sum(len(d.levels) for d in transforms.DISTORTIONS.values()) == 32

@@ -15,8 +15,9 @@ import jupytext
 import nbformat
 import pytest
 
-from atlib import own, style, training
+from atlib import own, style
 from atlib.campaign import jobs
+from atlib.configuration import ATTACKS, Config, resolve
 from atlib.errors import InputError
 from atlib.files import REPOSITORY, data_dir, runs_dir, write_json
 from atlib.rows import read_rows
@@ -42,7 +43,7 @@ def notebook(name: str, given: dict[str, object]) -> tuple[dict[str, object], li
     return values, history
 
 
-def train_config(**given: object) -> training.Config:
+def train_config(**given: object) -> Config:
     return jobs.train_config(*notebook("train", given))
 
 
@@ -70,13 +71,13 @@ def test_the_known_parameters_are_those_of_the_notebook(name: str) -> None:
 
 def test_every_choice_of_a_run_is_a_parameter_and_every_attack_has_some() -> None:
     assert known("train") == jobs.choices()
-    assert set(jobs.ATTACKS) == set(training.ATTACKS)
+    assert set(jobs.ATTACKS) == set(ATTACKS)
 
 
 def test_defaults_of_the_notebook_are_those_of_the_library() -> None:
-    assert train_config() == training.resolve()
+    assert train_config() == resolve()
     values, _ = notebook("train", {})
-    assert {name: values[name] for name in jobs.choices()} == {f.name: f.default for f in fields(training.Config)[:-1]}
+    assert {name: values[name] for name in jobs.choices()} == {f.name: f.default for f in fields(Config)[:-1]}
 
 
 @pytest.mark.parametrize("name", JOBS)
@@ -96,9 +97,9 @@ def test_injected_names_are_those_of_papermill_s_cell() -> None:
 
 def test_parameters_reach_the_run() -> None:
     given = {"attack": "spatial", "tau": 0.1, "seed": 3, "share": 0.5, "epochs": 2, "cue": "shape"}
-    assert train_config(**given) == training.resolve(**given)
-    assert train_config(norm="l2", eps=12) == training.resolve(norm="l2", eps=12)
-    assert train_config(attack="none", norm=None, match="") == training.resolve(attack="none")  # absent, said aloud
+    assert train_config(**given) == resolve(**given)
+    assert train_config(norm="l2", eps=12) == resolve(norm="l2", eps=12)
+    assert train_config(attack="none", norm=None, match="") == resolve(attack="none")  # absent, said aloud
 
 
 def test_quick_mode_is_a_tiny_run_of_another_name(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +110,7 @@ def test_quick_mode_is_a_tiny_run_of_another_name(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("ATLIB_QUICK", "1")
     config = train_config(seed=3)
     assert jobs.quick() and config.quick and config.width == 4 and config.epochs == 1 and config.seed == 3
-    assert config.run != training.resolve(seed=3, width=4, epochs=1, precision="fp32").run
+    assert config.run != resolve(seed=3, width=4, epochs=1, precision="fp32").run
 
 
 # --- what is wrong with them ------------------------------------------------------------------------------------------

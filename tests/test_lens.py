@@ -15,12 +15,13 @@ from torch import Tensor
 
 from atlib import data, evaluation, saliency, training, transforms
 from atlib.campaign import audit
+from atlib.configuration import resolve
 from atlib.errors import InputError
 from atlib.evaluation import Subject
 from atlib.files import read_json, runs_dir
 from atlib.rows import measurement, read_predictions, read_rows, row_id
 
-CONFIG = replace(training.resolve(eps=4, share=0.5, steps=2, width=4, epochs=3, batch=16, precision="fp32"), quick=True)
+CONFIG = replace(resolve(eps=4, share=0.5, steps=2, width=4, epochs=3, batch=16, precision="fp32"), quick=True)
 
 
 @pytest.fixture(scope="module")

@@ -463,7 +463,7 @@ def test_every_measurement_and_the_report_in_three_lines() -> None:
     html = page.html(folder)
     rows = read_rows(folder / "rows.csv")
     measured = {measurement(row) for row in rows.to_dict("records")}
-    assert measured == set(evaluation.expected(atlib.training.resolve(attack="none")))
+    assert measured == set(evaluation.expected(atlib.configuration.resolve(attack="none")))
     assert set(rows["model"]) == {"atlib-shapes-normal"} and set(rows["dataset"]) == {"shapes"}
     assert read_json(folder / "evaluation.json")["weights_digest"] == about.digest
     assert page.write(folder).read_text() == html and "atlib:shapes/normal on shapes" in html

@@ -3,23 +3,24 @@
 import pytest
 import torch
 
-from atlib import evaluation, training
+from atlib import evaluation
 from atlib.campaign import grid, plan
+from atlib.configuration import resolve
 
 
 def test_work_of_a_run_counted_by_hand() -> None:
-    config = training.resolve(dataset="cifar10", eps=8, share=0.5, steps=7, epochs=12)
+    config = resolve(dataset="cifar10", eps=8, share=0.5, steps=7, epochs=12)
     work = plan.training_work(config)
     assert (work.steps, work.gradients) == (12 * 45_000, 12 * 45_000 * 0.5 * 7)
     assert work.forwards == 12 * 5000  # the hold-out, after each epoch
     # clean, PGD-40 and the attack of its training; 32 distortions; four stylised sets; maps of 500 pictures under six,
     # 101 gradients each
     assert plan.evaluation_work(config) == (39 * 10_000, 10_000 * (40 + 7) + 500 * (40 + 6 * 101), 0)
-    tiny = training.resolve(dataset="tiny-imagenet", epochs=1)
+    tiny = resolve(dataset="tiny-imagenet", epochs=1)
     assert plan.training_work(tiny).forwards == 5000  # of 100,000
-    normal = training.resolve(dataset="cifar10", attack="none")
+    normal = resolve(dataset="cifar10", attack="none")
     assert plan.training_work(normal)[1:] == (0, 12 * 45_000) and plan.evaluation_work(normal).gradients == 723_000
-    assert plan.training_work(training.resolve(attack="none", match=0.5)) == (0, 0, 0)
+    assert plan.training_work(resolve(attack="none", match=0.5)) == (0, 0, 0)
 
 
 def test_operations_of_a_convolution_counted_by_hand(monkeypatch: pytest.MonkeyPatch) -> None:

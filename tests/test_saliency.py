@@ -19,6 +19,7 @@ from matplotlib.axes import Axes
 from torch import Tensor, nn
 
 from atlib import data, evaluation, models, saliency, training
+from atlib.configuration import resolve
 from atlib.errors import InputError
 from atlib.report import plots
 
@@ -290,7 +291,7 @@ def test_glance_shows_what_the_network_saw_and_said(answer: str, monkeypatch: py
 
 
 def test_glance_of_a_run_shows_its_maps() -> None:
-    config = replace(training.resolve(width=4, epochs=0.3, steps=2, precision="fp32"), quick=True)
+    config = replace(resolve(width=4, epochs=0.3, steps=2, precision="fp32"), quick=True)
     figure = plots.glance(training.train(config, progress=False), count=2)
     subject = evaluation.subject_of(config.folder)
     assert subject.conflict and figure.get_suptitle().startswith(config.run)

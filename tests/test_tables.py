@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from atlib import training
 from atlib.campaign import grid
+from atlib.configuration import resolve
 from atlib.files import write_json
 from atlib.report import plots, statistics, tables
 from atlib.rows import find_row, frame_of, load, row_id
@@ -14,7 +14,7 @@ from atlib.rows import find_row, frame_of, load, row_id
 
 def publish(folder, model: dict, seed: int, values: dict[tuple[str, str], float], total: int = 1000) -> str:
     """Write the rows and record of a run that never was."""
-    config = training.resolve(**model, seed=seed)
+    config = resolve(**model, seed=seed)
     rows = []
     for (distortion, metric), value in values.items():
         level = "8" if distortion == "pgd-linf" else ""
@@ -150,11 +150,11 @@ def test_judged_shows_one_seed_without_an_interval(published):
 
 
 def test_budget_puts_both_norms_on_one_scale():
-    linf = tables.budget(vars(training.resolve(eps=8)))
-    l2 = tables.budget(vars(training.resolve(norm="l2", eps=12)))
+    linf = tables.budget(vars(resolve(eps=8)))
+    l2 = tables.budget(vars(resolve(norm="l2", eps=12)))
     assert linf == pytest.approx(8)
     assert l2 == pytest.approx(255 * 12 * 32 / 224 / (3 * 32 * 32) ** 0.5)
-    assert tables.budget(vars(training.resolve(attack="none"))) == 0
+    assert tables.budget(vars(resolve(attack="none"))) == 0
 
 
 def test_figures_draw_every_seed(published):
@@ -185,9 +185,9 @@ def test_family(model, family):
 
 def test_setting_matches_what_train_does_by_default():
     """The claims judge the runs that train.ipynb makes by default."""
-    assert tables.setting("shapes").recipe == training.resolve().recipe
-    assert tables.setting("shapes").width == training.resolve().width
-    assert tables.setting("cifar10").recipe == training.resolve(dataset="cifar10").recipe
+    assert tables.setting("shapes").recipe == resolve().recipe
+    assert tables.setting("shapes").width == resolve().width
+    assert tables.setting("cifar10").recipe == resolve(dataset="cifar10").recipe
 
 
 def test_bench_table_is_pending_without_a_run(tmp_path):

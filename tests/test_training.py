@@ -21,9 +21,20 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from atlib import attacks, data, evaluation, models, training, transforms
+from atlib.configuration import (
+    ATTACKS,
+    DEFAULTS,
+    PRECISIONS,
+    SCHEDULES,
+    Config,
+    config_of,
+    dataset_arguments,
+    find_run,
+    of_model,
+    resolve,
+)
 from atlib.errors import InputError
 from atlib.files import REPOSITORY, load_tensors, read_json, runs_dir, tensor_digest, write_json
-from atlib.training import Config, resolve
 
 NAMES = {field.name for field in fields(Config)}
 
@@ -135,7 +146,7 @@ def test_every_parameter_is_tried() -> None:
         ({"random_start": 1}, {"random_start": True}),
         ({"random_start": 0}, {}),
         ({"side": 32}, {}),
-        ({"amplitude": training.DEFAULTS["shapes"]["amplitude"]}, {}),
+        ({"amplitude": DEFAULTS["shapes"]["amplitude"]}, {}),
         ({"amplitude": 0}, {"amplitude": 0.0}),
         ({"weights": ""}, {}),
         ({"attack": "spatial", "max_flow": 2}, {"attack": "spatial"}),
@@ -165,7 +176,7 @@ def test_every_published_configuration_gives_its_run_s_name_again() -> None:
     published = {path: found for path, found in records.items() if "config" in found}  # others are of pictures
     assert len(published) >= 100
     for path, found in published.items():
-        run = training.config_of(found["config"], path).run
+        run = config_of(found["config"], path).run
         assert run == found["training"]["run"] == f"{path.parent.name}/{path.stem}"
 
 
@@ -197,7 +208,7 @@ def test_models_are_named_as_in_the_paper(given: dict, name: str) -> None:
     config = resolve(**given)
     assert config.model == name
     assert config.run.startswith(f"shapes/{name}-w16-s1-") and config.folder == runs_dir() / config.run
-    assert resolve(**training.of_model(name)) == config  # and back
+    assert resolve(**of_model(name)) == config  # and back
 
 
 @pytest.mark.parametrize(
@@ -207,7 +218,7 @@ def test_no_such_model(name: str) -> None:
     with pytest.raises(
         InputError, match=f"^model = {name!r}: must be one of normal, underfit, spatial, pgd-linf-NUMBER"
     ):
-        training.of_model(name)
+        of_model(name)
 
 
 @pytest.mark.parametrize(
@@ -223,7 +234,7 @@ def test_no_such_model(name: str) -> None:
 )
 def test_recipe_is_what_networks_have_in_common(given: dict, recipe: str) -> None:
     assert resolve(**given).recipe.startswith(recipe)
-    same = {resolve(**{**given, "attack": attack}).recipe for attack in training.ATTACKS}
+    same = {resolve(**{**given, "attack": attack}).recipe for attack in ATTACKS}
     assert same == {resolve(**given, eps=4, norm="l2", share=0.3, seed=5, width=8, precision="fp32").recipe}
 
 
@@ -236,12 +247,12 @@ VALID = st.fixed_dictionaries(
     {},
     optional={
         "dataset": st.sampled_from(["shapes", "cifar10", "tiny-imagenet", "caltech101"]),
-        "attack": st.sampled_from(training.ATTACKS), "norm": st.just("linf"),
+        "attack": st.sampled_from(ATTACKS), "norm": st.just("linf"),
         "eps": st.floats(0.01, 255) | st.integers(1, 255), "steps": st.integers(1, 100), "step_size": numbers,
         "random_start": st.booleans(), "tau": numbers, "max_flow": numbers, "share": numbers,
         "width": st.integers(1, 64), "stem": st.sampled_from(list(models.STEMS)), "epochs": st.integers(1, 50),
-        "batch": st.integers(2, 512), "lr": numbers, "schedule": st.sampled_from(training.SCHEDULES),
-        "weight_decay": st.floats(0, 1), "precision": st.sampled_from(training.PRECISIONS),
+        "batch": st.integers(2, 512), "lr": numbers, "schedule": st.sampled_from(SCHEDULES),
+        "weight_decay": st.floats(0, 1), "precision": st.sampled_from(PRECISIONS),
         "seed": st.integers(0, 2**31 - 1), "quick": st.booleans(),
     },
 )  # fmt: skip
@@ -332,7 +343,7 @@ def test_learning_rate_reaches_the_optimiser(monkeypatch: pytest.MonkeyPatch) ->
 def test_every_picture_is_trained_on_but_none_of_the_hold_out(monkeypatch: pytest.MonkeyPatch) -> None:
     config = tiny(attack="none", epochs=2, batch=50)
     seen: list[list[int]] = []
-    dataset = data.load("shapes", **training.dataset_arguments(config))
+    dataset = data.load("shapes", **dataset_arguments(config))
     numbers = {image.numpy().tobytes(): i for i, image in enumerate(dataset.train.images)}
     held = {image.numpy().tobytes() for image in dataset.holdout.images}
     assert (len(numbers), len(held), len(held & set(numbers))) == (450, 50, 0)
@@ -412,7 +423,7 @@ def test_what_a_finished_run_leaves(capsys: pytest.CaptureFixture[str]) -> None:
     assert found["holdout_accuracy"] == found["log"][-1]["accuracy"]
 
     trained_model, _ = models.load(folder / "weights.safetensors")  # rounded to half precision
-    holdout = data.load("shapes", **training.dataset_arguments(config)).holdout
+    holdout = data.load("shapes", **dataset_arguments(config)).holdout
     right = [int(trained_model(image[None].float() / 255).argmax()) == label for image, label in zip(*holdout)]  # noqa: B905
     assert sum(right) / 50 == pytest.approx(found["holdout_accuracy"], abs=0.021)
 
@@ -491,6 +502,7 @@ class Clock:
 DRIVER = """
 import json, signal, sys
 from atlib import training, transforms
+from atlib.configuration import Config
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
 training.CHECKPOINT_SECONDS = 0.0
 advance = training.Run.advance
@@ -498,7 +510,7 @@ def told(run):
     print("step", run.step, flush=True)
     return advance(run)
 training.Run.advance = told
-training.train(training.Config(**json.loads(sys.argv[1])), progress=False)
+training.train(Config(**json.loads(sys.argv[1])), progress=False)
 """
 LONG = {"batch": 44, "epochs": 1, "random_start": True}  # 10 steps
 
@@ -840,7 +852,7 @@ def test_underfit_trains_the_normal_network_first_if_need_be(counted: list[int])
     looks = record(normal)["looks"]
     steps = [1, 2, 3, 4, 5, 6, 7]  # 7 // 4 = 1: at least four looks an epoch
     assert [look["epoch"] for look in looks] == pytest.approx([step / 7 for step in steps])
-    holdout = data.load("shapes", **training.dataset_arguments(config)).holdout
+    holdout = data.load("shapes", **dataset_arguments(config)).holdout
     for look in looks:
         model, _ = models.load(normal.folder / look["weights"])  # rounded to half precision
         again = training.accuracy(model, holdout, 32, torch.device("cpu"))
@@ -856,9 +868,9 @@ def test_only_networks_without_an_attack_are_looked_at() -> None:
 def test_find_run_names_the_nearest_run() -> None:
     write_json(runs_dir() / "shapes" / "normal-w4-s1-01234567" / "training.json", {})
     (runs_dir() / "shapes" / "normal-w4-s2-01234567").mkdir()  # not finished
-    assert training.find_run("shapes/normal-w4-s1-01234567").name == "normal-w4-s1-01234567"
+    assert find_run("shapes/normal-w4-s1-01234567").name == "normal-w4-s1-01234567"
     with pytest.raises(InputError) as error:
-        training.find_run("shapes/normal-w4-s2-01234567")
+        find_run("shapes/normal-w4-s2-01234567")
     message = one_line(error)
     assert message.startswith("run = 'shapes/normal-w4-s2-01234567': no finished run there or under ")
     assert message.endswith("(did you mean 'shapes/normal-w4-s1-01234567'?)")
@@ -866,7 +878,7 @@ def test_find_run_names_the_nearest_run() -> None:
 
 def test_underfit_needs_no_hold_on_a_finished_normal_run(tmp_path):
     """While a finished normal run is being evaluated, its underfit control can be chosen."""
-    config = training.resolve(attack="none", width=4, epochs=0.3, precision="fp32")
+    config = resolve(attack="none", width=4, epochs=0.3, precision="fp32")
     normal = training.train(config, progress=False)
     with training.exclusive(normal):
         underfit = training.train(replace(config, match="0.5"), progress=False)
@@ -954,7 +966,7 @@ def test_other_training_pictures_are_told_by_their_digest(
 
 def test_a_run_is_measured_only_on_data_with_its_training_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
     config = tiny(attack="none")
-    dataset = data.load("shapes", **training.dataset_arguments(config))
+    dataset = data.load("shapes", **dataset_arguments(config))
     digest = tensor_digest({"images": dataset.train.images, "labels": dataset.train.labels})
     folder = training.train(config, progress=False)
     found = record(config)

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 import torch
 
-from atlib import rows, training, transforms
+from atlib import rows, transforms
+from atlib.configuration import config_of
 from atlib.files import REPOSITORY, read_json
 from atlib.report import verdicts
 
@@ -75,7 +76,7 @@ def test_every_published_configuration_gives_its_runs_name() -> None:
     for path in PUBLISHED:
         record = read_json(path)
         name = f"{path.parent.name}/{path.stem}"
-        assert record["training"]["run"] == training.config_of(record["config"], path).run == name
+        assert record["training"]["run"] == config_of(record["config"], path).run == name
 
 
 def test_shuffles_of_a_seed_are_the_same_to_the_byte() -> None:

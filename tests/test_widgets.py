@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 
 from atlib import data, evaluation, models, training
+from atlib.configuration import resolve
 from atlib.errors import InputError
 from atlib.files import REPOSITORY
 from atlib.report import frames, pages, widgets
@@ -155,7 +156,7 @@ def test_without_the_data_set_the_kept_frames_are_shown() -> None:
 
 
 def test_a_run_folder_is_a_network_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    config = replace(training.resolve(dataset="shapes"), quick=True, width=4, epochs=1.0, precision="fp32")
+    config = replace(resolve(dataset="shapes"), quick=True, width=4, epochs=1.0, precision="fp32")
     run = training.train(config, progress=False)
     _, output = parts(widgets.explorer("shapes", networks=["normal", str(run)]))
     own = evaluation.subject_of(run).model

@@ -18,6 +18,7 @@ from typing import Any
 import pandas as pd
 
 from .. import data, evaluation, models, rows, training
+from ..configuration import config_of, find_run
 from ..errors import InputError, Missing, command_line, one_of
 from ..files import REPOSITORY, atomic, load_tensors, read_json, results_dir, runs_dir, tensor_digest
 
@@ -86,7 +87,7 @@ def audit(row: str, frame: pd.DataFrame | None = None) -> Audit:
     one_of("measurement", name, evaluation.MEASUREMENTS)
     if pd.isna(published["total"]) or not published["total"]:
         raise InputError(f"row = {row!r}: of no image, there is nothing to compare")
-    config = training.config_of(record_of(run)["config"], run)
+    config = config_of(record_of(run)["config"], run)
     subject = evaluation.subject_from(config, weights_of(run), training.device_of_choice())
     with evaluation.exact():
         found = evaluation.MEASUREMENTS[name].measure(subject, level)
@@ -188,7 +189,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     if given.row[0] == "ship":
         for name in given.row[1:]:
-            print(f"wrote {ship(training.find_run(name))}")
+            print(f"wrote {ship(find_run(name))}")
         return 0
     audits = []
     for row in given.row:

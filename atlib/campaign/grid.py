@@ -13,7 +13,8 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from .. import evaluation, rows, training
+from .. import evaluation, rows
+from ..configuration import Config, of_model, resolve
 from ..errors import InputError, one_of
 from ..files import REPOSITORY, read_json, results_dir
 from . import publishing
@@ -21,7 +22,7 @@ from . import publishing
 GRID = REPOSITORY / "workflow" / "grid.yaml"
 BLOCK_KEYS = ("title", "on_request", "common", "runs")
 NAMED = ("attack", "norm", "eps", "sigma", "tau", "max_flow", "quick")  # by the model's name, or never varied
-RUN_KEYS = ("model", *(f.name for f in fields(training.Config) if f.name not in NAMED))
+RUN_KEYS = ("model", *(f.name for f in fields(Config) if f.name not in NAMED))
 STATES = ("done", "running", "failed", "pending")
 
 
@@ -35,7 +36,7 @@ class Planned:
 
     block: str
     rank: int
-    config: training.Config
+    config: Config
     needs: str | None = None
     on_request: bool = False
 
@@ -138,11 +139,11 @@ def _each(line: dict[str, Any]) -> Iterable[dict[str, Any]]:
         yield dict(zip(lists, values, strict=True))
 
 
-def _resolve(line: dict[str, Any]) -> tuple[training.Config, str | None]:
+def _resolve(line: dict[str, Any]) -> tuple[Config, str | None]:
     """The configuration that a line means, and the name of the run that it has to wait for."""
     rest = {key: value for key, value in line.items() if key not in ("model", "match", "weights")}
     match, weights = line.get("match"), line.get("weights")
-    config = training.resolve(**rest, **training.of_model(str(line.get("model"))))
+    config = resolve(**rest, **of_model(str(line.get("model"))))
     if (line["model"] == "underfit") != (match is not None):
         raise InputError(f"match = {match!r}: an underfit run, and no other, names the model that it matches")
     if weights is not None and not isinstance(weights, str):

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from ..errors import InputError, nearest, one_of
 
 if TYPE_CHECKING:
-    from .. import training
+    from ..configuration import Config
 
 # What only some attacks have; naming it beside another attack is a mistake that would otherwise pass in silence.
 BELONGS = {
@@ -73,12 +73,13 @@ def check_names(values: Mapping[str, object], history: Sequence[str]) -> None:
 
 def choices() -> tuple[str, ...]:
     """Everything that can be chosen about a run: the parameters of train.ipynb."""
-    from .. import training
 
-    return tuple(field.name for field in fields(training.Config) if field.name != "quick")
+    from ..configuration import Config
+
+    return tuple(field.name for field in fields(Config) if field.name != "quick")
 
 
-def train_config(values: Mapping[str, object], history: Sequence[str] = ()) -> training.Config:
+def train_config(values: Mapping[str, object], history: Sequence[str] = ()) -> Config:
     """The run that train.ipynb's parameters mean. values: the notebook's globals; history: its `In`.
 
     InputError for an unknown or contradictory name or a value out of range. With ATLIB_QUICK=1: a few steps of a tiny
@@ -91,9 +92,10 @@ def train_config(values: Mapping[str, object], history: Sequence[str] = ()) -> t
         if name in BELONGS and attack not in BELONGS[name] and values[name] not in (None, ""):
             allowed = " or ".join(BELONGS[name])
             raise InputError(f"{name} = {values[name]!r}: only with attack {allowed}, not with {attack!r}")
-    from .. import training
 
-    config = training.resolve(**{name: values[name] for name in choices()})
+    from ..configuration import resolve
+
+    config = resolve(**{name: values[name] for name in choices()})
     return replace(config, quick=True, width=4, epochs=1.0, precision="fp32") if quick() else config
 
 
@@ -126,15 +128,16 @@ def evaluate_arguments(values: Mapping[str, object], history: Sequence[str] = ()
     if not run and not model and not quick():
         raise InputError("run = '': must name a finished run, as a folder or as DATASET/RUN, e.g. -p run runs/shapes/…")
     from .. import evaluation, own, training
+    from ..configuration import Config, find_run
 
     evaluation.check_only(only)
     if model:
         given: dict = {name: values[name] for name in ("side", "classes", "weights")}
         return {"about": own.subject(str(model), str(values["dataset"]), **given), "only": only, "again": again}
     if not run:
-        defaults = {field.name: field.default for field in fields(training.Config)}
+        defaults = {field.name: field.default for field in fields(Config)}
         run = training.train(train_config(defaults), progress=False)
-    return {"run": training.find_run(str(run)), "only": only, "again": again}
+    return {"run": find_run(str(run)), "only": only, "again": again}
 
 
 def evaluate(arguments: Mapping[str, Any]) -> Path:

@@ -23,6 +23,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from .. import attacks, evaluation, models, provenance, saliency, training
+from ..configuration import Config
 from ..errors import command_line, in_range, one_of
 from ..files import atomic, results_dir, writable
 from . import grid
@@ -56,12 +57,12 @@ class Architecture(NamedTuple):
     classes: int
 
 
-def architecture(config: training.Config) -> Architecture:
+def architecture(config: Config) -> Architecture:
     """A run's."""
     return Architecture(config.width, str(config.stem), int(config.side or 0), CLASSES[config.dataset])
 
 
-def training_work(config: training.Config) -> Work:
+def training_work(config: Config) -> Work:
     """Of one training run: its batches, its attack, and the hold-out after each epoch. Underfit: none of its own."""
     if config.match:
         return Work(0, 0, 0)
@@ -73,7 +74,7 @@ def training_work(config: training.Config) -> Work:
     return Work(looks * holdout, attacked, seen)
 
 
-def evaluation_work(config: training.Config) -> Work:
+def evaluation_work(config: Config) -> Work:
     """Of one evaluation: PGD-40, the attack of its training, maps, and a forward for every other measurement."""
     _, count = PICTURES[config.dataset]
     places = evaluation.expected(config)

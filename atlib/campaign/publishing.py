@@ -16,7 +16,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from .. import training
+from ..configuration import find_run
 from ..errors import InputError, Missing, command_line
 from ..files import RUN_NAME, atomic, read_json, results_dir, write_json
 from ..rows import Predictions, correct, measurement, read_predictions, read_rows
@@ -162,7 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("run", nargs="+", help="folder of a run, or its name under runs/")
     for name in parser.parse_args(arguments).run:
-        for path in publish(training.find_run(name)):
+        for path in publish(find_run(name)):
             print(f"wrote {path}")
     return 0
 

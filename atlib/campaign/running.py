@@ -23,7 +23,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from .. import data, evaluation, rows, style, training
+from .. import data, evaluation, rows, style
+from ..configuration import Config
 from ..errors import InputError, command_line, in_range, one_of
 from ..files import REPOSITORY, data_dir, hold, read_json, results_dir, runs_dir, writable, write_json
 from . import grid, jobs, publishing
@@ -39,7 +40,7 @@ SECONDS_TO_STOP = 30.0  # a job that has been told to stop is killed after these
 # --- One job ---------------------------------------------------------------------------------------------------------
 
 
-def parameters(config: training.Config) -> dict[str, object]:
+def parameters(config: Config) -> dict[str, object]:
     """The parameters of train.ipynb that give this configuration: all that apply to its attack."""
     applies = {name: value for name, value in asdict(config).items() if name in jobs.choices() and value is not None}
     return {name: v for name, v in applies.items() if config.attack in jobs.BELONGS.get(name, jobs.ATTACKS)}
@@ -155,7 +156,7 @@ def alone() -> Iterator[int]:
         yield lock
 
 
-def stylised_sets(config: training.Config) -> dict[str, str]:
+def stylised_sets(config: Config) -> dict[str, str]:
     """The stylised test sets that a run still wants to be shown: stylised/DATASET/SIDE/LEVEL, and what stands in the
     way of making each here (empty: nothing)."""
     levels = sorted({place.rpartition("@")[2] for place in evaluation.lacking(config) if "stylised@" in place})
@@ -218,7 +219,7 @@ def snapshot(planned: Sequence[grid.Planned]) -> Path:
 def from_snapshot(path: Path) -> list[grid.Planned]:
     """What `snapshot` wrote."""
     jobs = read_json(path)["jobs"]
-    return [grid.Planned(j["block"], j["rank"], training.Config(**j["config"]), j["needs"]) for j in jobs]
+    return [grid.Planned(j["block"], j["rank"], Config(**j["config"]), j["needs"]) for j in jobs]
 
 
 def command(planned: Sequence[grid.Planned], profile: str, slots: int, threads: int) -> list[str]:

@@ -30,6 +30,7 @@ from torch import Tensor
 
 from .. import data, evaluation, models, provenance, saliency, style, training, transforms
 from ..campaign.audit import TOLERANCE_MEAN, Audit
+from ..configuration import dataset_arguments, resolve
 from ..errors import Missing, command_line, nearest
 from ..files import atomic, results_dir, writable, write_json
 
@@ -86,8 +87,8 @@ METRICS = {"shape": shape_similarity, "texture": texture_similarity}
 
 def subject(dataset: str, side: int | None = None, width: int = 16) -> evaluation.Subject:
     """A data set's test pictures, and a network for them that was never trained."""
-    config = training.resolve(dataset=dataset, side=side, attack="none", width=width)
-    loaded = data.load(dataset, side=config.side, progress=False, **training.dataset_arguments(config))
+    config = resolve(dataset=dataset, side=side, attack="none", width=width)
+    loaded = data.load(dataset, side=config.side, progress=False, **dataset_arguments(config))
     model = models.resnet18(len(loaded.classes), width=width, stem=str(config.stem))
     device = training.device_of_choice()
     return evaluation.Subject(

@@ -17,7 +17,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from .. import attacks, data, evaluation, models, saliency, shapes, training, transforms
+from .. import attacks, data, evaluation, models, saliency, shapes, transforms
+from ..configuration import Config
 from ..files import load_tensors
 from . import frames
 from .statistics import t_interval
@@ -68,7 +69,7 @@ def family(model: str) -> str:
     return next((name for name in sorted(FAMILIES, key=len, reverse=True) if model.startswith(name)), "normal")
 
 
-def at_a_glance(config: training.Config) -> tuple[str, ...]:
+def at_a_glance(config: Config) -> tuple[str, ...]:
     """What train.ipynb measures: clean and PGD accuracy, and shape bias where there is a cue conflict."""
     return ("clean", "pgd-linf", "conflict") if config.dataset == "shapes" else ("clean", "pgd-linf")
 

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from .. import models, style, training, transforms
+from .. import models, style, transforms
 from ..campaign import grid
+from ..configuration import config_of
 from ..files import REPOSITORY, RUN_NAME, load_tensors, read_json, results_dir
 from ..rows import row_id
 from . import claims, destroyed, statistics, verdicts
@@ -598,7 +599,7 @@ def shipped_table(frame: pd.DataFrame) -> pd.DataFrame:
     """The networks in models/, with the rows of their runs: clean and robust accuracy in per cent."""
     lines = []
     for name, path in models.shipped().items():
-        run = training.config_of(load_tensors(path)[1]["config"], name).run
+        run = config_of(load_tensors(path)[1]["config"], name).run
         rows = frame[(frame["run"] == run) & frame["metric"].isin(["accuracy", "accuracy_last"])]
         rows = rows[rows["distortion"].isin(["clean", "pgd-linf"])]
         cell = Cell(grid.accuracies(rows), map(row_id, rows.to_dict("records")))

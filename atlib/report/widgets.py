@@ -30,8 +30,8 @@ from PIL import Image
 from torch import nn
 
 from .. import data, evaluation, models
+from ..configuration import find_run
 from ..errors import InputError
-from ..training import find_run
 from . import frames
 
 Picture = NDArray[np.uint8]  # 3×H×W, or H×W for a map
