@@ -1,9 +1,10 @@
-"""Bad input, told in one line: the parameter, the value, what is allowed."""
+"""Bad input is answered with one line: the parameter, its value, and what is allowed."""
 
 from __future__ import annotations
 
 import difflib
 import functools
+import io
 import math
 import sys
 from collections.abc import Callable, Iterable, Sequence
@@ -14,21 +15,26 @@ class InputError(ValueError):
     """A parameter, file or folder that cannot be used; the message is one line meant for the user."""
 
     def _render_traceback_(self) -> list[str]:
-        """What a notebook shows: the one line, not the way to it."""
+        """What a notebook shows: the one line, without the traceback."""
         return [f"{type(self).__name__}: {self}"]
 
 
 class Main(Protocol):
-    """A module's command line: its arguments (None: the process's) to its exit status."""
+    """A module's command line: takes its arguments (None: those of the process), returns the exit status."""
 
     def __call__(self, arguments: Sequence[str] | None = None) -> int: ...
 
 
 def command_line(main: Callable[[Sequence[str] | None], int]) -> Main:
-    """Decorator of a module's `main`: one line on stderr and status 2 for what can't be used, read or written."""
+    """Decorator of a module's `main`: what can't be used, read or written gives one line on stderr and status 2.
+
+    A character that the terminal's encoding lacks is printed as "?" instead of ending the program.
+    """
 
     @functools.wraps(main)
     def told(arguments: Sequence[str] | None = None) -> int:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")
         try:
             return main(arguments)
         except (InputError, OSError) as error:
@@ -39,13 +45,13 @@ def command_line(main: Callable[[Sequence[str] | None], int]) -> Main:
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
-    """ " (did you mean 'x'?)" for the closest of the allowed names, or an empty string."""
+    """The text " (did you mean 'x'?)" with the closest of the allowed names, or "" if none is close."""
     close = difflib.get_close_matches(str(name), list(allowed), n=1, cutoff=0.5)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def one_of(parameter: str, value: object, allowed: Iterable[object]) -> None:
-    """Raise InputError unless the value is one of those allowed."""
+    """Raise InputError unless the value is one of the allowed ones."""
     allowed = list(allowed)
     if value not in allowed:
         names = ", ".join(str(a) for a in allowed)
@@ -62,13 +68,16 @@ def in_range(
     open_low: bool = False,
     whole: bool = False,
 ) -> None:
-    """Raise InputError unless the value is a finite number in [low, high] (or ]low, high]), whole if asked."""
+    """Raise InputError unless the value is a finite number from `low` to `high`.
+
+    open_low: `low` itself is not allowed. whole: it must be a whole number.
+    """
     lowest, highest = (str(bound) if isinstance(bound, int) else f"{bound:g}" for bound in (low, high))
     bounds = f"above {lowest}" if open_low else f"at least {lowest}"
     bounds += f" and at most {highest}" if math.isfinite(high) else ""
     allowed = lowest if low == high else f"{'a whole number' if whole else 'a number'} {bounds}"
     number = isinstance(value, int if whole else (int, float)) and not isinstance(value, bool)
-    # comparisons alone, which also hold for whole numbers too large for a float; nan fails them all
+    # only comparisons: they also work for whole numbers too large for a float, and NaN fails all of them
     inside = number and low <= value <= high and abs(value) != math.inf
     if not inside or (open_low and value == low):
         raise InputError(f"{parameter} = {value!r}: must be {allowed}")

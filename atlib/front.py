@@ -14,9 +14,9 @@ from pathlib import Path
 import pandas as pd
 
 from . import lens, results, style, tables
-from .files import REPOSITORY, atomic
+from .files import atomic, checkout_path
 
-README = REPOSITORY / "README.md"
+README = "README.md"
 MARKS = ("<!-- answer: written by `python -m atlib.front` -->", "<!-- end of the answer -->")
 
 
@@ -95,13 +95,14 @@ def with_answer(text: str, said: str) -> str:
     return f"{before}{MARKS[0]}\n{said}\n{mark}{after}"
 
 
-def main(path: Path = README) -> int:
-    """Write the answer into the README."""
+def main(path: Path | None = None) -> int:
+    """Write the answer into the README (None: the checkout's)."""
+    path = path or checkout_path(README)
     frame = results.load()
-    text = with_answer(path.read_text(), answer(frame, tables.records()))
-    if text != path.read_text():
+    text = with_answer(path.read_text(encoding="utf-8"), answer(frame, tables.records()))
+    if text != path.read_text(encoding="utf-8"):
         with atomic(path) as temporary:
-            temporary.write_text(text)
+            temporary.write_text(text, encoding="utf-8")
         print(f"wrote {path}")
     return 0
 

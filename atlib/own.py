@@ -32,7 +32,18 @@ from torch import Tensor, nn
 
 from . import data, evaluation, models, results, tables, training
 from .errors import InputError, nearest
-from .files import atomic, hold, load_state, read_json, results_dir, runs_dir, tensor_digest, writable, write_json
+from .files import (
+    atomic,
+    hold,
+    load_state,
+    read_json,
+    repository,
+    results_dir,
+    runs_dir,
+    tensor_digest,
+    writable,
+    write_json,
+)
 
 SOURCES = ("atlib:DATASET/MODEL", "torchvision:NAME", "timm:NAME", "module:function")
 PROBE = 200  # test pictures on which normalised input is looked for
@@ -467,7 +478,7 @@ def evaluate(about: Own, *, only: tuple[str, ...] = (), again: bool = False, pro
             raise InputError(f"model = {about.source!r}: {failed[0]}")
         write_json(folder / "own.json", record | {"left_out": failed})
         with atomic(folder / "report.html") as temporary:
-            temporary.write_text(report(folder))
+            temporary.write_text(report(folder), encoding="utf-8")
     return folder
 
 
@@ -497,8 +508,10 @@ def references(dataset: str, side: str, labels: np.ndarray) -> dict[str, list[di
     """What this report has published of its normal and its main adversarially trained networks on the same pictures.
 
     side: as own rows' recipe has it, "side112". "normal" and "main" to one table of quantities a seed; empty where
-    nothing was published for this data set at this size.
+    nothing was published for this data set at this size, or where atlib is installed without the published rows.
     """
+    if repository() is None:
+        return {}
     settings = [s for s in results.load_claims().settings.values() if s.dataset == dataset and s.recipe]
     setting = next((s for s in settings if side in str(s.recipe).split("-")), None)
     if setting is None:

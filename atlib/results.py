@@ -30,7 +30,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from .errors import InputError, command_line, in_range, nearest, one_of
-from .files import REPOSITORY, RUN_NAME, atomic, read_json, results_dir, write_json
+from .files import RUN_NAME, atomic, checkout_path, read_json, results_dir, write_json
 
 COLUMNS = (
     "run", "dataset", "model", "width", "share", "recipe", "seed",
@@ -410,7 +410,7 @@ def comparison(frame: pd.DataFrame, predictions: Archive | None = None, referenc
 
 # --- Claims: reading them ------------------------------------------------------------------------------------
 
-CLAIMS = REPOSITORY / "book" / "claims.yaml"
+CLAIMS = "book/claims.yaml"
 SECTIONS = (
     "abstract", "1", "2", "2.1", "2.2", "3", "3.1", "3.2",
     "4", "4.1", "4.2", "4.2.1", "4.2.2", "4.2.3", "5", "6",
@@ -491,10 +491,14 @@ class Ledger:
         return next(claim for claim in self.claims if claim.id == id)
 
 
-def load_claims(path: Path = CLAIMS) -> Ledger:
-    """Read and check the claims; InputError names the file, the entry and what is wrong, in one line."""
+def load_claims(path: Path | None = None) -> Ledger:
+    """Read and check the claims (None: the checkout's).
+
+    InputError names the file, the entry and what is wrong, in one line.
+    """
+    path = path or checkout_path(CLAIMS)
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: not readable ({type(error).__name__})") from None
     except yaml.YAMLError as error:

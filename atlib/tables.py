@@ -11,10 +11,10 @@ from pathlib import Path
 import pandas as pd
 
 from . import destroyed, grid, models, results, style, training, transforms
-from .files import REPOSITORY, RUN_NAME, load_tensors, read_json, results_dir
+from .files import RUN_NAME, checkout_path, load_tensors, read_json, results_dir
 from .plots import budget
 
-PAPER = REPOSITORY / "book" / "paper.csv"
+PAPER = "book/paper.csv"
 # Table 1's order, then what the paper only mentions.
 MODELS = (
     "pgd-linf-8", "pgd-linf-4", "pgd-linf-2", "pgd-linf-1", "pgd-l2-12", "pgd-l2-8", "pgd-l2-4",
@@ -136,7 +136,7 @@ def paper() -> pd.DataFrame:
     clean, robust: Table 1; clean2, stylised_conditional: Table 2, whose clean accuracies differ in two cells from
     Table 1's; shuffle_2_conditional: 4.2.3, where the text says k = 1, at which its measure is 100 % by definition.
     """
-    return pd.read_csv(PAPER)
+    return pd.read_csv(checkout_path(PAPER))
 
 
 def in_paper(dataset: str) -> str:

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from atlib import results, training
 from atlib.errors import InputError
+from atlib.files import REPOSITORY
 from atlib.results import Claim, Ledger, Setting, Statistic, decide
 
 SETTING = Setting("cifar10", 16, "r", 0.5, "pgd-linf-8", "pgd-linf-2")
@@ -358,7 +359,7 @@ def test_the_table_has_a_line_for_each_claim_and_data_set() -> None:
 
 # --- the file -----------------------------------------------------------------------------------------------------
 
-CONTENT: dict[str, Any] = yaml.safe_load(results.CLAIMS.read_text())
+CONTENT: dict[str, Any] = yaml.safe_load((REPOSITORY / results.CLAIMS).read_text(encoding="utf-8"))
 
 
 def test_the_file_is_complete() -> None:
