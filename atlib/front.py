@@ -8,12 +8,12 @@ Both are made from the published rows by the same function, so that neither can 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from . import lens, results, style, tables
+from .errors import command_line
 from .files import atomic, checkout_path
 
 README = "README.md"
@@ -95,9 +95,10 @@ def with_answer(text: str, said: str) -> str:
     return f"{before}{MARKS[0]}\n{said}\n{mark}{after}"
 
 
-def main(path: Path | None = None) -> int:
-    """Write the answer into the README (None: the checkout's)."""
-    path = path or checkout_path(README)
+@command_line
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the answer into the README."""
+    path = checkout_path(README)
     frame = results.load()
     text = with_answer(path.read_text(encoding="utf-8"), answer(frame, tables.records()))
     if text != path.read_text(encoding="utf-8"):

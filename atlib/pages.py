@@ -22,7 +22,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
-from .errors import InputError, one_of
+from .errors import InputError, command_line, one_of
 from .files import atomic, checkout_path
 
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
@@ -123,6 +123,7 @@ def take_outputs(page: NotebookNode, old: NotebookNode) -> None:
         new.outputs, new.execution_count = kept.outputs, kept.execution_count
 
 
+@command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m atlib.pages", description="Run the book's changed pages.")
