@@ -1,7 +1,7 @@
-"""Parameters of the job notebooks: what papermill injected, checked before any work.
+"""Parameters of the job notebooks, checked before any work.
 
-papermill puts its parameters into a cell of their own, begun by "# Parameters", warns of names that the notebook does
-not know, and runs it all the same: with the default where the user meant something else. Here that is an error.
+papermill writes the parameters that it was given into a cell of their own, which begins with "# Parameters". Of a name
+that the notebook doesn't know it only warns, and runs with the default of what the user meant. Here that is an error.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .errors import InputError, nearest, one_of
 TRAIN = tuple(field.name for field in fields(training.Config) if field.name != "quick")
 EVALUATE = ("run", "measure", "again", "model", "dataset", "side", "classes", "weights")
 STYLISE = ("dataset", "side", "styles", "stylist", "weights", "seed", "count")
-# What only some attacks have; naming it beside another attack is a mistake that would otherwise pass in silence.
+# Parameters of some attacks only. Given with another attack they would be ignored without a word, so that is refused.
 BELONGS = {
     "norm": ("pgd", "fgsm"),
     "eps": ("pgd", "fgsm"),
@@ -35,12 +35,12 @@ BELONGS = {
 
 
 def quick() -> bool:
-    """Whether ATLIB_QUICK asks for a job of seconds, to test the notebook and not the network."""
+    """Whether ATLIB_QUICK asks for a job of a few seconds, which tests the notebook rather than trains a network."""
     return os.environ.get("ATLIB_QUICK", "0") not in ("", "0")
 
 
 def injected(history: Sequence[str]) -> tuple[str, ...]:
-    """The names that papermill's own cell assigns, from the notebook's input history (IPython's `In`)."""
+    """The names that papermill's own cell assigns. history: the notebook's inputs so far (IPython's `In`)."""
     cells = [cell for cell in history if cell.lstrip().startswith("# Parameters")]
     tree = ast.parse(cells[-1]) if cells else ast.Module(body=[], type_ignores=[])
     targets = [target for node in tree.body if isinstance(node, ast.Assign) for target in node.targets]
@@ -48,7 +48,7 @@ def injected(history: Sequence[str]) -> tuple[str, ...]:
 
 
 def check_names(given: Iterable[str], values: Mapping[str, object], known: Sequence[str]) -> None:
-    """InputError for a name that the notebook does not know."""
+    """InputError if one of the given names is not a parameter of the notebook. known: those that are."""
     for name in given:
         if name not in known:
             hint = nearest(name, known)
@@ -56,10 +56,10 @@ def check_names(given: Iterable[str], values: Mapping[str, object], known: Seque
 
 
 def train_config(values: Mapping[str, object], history: Sequence[str] = ()) -> training.Config:
-    """The run that train.ipynb's parameters mean. values: the notebook's globals; history: its `In`.
+    """The configuration that train.ipynb's parameters describe. values: the notebook's globals; history: its `In`.
 
-    InputError for an unknown or contradictory name or a value out of range. With ATLIB_QUICK=1: a few steps of a tiny
-    network, a run of another name.
+    InputError for an unknown name, for names that contradict each other, and for a value out of range. With
+    ATLIB_QUICK=1 it is a few steps of a tiny network, a run with a name of its own.
     """
     given = injected(history)
     check_names(given, values, TRAIN)
@@ -74,11 +74,11 @@ def train_config(values: Mapping[str, object], history: Sequence[str] = ()) -> t
 
 
 def evaluate_arguments(values: Mapping[str, object], history: Sequence[str] = ()) -> dict:
-    """What evaluate.ipynb's parameters mean; InputError as above.
+    """The arguments of the function that evaluate.ipynb's parameters ask for; InputError as for `train_config`.
 
-    For a run: the arguments of `evaluation.evaluate`. For a network from elsewhere (model): those of `own.evaluate`,
-    the network found and checked. With ATLIB_QUICK=1 and neither named, a run of `train_config`'s quick kind,
-    trained if need be.
+    For a run they are those of `evaluation.evaluate`. For a network from elsewhere (`model`) they are those of
+    `own.evaluate`, with the network already found and checked. With ATLIB_QUICK=1 and neither named, it is the quick
+    run of `train_config`, which is trained first if necessary.
     """
     check_names(injected(history), values, EVALUATE)
     run, measure, again, model = (values[name] for name in EVALUATE[:4])
@@ -111,14 +111,14 @@ def evaluate_arguments(values: Mapping[str, object], history: Sequence[str] = ()
 
 
 def evaluate(arguments: Mapping[str, Any]) -> Path:
-    """Measure what `evaluate_arguments` says; the folder."""
+    """Measure what `evaluate_arguments` describes; returns the folder."""
     return own.evaluate(**arguments) if "about" in arguments else evaluation.evaluate(**arguments)
 
 
 def stylise_arguments(values: Mapping[str, object], history: Sequence[str] = ()) -> dict:
-    """The arguments of `style.make` that stylise.ipynb's parameters mean; InputError as above.
+    """The arguments of `style.make` that stylise.ipynb's parameters describe; InputError as for `train_config`.
 
-    With ATLIB_QUICK=1: three pictures of the embedded data set.
+    With ATLIB_QUICK=1 they are three pictures of `shapes`.
     """
     check_names(injected(history), values, STYLISE)
     given = {name: values[name] for name in STYLISE}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _ctypes
+import ast
 import json
 import os
 import re
@@ -254,6 +255,21 @@ def test_the_book_s_javascript_in_a_folder_with_a_space(tmp_path: Path) -> None:
         "mathjax/output/chtml/fonts/woff-v2/b.woff",
     }  # fmt: skip
     assert [path.name for path in tmp_path.iterdir()] == ["a check out"]
+
+
+@pytest.mark.parametrize("folder", ["atlib", "benchmarks", "book/_ext"])
+def test_text_is_read_and_written_in_a_named_encoding(folder: str) -> None:
+    """ruff's rule (PLW1514) sees only what it can tell to be a path; here every call counts, and subprocesses."""
+    found = []
+    for path in sorted((REPOSITORY / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                keywords = {keyword.arg for keyword in node.keywords}
+                name = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+                process = name in ("run", "Popen") and {"text", "universal_newlines"} & keywords
+                if (name in ("read_text", "write_text") or process) and "encoding" not in keywords:
+                    found.append(f"{path.name}:{node.lineno}")
+    assert not found
 
 
 def test_version_is_the_same_everywhere() -> None:
