@@ -69,9 +69,9 @@ $(VENDOR)/.complete: package-lock.json package.json | .venv/.book
 	@rm -rf $(VENDOR) _build/npm && mkdir -p $(VENDOR)/mathjax/output/chtml/fonts _build/npm
 	@cp package.json package-lock.json _build/npm/
 	@cd _build/npm && npm ci --ignore-scripts --no-audit --no-fund --loglevel=error
-	@cd _build/npm/node_modules && cp @jupyter-widgets/html-manager/dist/{embed.js,embed.js.LICENSE.txt,*.woff2} $(CURDIR)/$(VENDOR)/
-	@cd _build/npm/node_modules/mathjax && cp LICENSE es5/tex-mml-chtml.js $(CURDIR)/$(VENDOR)/mathjax/ \
-	  && cp -r es5/output/chtml/fonts/woff-v2 $(CURDIR)/$(VENDOR)/mathjax/output/chtml/fonts/
+	@cd _build/npm/node_modules && cp @jupyter-widgets/html-manager/dist/{embed.js,embed.js.LICENSE.txt,*.woff2} "$(CURDIR)/$(VENDOR)/"
+	@cd _build/npm/node_modules/mathjax && cp LICENSE es5/tex-mml-chtml.js "$(CURDIR)/$(VENDOR)/mathjax/" \
+	  && cp -r es5/output/chtml/fonts/woff-v2 "$(CURDIR)/$(VENDOR)/mathjax/output/chtml/fonts/"
 	@rm -rf $(TESTED) && mkdir -p $(TESTED) && cp _build/npm/node_modules/axe-core/axe.min.js $(TESTED)/
 	@rm -rf _build/npm
 	@touch $@

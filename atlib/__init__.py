@@ -2,9 +2,33 @@
 
 Images are float tensors in [0, 1], N×3×H×W, unless a docstring says otherwise; normalisation is part of the
 model, so that attacks, distortions and maps all speak of pixels.
+
+`import atlib` is quick: the modules in `__all__`, which are the public interface, are imported when they are first used
+(`atlib.attacks.pgd`). What a module's own documentation describes is public, except for names that begin with "_".
 """
 
+import importlib
 import os
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # for type checkers and editors, which don't run __getattr__
+    from . import (
+        attacks,
+        data,
+        errors,
+        evaluation,
+        files,
+        models,
+        own,
+        provenance,
+        saliency,
+        shapes,
+        style,
+        textures,
+        training,
+        transforms,
+    )
 
 # Idle OpenMP threads spin by default, and two of them beside any other load make torch ten times slower
 # (measured: over 100 s for what takes 11). libgomp reads these once, when torch is loaded. A thousand turns before
@@ -14,3 +38,18 @@ if "OMP_WAIT_POLICY" not in os.environ:
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")
 
 __version__ = "0.1.0"
+__all__ = [
+    "attacks", "data", "errors", "evaluation", "files", "models", "own", "provenance", "saliency", "shapes", "style",
+    "textures", "training", "transforms",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> ModuleType:
+    """Import a public module when it is first used."""
+    if name in __all__:
+        return importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import io
 import math
 import numbers
 import sys
@@ -15,7 +16,7 @@ class AtlibError(Exception):
     """What stops atlib for a reason that can be told in one line; the kinds below say whose it is."""
 
     def _render_traceback_(self) -> list[str]:
-        """What a notebook shows: the one line, not the way to it."""
+        """What a notebook shows: the one line, without the traceback."""
         return [f"{type(self).__name__}: {self}"]
 
 
@@ -32,16 +33,21 @@ class NetworkError(AtlibError):
 
 
 class Main(Protocol):
-    """A module's command line: its arguments (None: the process's) to its exit status."""
+    """A module's command line: takes its arguments (None: those of the process), returns the exit status."""
 
     def __call__(self, arguments: Sequence[str] | None = None) -> int: ...
 
 
 def command_line(main: Callable[[Sequence[str] | None], int]) -> Main:
-    """Decorator of a module's `main`: one line on stderr and status 2 for what can't be used, read or written."""
+    """Decorator of a module's `main`: what can't be used, read or written gives one line on stderr and status 2.
+
+    A character that the terminal's encoding lacks is printed as "?" instead of ending the program.
+    """
 
     @functools.wraps(main)
     def told(arguments: Sequence[str] | None = None) -> int:
+        if isinstance(sys.stdout, io.TextIOWrapper):
+            sys.stdout.reconfigure(errors="replace")
         try:
             return main(arguments)
         except (AtlibError, OSError) as error:
@@ -52,13 +58,13 @@ def command_line(main: Callable[[Sequence[str] | None], int]) -> Main:
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:
-    """ " (did you mean 'x'?)" for the closest of the allowed names, or an empty string."""
+    """The text " (did you mean 'x'?)" with the closest of the allowed names, or "" if none is close."""
     close = difflib.get_close_matches(str(name), list(allowed), n=1, cutoff=0.5)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
 def one_of(parameter: str, value: object, allowed: Iterable[object]) -> None:
-    """Raise InputError unless the value is one of those allowed."""
+    """Raise InputError unless the value is one of the allowed ones."""
     allowed = list(allowed)
     if value not in allowed:
         names = ", ".join(str(a) for a in allowed)
@@ -75,14 +81,17 @@ def in_range(
     open_low: bool = False,
     whole: bool = False,
 ) -> None:
-    """Raise InputError unless the value is a finite number in [low, high] (or ]low, high]), whole if asked."""
+    """Raise InputError unless the value is a finite number from `low` to `high`.
+
+    open_low: `low` itself is not allowed. whole: it must be a whole number.
+    """
     lowest, highest = (str(bound) if isinstance(bound, int) else f"{bound:g}" for bound in (low, high))
     bounds = f"above {lowest}" if open_low else f"at least {lowest}"
     bounds += f" and at most {highest}" if math.isfinite(high) else ""
     allowed = lowest if low == high else f"{'a whole number' if whole else 'a number'} {bounds}"
     # numpy's scalars are numbers, too; its booleans, like Python's, aren't meant
     number = isinstance(value, numbers.Integral if whole else numbers.Real) and not isinstance(value, bool)
-    # comparisons alone, which also hold for whole numbers too large for a float; nan fails them all
+    # only comparisons: they also work for whole numbers too large for a float, and NaN fails all of them
     inside = number and low <= value <= high and abs(value) != math.inf
     if not inside or (open_low and value == low):
         shown = value.item() if number and hasattr(value, "item") else value  # -1, not np.int64(-1)

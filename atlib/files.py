@@ -1,18 +1,21 @@
-"""Folders, hashes, and files that are either whole or not there."""
+"""Folders, hashes, locks, and files that are either complete or absent."""
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
 import re
+import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -20,32 +23,83 @@ from torch import Tensor
 from .errors import InputError
 
 RUN_NAME = re.compile(r"[^/]+/[^/]+-w\d+-s\d+-[0-9a-f]{8}")  # DATASET/MODEL-w16-s1-HASH
+# The folder that atlib/ lies in: the checkout's root, or site-packages where a wheel was installed (see `repository`).
 REPOSITORY = Path(__file__).resolve().parent.parent
+HELD = (errno.EACCES, errno.EAGAIN)  # what flock answers where another process has the lock,
+MISSING = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)  # and where the file system has no locks
+PATIENCE = 0.3  # seconds: `held_for` takes a shared lock for an instant to see whether another process has one
+
+
+def repository() -> Path | None:
+    """The root of the checkout that this atlib belongs to; None if atlib was installed from a wheel."""
+    return REPOSITORY if (REPOSITORY / "book" / "claims.yaml").is_file() else None
+
+
+def checkout_path(name: str) -> Path:
+    """A file or folder of the checkout, by its path from the root; InputError if atlib was installed without one."""
+    root = repository()
+    if root is None:
+        raise InputError(f"{name}: needs a checkout of the repository (this atlib is installed in {REPOSITORY})")
+    return root / name
+
+
+def _from_environment(variable: str) -> Path | None:
+    """The folder that an environment variable names, "~" expanded; None if it is unset or empty."""
+    value = os.environ.get(variable)
+    try:
+        return Path(value).expanduser() if value else None
+    except RuntimeError:  # HOME is not set, and the system doesn't know this user
+        raise InputError(f"{variable} = {value!r}: this user has no home folder; give the whole path") from None
 
 
 def data_dir() -> Path:
-    """Where data sets are kept: ATLIB_DATA, or ~/.cache/atlib."""
-    return Path(os.environ.get("ATLIB_DATA") or Path.home() / ".cache" / "atlib").expanduser()
+    """Where data sets are kept: ATLIB_DATA, or ~/.cache/atlib.
+
+    For a user without a home folder, as in some containers: atlib-UID in the system's folder for temporary files.
+    """
+    if chosen := _from_environment("ATLIB_DATA"):
+        return chosen
+    try:
+        return Path.home() / ".cache" / "atlib"
+    except RuntimeError:
+        return Path(tempfile.gettempdir()) / f"atlib-{os.getuid()}"
 
 
 def runs_dir() -> Path:
-    """Where training and evaluation write: ATLIB_RUNS, or the repository's runs/."""
-    return Path(os.environ.get("ATLIB_RUNS") or REPOSITORY / "runs").expanduser()
+    """Where training and evaluation write: ATLIB_RUNS, or the checkout's runs/, or without one ./runs."""
+    return _from_environment("ATLIB_RUNS") or (repository() or Path.cwd()) / "runs"
 
 
 def results_dir() -> Path:
-    """The published rows that the book prints: ATLIB_RESULTS (tests), or the repository's results/."""
-    return Path(os.environ.get("ATLIB_RESULTS") or REPOSITORY / "results").expanduser()
+    """The published rows that the book prints: ATLIB_RESULTS (tests), or the checkout's results/.
+
+    InputError if there is neither.
+    """
+    return _from_environment("ATLIB_RESULTS") or checkout_path("results")
+
+
+def _umask() -> int:
+    """The permissions that new files of this process lack. They can't be read without being set for an instant."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Give a temporary path in the same folder; at the end it takes the place of `path`, after an error it goes."""
+    """Yield a temporary file in the folder of `path`, to be written. It replaces `path` when the block ends.
+
+    After an exception it is removed, and `path` is what it was. The temporary name is this call's alone, also where
+    several machines or containers share the folder.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    os.close(descriptor)
+    temporary = Path(name)
     try:
         yield temporary
-        with open(temporary, "rb") as written:  # on the disk before it gets its name: a power cut leaves the old file
+        temporary.chmod(0o666 & ~_umask())  # mkstemp's files are for their owner alone
+        with open(temporary, "rb") as written:  # on the disk before it is renamed: a power cut leaves the old file
             os.fsync(written.fileno())
         os.replace(temporary, path)
     finally:
@@ -53,51 +107,96 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def hold(path: Path, note: str, refusal: str) -> Iterator[int]:
-    """Lock a file, with a note of who we are in it, until this process ends, however; yields its descriptor.
+def hold(path: Path, note: str, refusal: str) -> Iterator[None]:
+    """Lock a file until the block or the process ends, however it ends, and write into it who holds it.
 
-    Processes that inherit the descriptor hold it, too. If another has it: InputError, `refusal` and that one's note.
+    note: who we are, for others to read. InputError if another process has the lock (`refusal`, then that process's
+    note), or if the file system has no locks.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+") as lock:
-        for patience in (0.05, 0.2, None):  # somebody may be looking whether it is held, which takes an instant
+    lock = FileLock(path, timeout=PATIENCE, fallback_to_soft=False)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise _in_use(path, refusal) from None
+    except OSError as error:
+        raise _not_locked(path, error) from None
+    try:
+        path.write_text(note, encoding="utf-8")
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def hold_for_children(path: Path, note: str, refusal: str) -> Iterator[int]:
+    """As `hold`, but yields the lock's file descriptor: a process that inherits it holds the lock, too.
+
+    The lock ends with the last process that has the descriptor. `filelock` can't do this: it unlocks when the first
+    one ends.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "a+", encoding="utf-8") as lock:
+        end = time.monotonic() + PATIENCE
+        while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
-            except OSError:
-                if patience is None:
-                    lock.seek(0)
-                    raise InputError(f"{refusal} {lock.read().strip() or '?'}") from None
-                time.sleep(patience)
+            except OSError as error:
+                if error.errno not in HELD:
+                    raise _not_locked(path, error) from None
+                if time.monotonic() > end:
+                    raise _in_use(path, refusal) from None
+                time.sleep(0.05)
         lock.truncate(0)
         lock.write(note)
         lock.flush()
         yield lock.fileno()
 
 
+def _in_use(path: Path, refusal: str) -> InputError:
+    """The refusal, with the note of the process that holds the lock."""
+    return InputError(f"{refusal} {path.read_text(encoding='utf-8').strip() or '?'}")
+
+
+def _not_locked(path: Path, error: OSError) -> InputError:
+    """What to say where a lock failed, but not since somebody has it."""
+    hint = ": the file system has no locks, so that two processes could write here at once; use another folder"
+    return InputError(f"{path}: can't be locked ({error.strerror}){hint if error.errno in MISSING else ''}")
+
+
+def held_for(path: Path) -> float | None:
+    """Seconds for which a process has held the lock at `path`; None if none has it, or where there are no locks."""
+    try:
+        with open(path, encoding="utf-8") as lock:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        return max(0.0, time.time() - path.stat().st_mtime) if error.errno in HELD else None
+    return None
+
+
 def writable(folder: Path) -> None:
     """InputError unless a file can be written there."""
-    probe = folder / f".probe.{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        probe.write_bytes(b"0" * 4096)
-        probe.unlink()
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".probe.", buffering=0) as probe:
+            probe.write(b"0" * 4096)
     except OSError as error:
-        with suppress(OSError):
-            probe.unlink(missing_ok=True)
         raise InputError(f"{folder}: can't be written ({error.strerror})") from None
 
 
 def write_json(path: Path, content: object) -> None:
     """Write readable JSON atomically."""
     with atomic(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+        temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def read_json(path: Path) -> dict:
     """Read a JSON object; InputError if the file is missing, damaged, or holds something else."""
     try:
-        content = json.loads(path.read_text())
+        content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise InputError(
             f"{path}: not a readable JSON file ({type(error).__name__}); delete it or restore it"
@@ -114,7 +213,7 @@ def file_hash(path: Path, kind: str = "sha256") -> str:
 
 
 def tensor_digest(tensors: dict[str, Tensor], note: str = "") -> str:
-    """sha256 over names, types, shapes and bytes: equal digests mean bit-identical tensors."""
+    """sha256 of the tensors' names, types, shapes and bytes, and of `note`: equal digests mean identical bits."""
     digest = hashlib.sha256(note.encode())
     for name in sorted(tensors):
         value = tensors[name].detach().cpu().contiguous()
@@ -124,7 +223,7 @@ def tensor_digest(tensors: dict[str, Tensor], note: str = "") -> str:
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor], meta: dict) -> None:
-    """Write a safetensors file atomically, with `meta` (JSON) and a digest of everything inside."""
+    """Write a safetensors file atomically, with `meta` (as JSON) and a digest of the tensors and of `meta`."""
     tensors = {name: value.detach().cpu().contiguous() for name, value in tensors.items()}
     note = json.dumps(meta, sort_keys=True)
     with atomic(path) as temporary:
@@ -135,7 +234,7 @@ def save_tensors(path: Path, tensors: dict[str, Tensor], meta: dict) -> None:
 
 
 def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict]:
-    """Read what `save_tensors` wrote: (tensors, meta). InputError if it is missing, truncated or altered."""
+    """Read what `save_tensors` wrote: (tensors, meta). InputError if the file is missing, truncated or altered."""
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     try:
@@ -151,8 +250,10 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict]:
 
 
 def load_meta(path: Path) -> dict:
-    """The meta of what `save_tensors` wrote, from the file's header alone: the digest, which takes the tensors, is not
-    checked. InputError if the file is missing, truncated, or another's."""
+    """The meta of what `save_tensors` wrote. Only the file's header is read, so the digest is not checked.
+
+    InputError if the file is missing, truncated, or not one of atlib's.
+    """
     if not path.is_file():
         raise InputError(f"{path}: no such file")
     try:
@@ -163,7 +264,7 @@ def load_meta(path: Path) -> dict:
 
 
 def load_state(path: Path) -> dict[str, Tensor]:
-    """A dictionary of tensors from a PyTorch file, without running any code that may be in it.
+    """Read a dictionary of tensors from a PyTorch file, without running any code that the file may contain.
 
     InputError if the file is missing, damaged, or holds anything else.
     """
@@ -171,7 +272,7 @@ def load_state(path: Path) -> dict[str, Tensor]:
         raise InputError(f"{path}: {'a folder, not a file' if path.is_dir() else 'no such file'}")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises a dozen types for a damaged or foreign file
+    except Exception as error:  # torch raises a dozen types of error for a damaged or foreign file
         raise InputError(f"{path}: not a weights-only PyTorch file ({type(error).__name__})") from None
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(f"{path}: must hold a dictionary of tensors by their names, as model.state_dict() gives it")

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from .errors import InputError, in_range, nearest, one_of
-from .files import REPOSITORY, data_dir, file_hash, load_state, load_tensors, save_tensors
+from .files import data_dir, file_hash, load_state, load_tensors, repository, save_tensors
 
 STEMS = {"3x3": (3, 1), "3x3-stride2": (3, 2), "7x7": (7, 2)}
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -129,8 +129,11 @@ def save(path: Path, model: nn.Module, config: dict) -> None:
 
 
 def shipped() -> dict[str, Path]:
-    """The networks that come with this repository, by name: "cifar10/pgd-linf-8"."""
-    folder = REPOSITORY / "models"
+    """The networks that come with the repository, by name: "cifar10/pgd-linf-8". Empty where a wheel is installed."""
+    root = repository()
+    if root is None:
+        return {}
+    folder = root / "models"
     return {
         path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.glob("*/*.safetensors"))
     }
@@ -144,6 +147,8 @@ def load(path: str | Path) -> tuple[ResNet18, dict]:
     known = shipped()
     if str(path) in known:
         path = known[str(path)]
+    elif not Path(path).is_file() and repository() is None:
+        raise InputError(f"{path}: no such file; the repository's own networks, by name, need a checkout of it")
     elif not Path(path).is_file():
         raise InputError(f"{path}: neither a file nor one of {', '.join(known)}{nearest(str(path), known)}")
     tensors, config = load_tensors(Path(path))

@@ -7,6 +7,7 @@ import os
 import platform
 import subprocess
 from importlib import metadata
+from pathlib import Path
 
 import torch
 
@@ -27,24 +28,33 @@ SOURCES = (
     "constraints.txt",
 )
 PACKAGES = ("torch", "torchvision", "numpy", "safetensors", "papermill")
+OTHERS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")  # git sets these in its hooks: they name another repository
 
 
 def commit() -> str:
-    """The commit of this code: ATLIB_COMMIT, or git's answer with "-dirty" if one of SOURCES differs, or "unknown".
+    """The commit of this code: ATLIB_COMMIT if it is set, otherwise what git says.
 
-    git is asked once a process, by a long job at its start: what is committed or edited meanwhile didn't run.
+    git's answer gets "-dirty" if one of SOURCES differs from the commit. It is "unknown" without git, and for a copy
+    without a `.git` of its own, even inside another repository. git is asked once a process; a long job asks at its
+    start, since what is committed or edited later is not what runs.
     """
     return os.environ.get("ATLIB_COMMIT") or _from_git()
 
 
 @functools.cache
 def _from_git() -> str:
+    environment = {name: value for name, value in os.environ.items() if name not in OTHERS}
+
     def git(*words: str) -> str:
-        return subprocess.run(
-            ("git", "-C", str(REPOSITORY), *words), capture_output=True, text=True, check=True, timeout=20
-        ).stdout.strip()
+        done = subprocess.run(
+            ("git", "-C", str(REPOSITORY), *words), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True,
+            timeout=20, env=environment, encoding="utf-8", errors="surrogateescape",
+        )  # fmt: skip
+        return done.stdout.removesuffix("\n")
 
     try:
+        if Path(git("rev-parse", "--show-toplevel")).resolve() != REPOSITORY.resolve():
+            return "unknown"
         return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "-uno", "--", *SOURCES) else "")
     except (OSError, subprocess.SubprocessError):
         return "unknown"
@@ -53,7 +63,7 @@ def _from_git() -> str:
 def processor() -> str:
     """The CPU's name as the system gives it."""
     try:
-        with open("/proc/cpuinfo") as lines:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
             names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
         return names[0]
     except (OSError, IndexError):
@@ -61,7 +71,7 @@ def processor() -> str:
 
 
 def versions() -> dict[str, str]:
-    """Python's version and those of the packages that numbers depend on."""
+    """The versions of Python and of the packages that numbers depend on."""
     found = {"python": platform.python_version()}
     for name in PACKAGES:
         try:
@@ -72,7 +82,7 @@ def versions() -> dict[str, str]:
 
 
 def hardware(device: torch.device) -> dict[str, object]:
-    """What a run was computed on."""
+    """The processor, threads and device (for CUDA also the GPU's name) that a run was computed on."""
     found: dict[str, object] = {
         "processor": processor(),
         "threads": torch.get_num_threads(),
@@ -84,5 +94,5 @@ def hardware(device: torch.device) -> dict[str, object]:
 
 
 def record(device: torch.device) -> dict[str, object]:
-    """Commit, versions and hardware, for the JSON beside every row."""
+    """Commit, versions and hardware, for the JSON that goes with every run's rows."""
     return {"commit": commit(), "versions": versions(), "hardware": hardware(device)}

@@ -79,7 +79,7 @@ def build_book(source: Path, output: Path) -> Path:
     """Build a book as `make book` does; the folder of its HTML."""
     program = Path(sys.executable).with_name("jupyter-book")
     command = [str(program), "build", str(source), "--path-output", str(output), "-W", "-n", "--keep-going", "--quiet"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=output)
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", cwd=output)
     assert done.returncode == 0, done.stdout + done.stderr
     return output / "_build" / "html"
 

@@ -176,7 +176,7 @@ class Requests(HTMLParser):
         self.addresses: list[str] = []
         self.inline: list[str] = []
         self.inside = ""
-        self.feed(page.read_text())
+        self.feed(page.read_text(encoding="utf-8"))
 
     def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
         values = {key: value or "" for key, value in attributes}

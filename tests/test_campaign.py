@@ -52,7 +52,7 @@ def start(path: Path, *words: str) -> subprocess.Popen:
     """A campaign in the background, its output in `log` beside the grid."""
     command = [sys.executable, "-m", "atlib.campaign", "--grid", str(path), "run", "--threads", "1", *words]
     environment = os.environ | {"ATLIB_COMMIT": "test"}
-    with open(path.parent / "log", "a") as log:
+    with open(path.parent / "log", "a", encoding="utf-8") as log:
         return subprocess.Popen(command, cwd=REPOSITORY, env=environment, stdout=log, stderr=subprocess.STDOUT)
 
 
@@ -78,7 +78,9 @@ def processes(path: Path) -> list[int]:
 def gone(path: Path, seconds: float = 60) -> None:
     end = time.time() + seconds
     while left := processes(path):
-        assert time.time() < end, f"still there: {[Path(f'/proc/{pid}/cmdline').read_text() for pid in left]}"
+        assert time.time() < end, (
+            f"still there: {[Path(f'/proc/{pid}/cmdline').read_text(encoding='utf-8') for pid in left]}"
+        )
         time.sleep(0.2)
 
 
@@ -138,7 +140,7 @@ def test_killed_twice_and_resumed_it_ends_as_if_left_alone(path: Path, monkeypat
 
 @installed
 def test_its_time_over_it_stops_everything_and_nothing_has_failed(path: Path) -> None:
-    path.write_text(GRID.replace("epochs: 2", "epochs: 500"))
+    path.write_text(GRID.replace("epochs: 2", "epochs: 500"), encoding="utf-8")
     began = time.time()
     child = start(path, "--minutes", "0.3", "--jobs", "1")
     assert child.wait(timeout=120) == 0
@@ -150,18 +152,18 @@ def test_its_time_over_it_stops_everything_and_nothing_has_failed(path: Path) ->
 
 @installed
 def test_a_second_campaign_says_so_and_stops_and_ctrl_c_ends_the_first(path: Path) -> None:
-    path.write_text(GRID.replace("epochs: 2", "epochs: 500"))
+    path.write_text(GRID.replace("epochs: 2", "epochs: 500"), encoding="utf-8")
     child = start(path)
     robust = grid.load(path)[0]
     until(lambda: grid.held(robust.folder) is not None, child)
     with pytest.raises(InputError, match=f"a campaign is already running there, process {child.pid} since "):
         running.run(path=path)
-    path.write_text("edited half-way: [")  # which the running campaign doesn't read
+    path.write_text("edited half-way: [", encoding="utf-8")  # which the running campaign doesn't read
     child.send_signal(signal.SIGINT)
     assert child.wait(timeout=60) == 0
     gone(path, 10)
     assert not (robust.folder / "failed.json").exists()
-    path.write_text(GRID.replace("epochs: 2", "epochs: 500"))
+    path.write_text(GRID.replace("epochs: 2", "epochs: 500"), encoding="utf-8")
     with running.alone():
         pass  # nothing to unlock
 
@@ -258,7 +260,8 @@ def test_a_scheduler_that_fails_is_said_and_is_no_success(
 
 def test_an_underfit_run_waits_for_the_normal_one_too_even_if_that_is_published(path: Path) -> None:
     path.write_text(
-        "t: {common: {width: 4}, runs: [{model: [normal, pgd-linf-8]}, {model: underfit, match: pgd-linf-8}]}"
+        "t: {common: {width: 4}, runs: [{model: [normal, pgd-linf-8]}, {model: underfit, match: pgd-linf-8}]}",
+        encoding="utf-8",
     )
     normal, target, underfit = planned = grid.load(path)
     assert underfit.after == (target.run, normal.run) and normal.after == ()
@@ -296,7 +299,7 @@ def pictures(path: Path) -> grid.Planned:
     }
     labels = {f"y_{part}": np.arange(n) % 10 for part, n in (("train", 40), ("test", 10))}
     np.savez(data_dir() / "cifar10.npz", **parts, **labels)  # type: ignore[arg-type]
-    path.write_text(STYLED)
+    path.write_text(STYLED, encoding="utf-8")
     running.obstacle.cache_clear()
     (planned,) = grid.load(path)
     return planned

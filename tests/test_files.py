@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import hashlib
 import json
+import os
+import pwd
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import torch
@@ -65,6 +75,95 @@ def test_saving_that_fails_keeps_the_old_tensors(tmp_path: Path, monkeypatch: py
         files.save_tensors(path, some_tensors(), {"step": 2})
     assert files.load_tensors(path)[1] == {"step": 1}
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_two_writers_of_one_file_with_one_process_id_do_not_meet(tmp_path: Path) -> None:
+    """Two containers that share a folder may both be process 1. The last one to end wins."""
+    path = tmp_path / "file.txt"
+    with files.atomic(path) as one:
+        one.write_text("one", encoding="utf-8")
+        with files.atomic(path) as two:
+            two.write_text("two", encoding="utf-8")
+            assert one != two
+        assert path.read_text(encoding="utf-8") == "two"
+    assert path.read_text(encoding="utf-8") == "one"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize(("umask", "mode"), [(0o022, 0o644), (0o002, 0o664), (0o077, 0o600)])
+def test_a_written_file_has_the_permissions_that_the_umask_gives(umask: int, mode: int, tmp_path: Path) -> None:
+    before = os.umask(umask)
+    try:
+        files.write_json(tmp_path / "a.json", {})
+        files.save_tensors(tmp_path / "t.safetensors", some_tensors(), {})
+        assert os.umask(umask) == umask  # and the umask is what it was
+    finally:
+        os.umask(before)
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.iterdir()} == {mode}
+
+
+def test_a_rename_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
+    (tmp_path / "taken" / "full").mkdir(parents=True)
+    with pytest.raises(OSError, match="taken"):
+        files.write_json(tmp_path / "taken", {})
+    assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_writable_leaves_nothing_behind_and_says_what_it_cannot_write(tmp_path: Path) -> None:
+    files.writable(tmp_path / "new")
+    assert not list((tmp_path / "new").iterdir())
+    (tmp_path / "file").touch()
+    with pytest.raises(InputError, match=r"file: can't be written \(File exists\)$"):
+        files.writable(tmp_path / "file")
+
+
+# --- locks ------------------------------------------------------------------------------------------------------------
+
+Hold = Callable[[Path, str, str], AbstractContextManager]
+HOLDS = [files.hold, files.hold_for_children]
+
+
+@pytest.mark.parametrize("first", HOLDS)
+@pytest.mark.parametrize("second", HOLDS)
+def test_a_held_lock_is_refused_with_the_holders_note(first: Hold, second: Hold, tmp_path: Path) -> None:
+    path = tmp_path / "new" / "lock"
+    for note in ("process 7", "p 8"):  # a note is replaced whole
+        with first(path, note, "in use by"):
+            with pytest.raises(InputError, match=f"^in use by {note}$"), second(path, "other", "in use by"):
+                pass
+            assert files.held_for(path) is not None
+        assert files.held_for(path) is None
+
+
+@pytest.mark.parametrize("hold", HOLDS)
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS])
+def test_a_file_system_without_locks_is_not_somebody_elses_lock(
+    number: int, hold: Hold, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(*_: object) -> NoReturn:
+        raise OSError(number, os.strerror(number))
+
+    path = tmp_path / "lock"
+    path.write_text("7", encoding="utf-8")
+    monkeypatch.setattr(fcntl, "flock", missing)
+    with pytest.raises(InputError) as caught, hold(path, "8", "already in use by process"):
+        pass
+    assert str(caught.value).startswith(
+        f"{path}: can't be locked ({os.strerror(number)}): the file system has no locks"
+    )
+    assert "\n" not in str(caught.value)
+    assert files.held_for(path) is None
+
+
+def test_a_child_that_inherits_the_descriptor_keeps_the_lock(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    with files.hold_for_children(path, "parent", "in use by") as descriptor:
+        child = subprocess.Popen(["cat"], stdin=subprocess.PIPE, pass_fds=(descriptor,))
+    try:
+        assert files.held_for(path) is not None
+    finally:
+        child.communicate()
+    assert files.held_for(path) is None
 
 
 # --- tensors ----------------------------------------------------------------------------------------------------------
@@ -190,6 +289,80 @@ def test_folders_follow_the_environment(
     assert function() in (  # type: ignore[operator]
         Path.home() / ".cache" / "atlib", files.REPOSITORY / "runs", files.REPOSITORY / "results",
     )  # fmt: skip
+
+
+@pytest.fixture
+def homeless(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user without a home folder: no HOME, and a number that the system doesn't know."""
+
+    def unknown(number: int) -> NoReturn:
+        raise KeyError(number)
+
+    monkeypatch.delenv("HOME", raising=False)
+    monkeypatch.setattr(pwd, "getpwuid", unknown)
+    with pytest.raises(RuntimeError):
+        Path.home()
+
+
+@pytest.mark.usefixtures("homeless")
+def test_without_a_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ATLIB_DATA", str(tmp_path))
+    assert files.data_dir() == tmp_path
+    monkeypatch.setenv("ATLIB_DATA", "~/data")
+    with pytest.raises(InputError, match=r"^ATLIB_DATA = '~/data': this user has no home folder; give the whole path$"):
+        files.data_dir()
+    monkeypatch.delenv("ATLIB_DATA")
+    assert files.data_dir() == Path(tempfile.gettempdir()) / f"atlib-{os.getuid()}"
+
+
+def test_outside_a_checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert files.repository() == files.REPOSITORY and files.checkout_path("results") == files.REPOSITORY / "results"
+    for name in ("RUNS", "RESULTS"):
+        monkeypatch.delenv(f"ATLIB_{name}")
+    monkeypatch.setattr(files, "REPOSITORY", tmp_path / "site-packages")
+    monkeypatch.chdir(tmp_path)
+    assert files.repository() is None and files.runs_dir() == tmp_path / "runs"
+    with pytest.raises(InputError, match=r"^results: needs a checkout of the repository \(this atlib is installed in "):
+        files.results_dir()
+
+
+# --- encodings --------------------------------------------------------------------------------------------------------
+
+
+def under_the_c_locale(*words: str) -> subprocess.CompletedProcess[str]:
+    """Run Python where text files are ASCII unless they say otherwise."""
+    locale = {name: value for name, value in os.environ.items() if not name.startswith("LC_")}
+    locale |= {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+    return subprocess.run(
+        [sys.executable, *words], capture_output=True, encoding="utf-8", env=locale, cwd=files.REPOSITORY
+    )
+
+
+def test_files_are_utf_8_whatever_the_locale(tmp_path: Path) -> None:
+    code = (  # its own text is ASCII: Python reads the command line in the locale's encoding, too
+        "import locale, sys; from pathlib import Path; from atlib import files, results\n"
+        "assert locale.getencoding() == 'ANSI_X3.4-1968', locale.getencoding()\n"
+        "results.load_claims()\n"
+        "assert files.read_json(Path(sys.argv[1]) / 'a.json') == {'a': '\\xd7'}\n"
+        "with files.hold(Path(sys.argv[1]) / 'lock', 'Zo\\xeb', ''): pass"
+    )
+    (tmp_path / "a.json").write_text('{"a": "×"}', encoding="utf-8")
+    done = under_the_c_locale("-c", code, str(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "lock").read_text(encoding="utf-8") == "Zoë"
+
+
+def test_a_command_line_works_in_any_locale() -> None:
+    done = under_the_c_locale("-m", "atlib.plan", "--blocks", "nonesuch")
+    assert done.returncode == 2 and done.stderr.startswith("error: BLOCKS = 'nonesuch': must be one of "), done.stderr
+    code = (
+        "import sys; from atlib import errors; sys.exit(errors.command_line(lambda given: print('2 \\xd7 2') or 0)())"
+    )
+    done = under_the_c_locale("-c", code)
+    assert (done.stdout, done.returncode) == ("2 ? 2\n", 0), done.stderr
+
+
+# --- numbers ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("value", [10**400, float("nan"), float("inf"), -1, 256, True, "x", None])

@@ -21,7 +21,7 @@ def said() -> str:
 
 
 def test_readme_says_what_the_rows_say(said: str) -> None:
-    text = front.README.read_text()
+    text = (REPOSITORY / front.README).read_text(encoding="utf-8")
     assert front.with_answer(text, said) == text, "rows have changed: run `make notebooks`"
 
 

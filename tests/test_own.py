@@ -219,7 +219,7 @@ def test_a_network_of_torchvision_with_weights_from_a_file(tmp_path: Path) -> No
         place.mkdir(parents=True)
         for number in range(3):
             Image.fromarray(draws.integers(0, 255, (70, 80, 3), dtype=np.uint8)).save(place / f"{number}.png")
-    Path("map.csv").write_text("class,output\ncats,tabby\ncats,282\ndogs,207\n")
+    Path("map.csv").write_text("class,output\ncats,tabby\ncats,282\ndogs,207\n", encoding="utf-8")
     folder = f"folder:{tmp_path / 'pictures'}"
     given: dict[str, Any] = {"side": 64, "classes": "map.csv", "weights": "weights.pt"}
     about = own.subject("torchvision:squeezenet1_1", folder, **given)
@@ -234,7 +234,7 @@ def test_a_network_of_torchvision_with_weights_from_a_file(tmp_path: Path) -> No
         lambda: own.subject("torchvision:squeezenet1_1", folder, side=64, weights="weights.pt"),
         "has 1000 outputs, the data set 2 classes; a file `classes`",
     )
-    Path("map.csv").write_text("class,output\ncats,3\ndogs,1000\n")
+    Path("map.csv").write_text("class,output\ncats,3\ndogs,1000\n", encoding="utf-8")
     refused(
         lambda: own.subject("torchvision:squeezenet1_1", folder, **given),
         "output 1000: the network has 1000, from 0 on",
@@ -255,7 +255,7 @@ def test_a_network_of_timm_with_weights_from_a_file() -> None:
     with torch.no_grad():
         torch.testing.assert_close(loaded.model(images), plain.eval()((images - 0.5) / 0.5))
     lines = [f"{name},{synset}" for name, synset in zip(data.load("shapes").classes, loaded.outputs, strict=False)]
-    Path("map.csv").write_text("\n".join(["class,output", *lines]))
+    Path("map.csv").write_text("\n".join(["class,output", *lines]), encoding="utf-8")
     refused(
         lambda: own.subject("timm:test_vit3", "shapes", weights="weights.pt", classes="map.csv"),
         "model = 'timm:test_vit3': fails on float pictures of 2×3×32×32: AssertionError: ",
@@ -328,7 +328,7 @@ def test_a_network_that_cannot_be_measured(source: str, parts: list[str], monkey
 
 
 def test_weights_that_cannot_be_used() -> None:
-    Path("text.pt").write_text("hello")
+    Path("text.pt").write_text("hello", encoding="utf-8")
     torch.save([1, 2], "list.pt")
     torch.save({"a": torch.zeros(1)}, "other.pt")
     name = "torchvision:squeezenet1_1"
@@ -402,14 +402,16 @@ def test_names_that_a_table_can_hold() -> None:
     ],
 )
 def test_a_file_of_classes_that_cannot_be_used(text: str, part: str) -> None:
-    Path("map.csv").write_text(text)
+    Path("map.csv").write_text(text, encoding="utf-8")
     refused(
         lambda: networks.read_classes("map.csv", ["cats", "dogs"], ["tabby", "beagle"]), "classes = 'map.csv': ", part
     )
     refused(
         lambda: networks.read_classes("no.csv", ["cats"], []), "classes = 'no.csv': not readable (FileNotFoundError)"
     )
-    Path("map.csv").write_text("\ufeffclass,output\ndogs, beagle\ncats,0\n\ncats,7\n\n")  # as Excel writes it
+    Path("map.csv").write_text(
+        "\ufeffclass,output\ndogs, beagle\ncats,0\n\ncats,7\n\n", encoding="utf-8"
+    )  # as Excel writes it
     assert networks.read_classes("map.csv", ["cats", "dogs"], ["tabby", "beagle"]) == [[0, 7], [1]]
 
 

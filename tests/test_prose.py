@@ -11,7 +11,6 @@ from typing import Any
 
 import jupytext
 import nbformat
-import pandas as pd
 import pytest
 import yaml
 
@@ -122,7 +121,7 @@ def test_entry_has_its_reason_and_its_value(page: str, number: str) -> None:
     entry = KNOWN[page][number]
     assert set(entry) <= {"why", "paper", "code"} and entry["why"]
     places = entry.get("paper", [])
-    paper = pd.read_csv(tables.PAPER).set_index(["dataset", "model", "metric"])["value"]
+    paper = tables.paper().set_index(["dataset", "model", "metric"])["value"]
     for place in [places] if isinstance(places, str) else places:
         assert agrees(number, 100 * float(paper.loc[tuple(place.split())])), place
     if "code" in entry:

@@ -38,7 +38,8 @@ def git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Git]:
 
     def run(*words: str) -> str:
         who = ("-c", "user.name=x", "-c", "user.email=x@example.org", "-c", "commit.gpgsign=false")
-        found = subprocess.run(("git", "-C", str(tmp_path), *who, *words), capture_output=True, text=True, check=True)
+        command = ("git", "-C", str(tmp_path), *who, *words)
+        found = subprocess.run(command, capture_output=True, encoding="utf-8", check=True)
         return found.stdout.strip()
 
     for name in (*MARKING, *LEFT_OUT):
@@ -69,6 +70,49 @@ def test_what_is_committed_while_a_job_runs_did_not_run(git: Git, tmp_path: Path
     (tmp_path / "atlib" / "a.py").write_text("2\n")
     git("commit", "-qam", "two")
     assert provenance.commit() == first != git("rev-parse", "HEAD")
+
+
+def test_a_changed_table_leaves_the_commit_clean(git: Git, tmp_path: Path) -> None:
+    """What numbers depend on is the ground floor."""
+    for room in ("report", "campaign"):
+        (tmp_path / "atlib" / room).mkdir()
+        (tmp_path / "atlib" / room / "a.py").write_text("1\n", encoding="utf-8")
+    git("add", ".")
+    git("commit", "-qm", "rooms")
+    for room in ("report", "campaign"):
+        (tmp_path / "atlib" / room / "a.py").write_text("2\n", encoding="utf-8")
+    assert provenance.commit() == git("rev-parse", "HEAD")
+
+
+@pytest.mark.parametrize("tracked", [False, True])
+def test_a_copy_inside_another_repository_does_not_take_its_commit(
+    tracked: bool, git: Git, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "vendor" / "copy"
+    (copy / "atlib").mkdir(parents=True)
+    (copy / "atlib" / "a.py").write_text("1\n", encoding="utf-8")
+    if tracked:
+        git("add", ".")
+        git("commit", "-qm", "a copy")
+    monkeypatch.setattr(provenance, "REPOSITORY", copy)
+    assert provenance.commit() == "unknown"
+
+
+def test_a_hook_of_another_repository_does_not_lend_its_commit(
+    git: Git, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine, other = git("rev-parse", "HEAD"), tmp_path_factory.mktemp("other")
+    subprocess.run(("git", "init", "-q", str(other)), check=True)
+    monkeypatch.setenv("GIT_DIR", str(other / ".git"))
+    assert provenance.commit() == mine
+
+
+def test_a_checkout_reached_through_a_link_has_its_commit(
+    git: Git, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "link").symlink_to(tmp_path)
+    monkeypatch.setattr(provenance, "REPOSITORY", tmp_path / "link")
+    assert provenance.commit() == git("rev-parse", "HEAD")
 
 
 def test_without_git_it_is_unknown_and_the_environment_comes_first(

@@ -23,7 +23,7 @@ HEADER = ",".join(COLUMNS)
 
 def write_csv(path: Path, *lines: str, header: str = HEADER, end: str = "\n") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join([header, *lines]) + end)
+    path.write_text("\n".join([header, *lines]) + end, encoding="utf-8")
     return path
 
 

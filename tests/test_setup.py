@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import _ctypes
+import ast
+import json
 import os
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -19,11 +22,17 @@ import atlib
 from atlib import files
 from atlib.files import REPOSITORY
 
+OFFLINE = Path(__file__).parent / "offline"  # on PYTHONPATH: processes of tests reach no other machine
+
 
 def python(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run code in a fresh interpreter."""
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | environment, cwd=REPOSITORY
+        [sys.executable, "-c", code],
+        capture_output=True,
+        encoding="utf-8",
+        env=os.environ | environment,
+        cwd=REPOSITORY,
     )
 
 
@@ -130,6 +139,139 @@ def test_requirements_are_pinned(name: str) -> None:
     assert not differing, f"constraints.txt has other versions of {differing}"
 
 
+INSTALLED = """
+import json, sys
+from dataclasses import replace
+import atlib
+assert "torch" not in sys.modules
+for name in atlib.__all__:
+    getattr(atlib, name)
+import torch
+from atlib.errors import InputError
+
+config = replace(atlib.training.resolve(dataset="shapes"), quick=True, width=4, epochs=1.0, precision="fp32")
+run = atlib.training.train(config, progress=False)
+atlib.evaluation.evaluate(run, only=("saturation",), progress=False)
+model, _ = atlib.models.load(run / "weights.safetensors")
+pictures, labels = torch.rand(2, 3, 32, 32), torch.tensor([0, 1])
+attacked = atlib.attacks.pgd(model, pictures, labels, eps=8 / 255, steps=1)
+maps = atlib.saliency.smoothgrad(model, pictures, labels, samples=2)
+own = atlib.own.evaluate(atlib.own.subject("mine:make", "shapes"), only=("saturation",), progress=False)
+
+def line(function, *arguments):
+    try:
+        function(*arguments)
+    except InputError as error:
+        return str(error)
+
+print(json.dumps({
+    "file": atlib.__file__, "runs": str(run.parent.parent), "rows": len(open(run / "rows.csv").readlines()),
+    "own": sorted(path.name for path in own.iterdir() if path.suffix in (".csv", ".json")),
+    "shapes": [list(attacked.shape), list(maps.shape)],
+    "results": line(atlib.files.results_dir), "shipped": line(atlib.models.load, "cifar10/pgd-linf-8"),
+}))
+"""
+MINE = """
+from torch import nn
+def make():
+    return nn.Sequential(nn.AdaptiveAvgPool2d(2), nn.Flatten(), nn.Linear(12, 10)).eval()
+"""
+
+
+def test_a_wheel_works_outside_any_checkout(tmp_path: Path) -> None:
+    """Train, measure, attack and explain with an installed atlib: runs go to ./runs, and nothing beside it."""
+    source, site, desk = (tmp_path / name for name in ("source", "site", "desk"))
+    shutil.copytree(REPOSITORY / "atlib", source / "atlib", ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(REPOSITORY / name, source)
+    desk.mkdir()
+    (desk / "mine.py").write_text(MINE, encoding="utf-8")
+    pip = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input"]
+    build = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(source)]
+    subprocess.run(build, check=True, cwd=desk)
+    (wheel,) = tmp_path.glob("atlib-*.whl")
+    subprocess.run([*pip, "install", "--no-deps", "--target", str(site), str(wheel)], check=True, cwd=desk)
+    assert (site / "atlib" / "py.typed").is_file() and not (site / "tests").exists()
+
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("ATLIB_")}
+    environment |= {"PYTHONPATH": os.pathsep.join([str(site), str(OFFLINE)]), "ATLIB_DATA": str(tmp_path / "data")}
+
+    def installed(*words: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, *words], capture_output=True, encoding="utf-8", env=environment, cwd=desk
+        )
+
+    done = installed("-c", INSTALLED)
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["file"] == str(site / "atlib" / "__init__.py") and found["runs"] == str(desk / "runs")
+    assert found["rows"] > 1 and found["shapes"] == [[2, 3, 32, 32]] * 2
+    assert found["own"] == ["evaluation.json", "own.json", "rows.csv"]
+    assert found["results"].startswith("results: needs a checkout of the repository")
+    assert found["shipped"].startswith("cifar10/pgd-linf-8: no such file; the repository's own networks")
+    assert sorted(path.name for path in desk.iterdir() if path.name != "__pycache__") == ["mine.py", "runs"]
+    done = installed("-m", "atlib.campaign", "status")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error: workflow/grid.yaml: needs a checkout of the repository"), done.stderr
+
+
+def test_the_public_interface_is_there_without_torch() -> None:
+    code = (
+        "import atlib, sys; assert 'torch' not in sys.modules and set(atlib.__all__) <= set(dir(atlib))\n"
+        "print(atlib.transforms.patch_shuffle.__name__, hasattr(atlib, 'nonesuch'))"
+    )
+    done = python(code)
+    assert done.stdout == "patch_shuffle False\n", done.stderr
+    modules = {path.stem for path in (REPOSITORY / "atlib").glob("*.py")}
+    packages = {path.parent.name for path in (REPOSITORY / "atlib").glob("*/__init__.py")}
+    assert set(atlib.__all__) <= modules | packages
+
+
+NPM = """#!/bin/sh
+[ "$1" = ci ] && mkdir node_modules && cd node_modules || exit 1
+mkdir -p @jupyter-widgets/html-manager/dist mathjax/es5/output/chtml/fonts/woff-v2 axe-core
+touch @jupyter-widgets/html-manager/dist/embed.js @jupyter-widgets/html-manager/dist/embed.js.LICENSE.txt
+touch @jupyter-widgets/html-manager/dist/a.woff2 axe-core/axe.min.js
+touch mathjax/LICENSE mathjax/es5/tex-mml-chtml.js mathjax/es5/output/chtml/fonts/woff-v2/b.woff
+"""
+
+
+def test_the_book_s_javascript_in_a_folder_with_a_space(tmp_path: Path) -> None:
+    root = tmp_path / "a check out"
+    (root / ".venv" / "bin").mkdir(parents=True)
+    for name in ("Makefile", "package.json", "package-lock.json", "requirements.txt", "constraints.txt"):
+        shutil.copy(REPOSITORY / name, root)
+    (root / ".venv" / "bin" / "python").touch()
+    (root / ".venv" / ".book").touch()  # newer than requirements.txt: installed
+    npm = root / ".venv" / "bin" / "npm"  # make puts this folder first on its PATH
+    npm.write_text(NPM, encoding="utf-8")
+    npm.chmod(0o755)
+    done = subprocess.run(["make", "vendor"], cwd=root, capture_output=True, encoding="utf-8")
+    assert done.returncode == 0, done.stderr
+    folder = root / "book" / "_static" / "vendor"
+    found = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
+    assert found == {
+        ".complete", "embed.js", "embed.js.LICENSE.txt", "a.woff2", "mathjax/LICENSE", "mathjax/tex-mml-chtml.js",
+        "mathjax/output/chtml/fonts/woff-v2/b.woff",
+    }  # fmt: skip
+    assert [path.name for path in tmp_path.iterdir()] == ["a check out"]
+
+
+@pytest.mark.parametrize("folder", ["atlib", "benchmarks", "book/_ext"])
+def test_text_is_read_and_written_in_a_named_encoding(folder: str) -> None:
+    """ruff's rule (PLW1514) sees only what it can tell to be a path; here every call counts, and subprocesses."""
+    found = []
+    for path in sorted((REPOSITORY / folder).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                keywords = {keyword.arg for keyword in node.keywords}
+                name = node.func.attr if isinstance(node.func, ast.Attribute) else ""
+                process = name in ("run", "Popen") and {"text", "universal_newlines"} & keywords
+                if (name in ("read_text", "write_text") or process) and "encoding" not in keywords:
+                    found.append(f"{path.name}:{node.lineno}")
+    assert not found
+
+
 def test_version_is_the_same_everywhere() -> None:
     assert yaml.safe_load((REPOSITORY / "CITATION.cff").read_text())["version"] == atlib.__version__
 
@@ -140,3 +282,27 @@ def test_continuous_integration_runs_the_same_script() -> None:
     assert "make test" in script.read_text()
     workflow = yaml.safe_load((REPOSITORY / ".github" / "workflows" / "ci.yml").read_text())
     assert any(step.get("run") == ".ci/run" for step in workflow["jobs"]["test"]["steps"])
+
+
+def test_linters_before_a_commit_are_those_of_make_lint() -> None:
+    """And they are the checkout's own: nothing is downloaded."""
+    config = yaml.safe_load((REPOSITORY / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
+    hooks = [hook for repo in config["repos"] for hook in repo["hooks"]]
+    assert {repo["repo"] for repo in config["repos"]} == {"local"} and {hook["language"] for hook in hooks} == {
+        "system"
+    }
+    lint = re.search(r"^LINT := (.*)$", (REPOSITORY / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    assert lint
+    commands = re.findall(r"check \$\(BIN\)/([^;]*[^; ])", lint[1])
+    assert [hook["entry"] for hook in hooks] == [f".venv/bin/{command.removesuffix(' .')}" for command in commands]
+
+
+def test_the_workflow_that_publishes_the_book_has_no_more_rights_than_it_needs() -> None:
+    workflow = yaml.safe_load((REPOSITORY / ".github" / "workflows" / "pages.yml").read_text(encoding="utf-8"))
+    build, deploy = workflow["jobs"]["build"], workflow["jobs"]["deploy"]
+    assert workflow["permissions"] == {"contents": "read"}
+    assert build["permissions"] == {"contents": "read", "pages": "read"}
+    assert deploy["permissions"] == {"pages": "write", "id-token": "write"} and deploy["needs"] == "build"
+    used = [step["uses"] for job in (build, deploy) for step in job["steps"] if "uses" in step]
+    assert all(re.fullmatch(r"actions/[\w-]+@v\d+", name) for name in used)
+    assert {"run": "make book"} in build["steps"] and "whl/cpu" in build["env"]["TORCH_INDEX"]

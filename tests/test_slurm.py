@@ -155,7 +155,7 @@ def test_eight_jobs_one_failing_one_killed_one_preempted(
     words = [sys.executable, "-m", "atlib.campaign", "--grid", str(tmp_path / "grid.yaml"), "run"]
     words += ["--jobs", "8", "--threads", "1", "--minutes", "12", "--profile", str(tmp_path / "profile")]
     killed, preempted, *_ = planned
-    with open(tmp_path / "log", "w") as log:
+    with open(tmp_path / "log", "w", encoding="utf-8") as log:
         child = subprocess.Popen(words, cwd=REPOSITORY, stdout=log, stderr=subprocess.STDOUT)
         try:
             wait_for("the run to kill", lambda: grid.held(killed.folder) is not None, 300)

@@ -20,7 +20,7 @@ import pandas as pd
 from .. import data, evaluation, models, rows, training
 from ..configuration import config_of, find_run
 from ..errors import InputError, Missing, command_line, one_of
-from ..files import REPOSITORY, atomic, load_tensors, read_json, results_dir, runs_dir, tensor_digest
+from ..files import atomic, checkout_path, load_tensors, read_json, results_dir, runs_dir, tensor_digest
 
 # Sums are rounded in another order on another processor, so that an image at a decision boundary may change sides:
 # two in a thousand, and never fewer than two images. A mean moves far less.
@@ -63,7 +63,7 @@ def weights_of(run: str) -> Path:
         if path.is_file() and tensor_digest(load_tensors(path)[0]) == digest:
             return path
     raise Missing(
-        f"{run}: its weights are neither under {runs_dir()} nor in {REPOSITORY / 'models'}; train it again (bit "
+        f"{run}: its weights are neither under {runs_dir()} nor in {checkout_path('models')}; train it again (bit "
         "for bit the same weights come from a machine of the same kind only)"
     )
 
@@ -159,7 +159,7 @@ def ship(run: Path, folder: Path | None = None) -> Path:
     InputError for a run that isn't published, one that was fine-tuned from others' weights (their licence goes with
     it), and if models/ would exceed 20 MB.
     """
-    folder = folder or REPOSITORY / "models"
+    folder = folder or checkout_path("models")
     trained = read_json(run / "training.json")
     name = f"{data.slug(trained['config']['dataset'])}/{trained['model']}"
     if trained["config"].get("weights"):
@@ -177,7 +177,7 @@ def ship(run: Path, folder: Path | None = None) -> Path:
     with atomic(target) as temporary:
         shutil.copyfile(source, temporary)
     with atomic(target.with_suffix(".md")) as temporary:
-        temporary.write_text(card(trained["run"]))
+        temporary.write_text(card(trained["run"]), encoding="utf-8")
     return target
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import itertools
-import time
 from collections.abc import Collection, Hashable, Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
@@ -16,10 +14,10 @@ import yaml
 from .. import evaluation, rows
 from ..configuration import Config, of_model, resolve
 from ..errors import InputError, one_of
-from ..files import REPOSITORY, read_json, results_dir
+from ..files import checkout_path, held_for, read_json, results_dir
 from . import publishing
 
-GRID = REPOSITORY / "workflow" / "grid.yaml"
+GRID = "workflow/grid.yaml"
 BLOCK_KEYS = ("title", "on_request", "common", "runs")
 NAMED = ("attack", "norm", "eps", "sigma", "tau", "max_flow", "quick")  # by the model's name, or never varied
 RUN_KEYS = ("model", *(f.name for f in fields(Config) if f.name not in NAMED))
@@ -68,12 +66,13 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def load(path: Path = GRID) -> list[Planned]:
-    """Every run of the grid, in its order.
+def load(path: Path | None = None) -> list[Planned]:
+    """Every run of the grid (None: the checkout's), in its order.
 
     InputError in one line, with the file and the place in it, for what isn't YAML, an unknown key, model or value, a
     run that is named twice, and an underfit control without the run that it is to match.
     """
+    path = path or checkout_path(GRID)
     found: list[Planned] = []
     for name, block in _blocks(path).items():
         for number, line in enumerate(block["runs"], 1):
@@ -90,14 +89,15 @@ def load(path: Path = GRID) -> list[Planned]:
     return found
 
 
-def titles(path: Path = GRID) -> dict[str, str]:
-    """What each block is about."""
-    return {name: str(block.get("title", name)) for name, block in _blocks(path).items()}
+def titles(path: Path | None = None) -> dict[str, str]:
+    """What each block of the grid (None: the checkout's) is about."""
+    blocks = _blocks(path or checkout_path(GRID))
+    return {name: str(block.get("title", name)) for name, block in blocks.items()}
 
 
 def _blocks(path: Path) -> dict[str, dict[str, Any]]:
     try:
-        content = yaml.load(path.read_text(), _Loader)
+        content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not readable ({type(error).__name__})") from None
     except yaml.reader.ReaderError:
@@ -242,15 +242,7 @@ def unpublished(planned: Planned) -> tuple[str, ...]:
 
 def held(folder: Path) -> float | None:
     """Seconds for which a process has held the run, or None if none does."""
-    path = folder / "lock"
-    try:
-        with open(path) as lock:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return None
-    except OSError:
-        return max(0.0, time.time() - path.stat().st_mtime)
-    return None
+    return held_for(folder / "lock")
 
 
 def state(planned: Planned, rows: pd.DataFrame) -> State:

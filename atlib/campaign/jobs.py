@@ -1,7 +1,7 @@
-"""Parameters of the job notebooks: what papermill injected, checked before any work.
+"""Parameters of the job notebooks, checked before any work.
 
-papermill puts its parameters into a cell of their own, begun by "# Parameters", warns of names that the notebook does
-not know, and runs it all the same: with the default where the user meant something else. Here that is an error.
+papermill writes the parameters that it was given into a cell of their own, which begins with "# Parameters". Of a name
+that the notebook doesn't know it only warns, and runs with the default of what the user meant. Here that is an error.
 
 What can be said from the names and types alone is said before torch is imported, which takes seconds.
 """
@@ -21,7 +21,7 @@ from ..errors import InputError, nearest, one_of
 if TYPE_CHECKING:
     from ..configuration import Config
 
-# What only some attacks have; naming it beside another attack is a mistake that would otherwise pass in silence.
+# Parameters of some attacks only. Given with another attack they would be ignored without a word, so that is refused.
 BELONGS = {
     "norm": ("pgd", "fgsm"),
     "eps": ("pgd", "fgsm"),
@@ -38,7 +38,7 @@ ATTACKS = tuple(dict.fromkeys(chain(*BELONGS.values())))
 
 
 def quick() -> bool:
-    """Whether ATLIB_QUICK asks for a job of seconds, to test the notebook and not the network."""
+    """Whether ATLIB_QUICK asks for a job of a few seconds, which tests the notebook rather than trains a network."""
     return os.environ.get("ATLIB_QUICK", "0") not in ("", "0")
 
 
@@ -80,10 +80,10 @@ def choices() -> tuple[str, ...]:
 
 
 def train_config(values: Mapping[str, object], history: Sequence[str] = ()) -> Config:
-    """The run that train.ipynb's parameters mean. values: the notebook's globals; history: its `In`.
+    """The configuration that train.ipynb's parameters describe. values: the notebook's globals; history: its `In`.
 
-    InputError for an unknown or contradictory name or a value out of range. With ATLIB_QUICK=1: a few steps of a tiny
-    network, a run of another name.
+    InputError for an unknown name, for names that contradict each other, and for a value out of range. With
+    ATLIB_QUICK=1 it is a few steps of a tiny network, a run with a name of its own.
     """
     check_names(values, history)
     attack = values["attack"]
@@ -100,11 +100,11 @@ def train_config(values: Mapping[str, object], history: Sequence[str] = ()) -> C
 
 
 def evaluate_arguments(values: Mapping[str, object], history: Sequence[str] = ()) -> dict:
-    """What evaluate.ipynb's parameters mean; InputError as above.
+    """The arguments of the function that evaluate.ipynb's parameters ask for; InputError as for `train_config`.
 
-    For a run: the arguments of `evaluation.evaluate`. For a network from elsewhere (model): those of `own.evaluate`,
-    the network found and checked. With ATLIB_QUICK=1 and neither named, a run of `train_config`'s quick kind,
-    trained if need be.
+    For a run they are those of `evaluation.evaluate`. For a network from elsewhere (`model`) they are those of
+    `own.evaluate`, with the network already found and checked. With ATLIB_QUICK=1 and neither named, it is the quick
+    run of `train_config`, which is trained first if necessary.
     """
     check_names(values, history)
     run, measure, again, model = (values[name] for name in ("run", "measure", "again", "model"))
@@ -141,16 +141,16 @@ def evaluate_arguments(values: Mapping[str, object], history: Sequence[str] = ()
 
 
 def evaluate(arguments: Mapping[str, Any]) -> Path:
-    """Measure what `evaluate_arguments` says; the folder."""
+    """Measure what `evaluate_arguments` describes; returns the folder."""
     from .. import evaluation, own
 
     return own.evaluate(**arguments) if "about" in arguments else evaluation.evaluate(**arguments)
 
 
 def stylise_arguments(values: Mapping[str, object], history: Sequence[str] = ()) -> dict:
-    """The arguments of `style.make` that stylise.ipynb's parameters mean; InputError as above.
+    """The arguments of `style.make` that stylise.ipynb's parameters describe; InputError as for `train_config`.
 
-    With ATLIB_QUICK=1: three pictures of the embedded data set.
+    With ATLIB_QUICK=1 they are three pictures of `shapes`.
     """
     check_names(values, history)
     given = {name: values[name] for name in ("dataset", "side", "styles", "stylist", "weights", "seed", "count")}

@@ -26,7 +26,17 @@ from pathlib import Path
 from .. import data, evaluation, rows, style
 from ..configuration import Config
 from ..errors import InputError, command_line, in_range, one_of
-from ..files import REPOSITORY, data_dir, hold, read_json, results_dir, runs_dir, writable, write_json
+from ..files import (
+    REPOSITORY,
+    checkout_path,
+    data_dir,
+    hold_for_children,
+    read_json,
+    results_dir,
+    runs_dir,
+    writable,
+    write_json,
+)
 from . import grid, jobs, publishing
 
 SNAKEFILE = REPOSITORY / "workflow" / "Snakefile"
@@ -66,7 +76,7 @@ def execute(notebook: str, folder: Path, given: dict[str, object]) -> None:
 
     folder.mkdir(parents=True, exist_ok=True)
     papermill.execute_notebook(
-        REPOSITORY / "notebooks" / f"{notebook}.ipynb",
+        checkout_path("notebooks") / f"{notebook}.ipynb",
         folder / f"{notebook}.ipynb",
         parameters=given,
         progress_bar=False,
@@ -152,7 +162,9 @@ def alone() -> Iterator[int]:
     Yields its file descriptor, for Snakemake to inherit. A second campaign gets one line.
     """
     note = f"process {os.getpid()} since {time.strftime('%Y-%m-%d %H:%M')}"
-    with hold(runs_dir() / ".campaign" / "lock", note, f"{runs_dir()}: a campaign is already running there,") as lock:
+    with hold_for_children(
+        runs_dir() / ".campaign" / "lock", note, f"{runs_dir()}: a campaign is already running there,"
+    ) as lock:
         yield lock
 
 
@@ -241,7 +253,7 @@ def run(
     threads: int = 2,
     minutes: float = 0,
     profile: str = "local",
-    path: Path = grid.GRID,
+    path: Path | None = None,
 ) -> int:
     """Train, measure and publish what the chosen blocks lack; 0 if nothing failed, 1 otherwise.
 
@@ -252,6 +264,7 @@ def run(
     in_range("JOBS", slots, 1, 10_000, whole=True)
     in_range("THREADS", threads, 1, 1024, whole=True)
     in_range("MINUTES", minutes, 0)
+    checkout_path("workflow")
     if os.sep not in profile:
         one_of("PROFILE", profile, sorted(p.name for p in PROFILES.iterdir()))
     elif not (Path(profile) / "config.yaml").is_file():
@@ -330,7 +343,7 @@ def summary(planned: Sequence[grid.Planned]) -> int:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 2 with one line on stderr if something can't be used."""
     parser = argparse.ArgumentParser(prog="python -m atlib.campaign", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--grid", type=Path, default=grid.GRID, help="another grid than workflow/grid.yaml")
+    parser.add_argument("--grid", type=Path, help="another grid than workflow/grid.yaml")
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("status", help="how far each run of the grid has come")
     one.add_argument("--blocks", default="")

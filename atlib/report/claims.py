@@ -12,10 +12,10 @@ import yaml
 
 from .. import transforms
 from ..errors import InputError, in_range, one_of
-from ..files import REPOSITORY
+from ..files import checkout_path
 from ..rows import FRACTIONS, MAP_METRICS
 
-CLAIMS = REPOSITORY / "book" / "claims.yaml"
+CLAIMS = "book/claims.yaml"
 SECTIONS = (
     "abstract", "1", "2", "2.1", "2.2", "3", "3.1", "3.2",
     "4", "4.1", "4.2", "4.2.1", "4.2.2", "4.2.3", "5", "6",
@@ -97,10 +97,14 @@ class Ledger:
         return next(claim for claim in self.claims if claim.id == id)
 
 
-def load(path: Path = CLAIMS) -> Ledger:
-    """Read and check the claims; InputError names the file, the entry and what is wrong, in one line."""
+def load(path: Path | None = None) -> Ledger:
+    """Read and check the claims (None: the checkout's).
+
+    InputError names the file, the entry and what is wrong, in one line.
+    """
+    path = path or checkout_path(CLAIMS)
     try:
-        content = yaml.safe_load(path.read_text())
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise InputError(f"{path}: not readable ({type(error).__name__})") from None
     except yaml.YAMLError as error:

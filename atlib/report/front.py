@@ -8,16 +8,16 @@ Both are made from the published rows by the same function, so that neither can 
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
 from .. import rows, style
-from ..files import REPOSITORY, atomic
+from ..errors import command_line
+from ..files import atomic, checkout_path
 from . import claims, lens, tables, verdicts
 
-README = REPOSITORY / "README.md"
+README = "README.md"
 MARKS = ("<!-- answer: written by `python -m atlib.report.front` -->", "<!-- end of the answer -->")
 
 
@@ -96,13 +96,15 @@ def with_answer(text: str, said: str) -> str:
     return f"{before}{MARKS[0]}\n{said}\n{mark}{after}"
 
 
-def main(path: Path = README) -> int:
+@command_line
+def main(arguments: Sequence[str] | None = None) -> int:
     """Write the answer into the README."""
+    path = checkout_path(README)
     frame = rows.load()
-    text = with_answer(path.read_text(), answer(frame, tables.records()))
-    if text != path.read_text():
+    text = with_answer(path.read_text(encoding="utf-8"), answer(frame, tables.records()))
+    if text != path.read_text(encoding="utf-8"):
         with atomic(path) as temporary:
-            temporary.write_text(text)
+            temporary.write_text(text, encoding="utf-8")
         print(f"wrote {path}")
     return 0
 

@@ -22,8 +22,8 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
-from ..errors import InputError, one_of
-from ..files import REPOSITORY, atomic
+from ..errors import InputError, command_line, one_of
+from ..files import atomic, checkout_path
 
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 LANGUAGE = {"name": "python", "pygments_lexer": "ipython3"}
@@ -31,8 +31,9 @@ VIEW = "application/vnd.jupyter.widget-view+json"
 KEPT = ("tags", "mystnb")  # cell metadata that is part of the source; the rest comes from tools
 
 
-def pairs(root: Path = REPOSITORY) -> dict[str, tuple[Path, Path]]:
-    """Every page by its name: (book/NAME.md, notebooks/NAME.ipynb)."""
+def pairs(root: Path | None = None) -> dict[str, tuple[Path, Path]]:
+    """Every page of a repository (None: the checkout) by its name: (book/NAME.md, notebooks/NAME.ipynb)."""
+    root = root or checkout_path("book").parent
     return {p.stem: (p, root / "notebooks" / f"{p.stem}.ipynb") for p in sorted((root / "book").glob("*.md"))}
 
 
@@ -107,9 +108,9 @@ def update(markdown: Path, twin: Path, again: bool = False) -> str:
     elif not is_job(page):
         take_outputs(page, old)
     text = as_text(page)
-    if not twin.exists() or twin.read_text() != text:
+    if not twin.exists() or twin.read_text(encoding="utf-8") != text:
         with atomic(twin) as temporary:
-            temporary.write_text(text)
+            temporary.write_text(text, encoding="utf-8")
         return "run" if runs else "text"
     return "run" if runs else "nothing"
 
@@ -122,6 +123,7 @@ def take_outputs(page: NotebookNode, old: NotebookNode) -> None:
         new.outputs, new.execution_count = kept.outputs, kept.execution_count
 
 
+@command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m atlib.report.pages", description="Run the book's changed pages.")

@@ -13,12 +13,12 @@ import pandas as pd
 from .. import models, style, transforms
 from ..campaign import grid
 from ..configuration import config_of
-from ..files import REPOSITORY, RUN_NAME, load_tensors, read_json, results_dir
+from ..files import RUN_NAME, checkout_path, load_tensors, read_json, results_dir
 from ..rows import row_id
 from . import claims, destroyed, statistics, verdicts
 from .plots import budget
 
-PAPER = REPOSITORY / "book" / "paper.csv"
+PAPER = "book/paper.csv"
 # Table 1's order, then what the paper only mentions.
 MODELS = (
     "pgd-linf-8", "pgd-linf-4", "pgd-linf-2", "pgd-linf-1", "pgd-l2-12", "pgd-l2-8", "pgd-l2-4",
@@ -138,7 +138,7 @@ def paper() -> pd.DataFrame:
     clean, robust: Table 1; clean2, stylised_conditional: Table 2, whose clean accuracies differ in two cells from
     Table 1's; shuffle_2_conditional: 4.2.3, where the text says k = 1, at which its measure is 100 % by definition.
     """
-    return pd.read_csv(PAPER)
+    return pd.read_csv(checkout_path(PAPER))
 
 
 def in_paper(dataset: str) -> str:

@@ -1,0 +1,73 @@
+"""The page "Extending atlib": its lines work as they are printed."""
+
+from __future__ import annotations
+
+import itertools
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from atlib import attacks, data, evaluation, results, transforms
+from atlib.evaluation import Findings, Subject
+from atlib.files import REPOSITORY
+
+PAGE = (REPOSITORY / "book" / "extending.md").read_text(encoding="utf-8")
+
+
+def lines(language: str, containing: str) -> str:
+    """The page's block of code that contains a text."""
+    (found,) = [block for block in re.findall(rf"```{language}\n(.*?)```", PAGE, re.DOTALL) if containing in block]
+    return found
+
+
+def test_the_distortion(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = dict(vars(transforms))
+    exec(lines("python", "def grey(images"), space)
+    monkeypatch.setattr(transforms, "grey", space["grey"], raising=False)
+    entry = eval("{" + lines("python", '"grey": ') + "}", space)
+    monkeypatch.setattr(transforms, "DISTORTIONS", transforms.DISTORTIONS | entry)
+    shown = {"transforms": transforms, "torch": torch}
+    exec(lines("python", "def test_grey"), shown)
+    shown["test_grey"]()  # type: ignore[operator]
+    images = torch.tensor([255, 0, 0], dtype=torch.uint8).view(1, 3, 1, 1)
+    found = transforms.distort(images, "grey", "0.5", [0]).flatten()
+    torch.testing.assert_close(found, torch.tensor([4, 1, 1]) / 6)
+
+
+def test_the_attack_and_its_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = vars(attacks) | {"itertools": itertools}
+    exec(lines("python", "def shift(model"), space)
+    monkeypatch.setattr(attacks, "shift", space["shift"], raising=False)
+    picture = torch.zeros(1, 3, 4, 4)
+    picture[..., 0, 1] = 1  # one bright pixel: the network says 1 where it sees it in the first column, 0 otherwise
+
+    class Corner(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            left = images[:, 0, :, 0].amax(1)
+            return torch.stack([1 - left, left], 1)
+
+    model, labels = Corner(), torch.tensor([0])
+    assert torch.equal(attacks.shift(model, picture, labels, pixels=0), picture)  # type: ignore[attr-defined]
+    moved = attacks.shift(model, picture, labels, pixels=1)  # type: ignore[attr-defined]
+    assert moved[0, 0].nonzero()[:, 1].tolist() == [0] and model(moved).argmax(1).item() == 1
+    monkeypatch.setattr(evaluation, "MEASUREMENTS", {})
+    exec(lines("python", '@register("shift"'), dict(vars(evaluation)))
+    test = data.Split((picture.repeat(2, 1, 1, 1) * 255).byte(), torch.tensor([0, 1]))
+    subject = Subject(model, test, 4, torch.device("cpu"))
+    found = evaluation.MEASUREMENTS["shift"].measure(subject, "1")
+    assert isinstance(found, Findings) and found.rows[0].metric == "accuracy_last"
+    assert found.arrays["last"].tolist() == [False, False]  # the second was wrong before, and stays so
+
+
+def test_the_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "claims.yaml"
+    whole = (REPOSITORY / results.CLAIMS).read_text(encoding="utf-8")
+    entry = lines("yaml", "id: grey-harmless").replace("grey@1", "saturation@8")
+    path.write_text(f"{whole.rstrip()}\n\n{entry}", encoding="utf-8")
+    found = results.load_claims(path)["grey-harmless"]
+    assert (found.direction, found.statistic.metric, found.smallest_effect) == ("greater", "common", 0.02)
+    for key in ("origin", "smallest_effect", "datasets", "needed", "known", "changes"):
+        assert re.search(rf"^#   {key} ", whole, re.MULTILINE) and f"    {key}: " in entry, key
