@@ -15,19 +15,23 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # for type checkers and editors, which don't run __getattr__
     from . import (
         attacks,
+        configuration,
         data,
         errors,
         evaluation,
         files,
         models,
+        networks,
         own,
         provenance,
+        rows,
         saliency,
         shapes,
         style,
         textures,
         training,
         transforms,
+        underfit,
     )
 
 # Idle OpenMP threads spin by default, and two of them beside any other load make torch ten times slower
@@ -39,8 +43,8 @@ if "OMP_WAIT_POLICY" not in os.environ:
 
 __version__ = "0.1.0"
 __all__ = [
-    "attacks", "data", "errors", "evaluation", "files", "models", "own", "provenance", "saliency", "shapes", "style",
-    "textures", "training", "transforms",
+    "attacks", "configuration", "data", "errors", "evaluation", "files", "models", "networks", "own", "provenance",
+    "rows", "saliency", "shapes", "style", "textures", "training", "transforms", "underfit",
 ]  # fmt: skip
 
 

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from atlib.configuration import resolve
 from atlib.errors import InputError
+from atlib.files import checkout_path
 from atlib.report import claims, statistics, verdicts
 from atlib.report.claims import Claim, Ledger, Setting, Statistic
 from atlib.report.verdicts import decide
@@ -359,7 +360,7 @@ def test_the_table_has_a_line_for_each_claim_and_data_set() -> None:
 
 # --- the file -----------------------------------------------------------------------------------------------------
 
-CONTENT: dict[str, Any] = yaml.safe_load(claims.CLAIMS.read_text())
+CONTENT: dict[str, Any] = yaml.safe_load(checkout_path(claims.CLAIMS).read_text(encoding="utf-8"))
 
 
 def test_the_file_is_complete() -> None:

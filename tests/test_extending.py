@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import nn
 
-from atlib import attacks, data, evaluation, results, transforms
+from atlib import attacks, data, evaluation, transforms
 from atlib.evaluation import Findings, Subject
 from atlib.files import REPOSITORY
+from atlib.report import claims
 
 PAGE = (REPOSITORY / "book" / "extending.md").read_text(encoding="utf-8")
 
@@ -64,10 +65,10 @@ def test_the_attack_and_its_measurement(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_the_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "claims.yaml"
-    whole = (REPOSITORY / results.CLAIMS).read_text(encoding="utf-8")
+    whole = (REPOSITORY / claims.CLAIMS).read_text(encoding="utf-8")
     entry = lines("yaml", "id: grey-harmless").replace("grey@1", "saturation@8")
     path.write_text(f"{whole.rstrip()}\n\n{entry}", encoding="utf-8")
-    found = results.load_claims(path)["grey-harmless"]
+    found = claims.load(path)["grey-harmless"]
     assert (found.direction, found.statistic.metric, found.smallest_effect) == ("greater", "common", 0.02)
     for key in ("origin", "smallest_effect", "datasets", "needed", "known", "changes"):
         assert re.search(rf"^#   {key} ", whole, re.MULTILINE) and f"    {key}: " in entry, key

@@ -340,9 +340,9 @@ def under_the_c_locale(*words: str) -> subprocess.CompletedProcess[str]:
 
 def test_files_are_utf_8_whatever_the_locale(tmp_path: Path) -> None:
     code = (  # its own text is ASCII: Python reads the command line in the locale's encoding, too
-        "import locale, sys; from pathlib import Path; from atlib import files, results\n"
+        "import locale, sys; from pathlib import Path; from atlib import files; from atlib.report import claims\n"
         "assert locale.getencoding() == 'ANSI_X3.4-1968', locale.getencoding()\n"
-        "results.load_claims()\n"
+        "claims.load()\n"
         "assert files.read_json(Path(sys.argv[1]) / 'a.json') == {'a': '\\xd7'}\n"
         "with files.hold(Path(sys.argv[1]) / 'lock', 'Zo\\xeb', ''): pass"
     )
@@ -353,7 +353,7 @@ def test_files_are_utf_8_whatever_the_locale(tmp_path: Path) -> None:
 
 
 def test_a_command_line_works_in_any_locale() -> None:
-    done = under_the_c_locale("-m", "atlib.plan", "--blocks", "nonesuch")
+    done = under_the_c_locale("-m", "atlib.campaign.plan", "--blocks", "nonesuch")
     assert done.returncode == 2 and done.stderr.startswith("error: BLOCKS = 'nonesuch': must be one of "), done.stderr
     code = (
         "import sys; from atlib import errors; sys.exit(errors.command_line(lambda given: print('2 \\xd7 2') or 0)())"

@@ -14,7 +14,7 @@ import nbformat
 import pytest
 import yaml
 
-from atlib import attacks, training, transforms
+from atlib import attacks, configuration, transforms
 from atlib.files import REPOSITORY
 from atlib.report import claims, pages, tables
 from atlib.rows import load, read_rows
@@ -125,7 +125,7 @@ def test_entry_has_its_reason_and_its_value(page: str, number: str) -> None:
     for place in [places] if isinstance(places, str) else places:
         assert agrees(number, 100 * float(paper.loc[tuple(place.split())])), place
     if "code" in entry:
-        known = {"attacks": attacks, "claims": claims, "training": training, "transforms": transforms}
+        known = {"attacks": attacks, "claims": claims, "configuration": configuration, "transforms": transforms}
         assert agrees(number, float(eval(entry["code"], known))), entry["code"]
 
 

@@ -149,7 +149,7 @@ for name in atlib.__all__:
 import torch
 from atlib.errors import InputError
 
-config = replace(atlib.training.resolve(dataset="shapes"), quick=True, width=4, epochs=1.0, precision="fp32")
+config = replace(atlib.configuration.resolve(dataset="shapes"), quick=True, width=4, epochs=1.0, precision="fp32")
 run = atlib.training.train(config, progress=False)
 atlib.evaluation.evaluate(run, only=("saturation",), progress=False)
 model, _ = atlib.models.load(run / "weights.safetensors")
