@@ -121,7 +121,7 @@ def test_published_and_audited(about: Subject, monkeypatch: pytest.MonkeyPatch, 
         found = destroyed.audit(one)
         assert found.agrees and found.published == frame["value"][ids.index(one)]
         assert destroyed.main(["--verify", one]) == 0 and capsys.readouterr().out.startswith(f"{one}: published ")
-    with pytest.raises(InputError, match="no row of a run; python -m atlib.report.destroyed --verify"):
+    with pytest.raises(InputError, match=r"no row of a run; python -m atlib.report.destroyed --verify"):
         audit.audit(row)
     with pytest.raises(Missing, match=r"^row = 'destroyed/shapes-32:saturation@3/shape': not published"):
         destroyed.audit("destroyed/shapes-32:saturation@3/shape")
