@@ -9,6 +9,7 @@ import csv
 import functools
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def frame_of(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(TYPES)
 
 
-# --- The rows of one run ---------------------------------------------------------------------------------------------
+# --- Reading them ----------------------------------------------------------------------------------------------------
 
 
 def read_rows(path: Path) -> pd.DataFrame:
@@ -51,71 +52,115 @@ def read_rows(path: Path) -> pd.DataFrame:
     InputError, in one line with file, line and column, if the file is missing, cut off or of another layout, has an
     impossible cell, a row twice, or rows of more than one run.
     """
+    return _checked({path: _cells(path)})
+
+
+def load(folder: Path | None = None, *, provenance: bool = False) -> pd.DataFrame:
+    """All published rows (of results/), sorted by run; an empty frame with the same columns if there are none.
+
+    With `provenance` also training_commit, evaluation_commit; processor, gpu and seconds of the training.
+    """
+    folder = folder or results_dir()
+    files = {}
+    for path in sorted(folder.glob("*/*.csv")):
+        run = path.relative_to(folder).with_suffix("").as_posix()
+        if not RUN_NAME.fullmatch(run):
+            continue  # a table of another kind
+        files[path] = _cells(path)
+        if files[path][0][0] != run:
+            raise InputError(f"{path}: holds the rows of another run, {files[path][0][0]}")
+    frame = _checked(files)
+    if not provenance or frame.empty:
+        return frame
+    return pd.concat(_with_provenance(rows, folder / f"{run}.json") for run, rows in frame.groupby("run", sort=False))
+
+
+def _cells(path: Path) -> list[list[str]]:
+    """The cells of a CSV of rows, as text, below its header; InputError if that isn't what the file is."""
     try:
         text = path.read_bytes().decode()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a readable CSV of rows ({type(error).__name__})") from None
-    lines = list(csv.reader(text.splitlines()))
-    if not lines or tuple(lines[0]) != COLUMNS:
+    header, *lines = [*csv.reader(text.splitlines())] or [[]]
+    if tuple(header) != COLUMNS:
         raise InputError(f"{path}: line 1 must be {','.join(COLUMNS)}")
     if not text.endswith("\n"):
-        raise InputError(f"{path}: line {len(lines)}: cut off; publish the run again")
-    for number, line in enumerate(lines[1:], 2):
+        raise InputError(f"{path}: line {len(lines) + 1}: cut off; publish the run again")
+    for number, line in enumerate(lines, 2):
         if len(line) != len(COLUMNS):
             raise InputError(
                 f"{path}: line {number}: {len(line)} cells instead of {len(COLUMNS)}; publish the run again"
             )
-    frame = _typed(path, pd.DataFrame(lines[1:], columns=list(COLUMNS), dtype="str"))
-    _check_values(path, frame)
-    if (runs := frame["run"].nunique()) != 1:
+    if (runs := len({line[0] for line in lines})) != 1:
         raise InputError(f"{path}: must hold the rows of one run, found {runs}")
-    twice = frame.duplicated(["distortion", "level", "metric"])
+    return lines
+
+
+def _checked(files: Mapping[Path, list[list[str]]]) -> pd.DataFrame:
+    """The rows in the cells of files, one below the other, with their types; InputError for the first impossible."""
+    places = [f"{path}: line {number}" for path, lines in files.items() for number in range(2, len(lines) + 2)]
+    cells = pd.DataFrame(list(chain(*files.values())), index=places, columns=list(COLUMNS), dtype="str")
+    frame = _typed(cells)
+    _check_values(frame)
+    twice = frame.duplicated(["run", "distortion", "level", "metric"])
     if twice.any():
-        place = int(np.flatnonzero(twice)[0])
-        name = row_id(frame.iloc[place]).removeprefix(f"{frame['run'].iloc[0]}:")
-        raise InputError(f"{path}: line {place + 2}, {name}: is there twice")
-    return frame
+        row = frame[twice].iloc[0]
+        raise InputError(f"{row.name}, {row_id(row).removeprefix(row['run'] + ':')}: is there twice")
+    return frame.reset_index(drop=True)
 
 
-def _typed(path: Path, cells: pd.DataFrame) -> pd.DataFrame:
-    """A frame of text with the types of rows; InputError for the first cell that its column can't hold."""
+def _typed(cells: pd.DataFrame) -> pd.DataFrame:
+    """A frame of text, by the places of its rows, with the types of rows; InputError for a cell of another kind."""
     typed = cells.copy()
     for column, kind in TYPES.items():
         empty = cells[column] == ""
         if column not in MAY_BE_EMPTY:
-            _refuse(path, cells, column, empty, "must not be empty")
+            _refuse(cells, column, empty, "must not be empty")
         if kind in ("int64", "Int64"):
             digits = cells[column].str.fullmatch("[0-9]+")
-            _refuse(path, cells, column, ~empty & ~digits, "must be a whole number from 0 on")
+            _refuse(cells, column, ~empty & ~digits, "must be a whole number from 0 on")
         if kind == "float64":
             finite = np.isfinite(pd.to_numeric(cells[column], errors="coerce"))
-            _refuse(path, cells, column, ~empty & ~finite, "must be a finite number")
+            _refuse(cells, column, ~empty & ~finite, "must be a finite number")
         if kind != "str":
             typed[column] = pd.to_numeric(cells[column].where(~empty))
     return typed.astype(TYPES)
 
 
-def _check_values(path: Path, frame: pd.DataFrame) -> None:
+def _check_values(frame: pd.DataFrame) -> None:
     """InputError for the first row whose value, count and total are impossible together."""
     value, count, total = (frame[name] for name in ("value", "count", "total"))
     of_none = (total == 0).fillna(False)
-    _refuse(path, frame, "value", value.isna() & ~of_none, "only a fraction of 0 images may be empty")
+    _refuse(frame, "value", value.isna() & ~of_none, "only a fraction of 0 images may be empty")
     outside = value.notna() & ~value.between(0, 1) & frame["metric"].isin(FRACTIONS)
-    _refuse(path, frame, "value", outside, "{metric} must lie between 0 and 1")
+    _refuse(frame, "value", outside, "{metric} must lie between 0 and 1")
     too_many = count.notna() & ~(count <= total).fillna(False)
-    _refuse(path, frame, "count", too_many, "must be at most the total ({total})")
+    _refuse(frame, "count", too_many, "must be at most the total ({total})")
     share = (count / total.where(~of_none)).astype("float64")
     unequal = share.notna() & ~np.isclose(value, share, rtol=0, atol=1e-6)
-    _refuse(path, frame, "value", unequal, "isn't count / total ({count} / {total})")
+    _refuse(frame, "value", unequal, "isn't count / total ({count} / {total})")
 
 
-def _refuse(path: Path, frame: pd.DataFrame, column: str, refused: pd.Series, why: str) -> None:
-    """InputError for the first row that is refused: its line in the file, its cell, and why (may name columns)."""
+def _refuse(frame: pd.DataFrame, column: str, refused: pd.Series, why: str) -> None:
+    """InputError for the first row that is refused: its place, its cell, and why (columns in braces)."""
     if refused.any():
-        place = int(np.flatnonzero(refused)[0])
-        row = {str(name): "" if pd.isna(cell) else cell for name, cell in frame.iloc[place].items()}
+        row = {str(name): "" if pd.isna(cell) else cell for name, cell in frame[refused].iloc[0].items()}
         shown = repr(row[column]) if isinstance(row[column], str) else f"{row[column]:g}"
-        raise InputError(f"{path}: line {place + 2}, {column} = {shown}: {why.format(**row)}")
+        raise InputError(f"{frame[refused].index[0]}, {column} = {shown}: {why.format(**row)}")
+
+
+def _with_provenance(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    record = read_json(path)
+    training, measured = record.get("training", {}), record.get("evaluation", {}).get("measurements", {})
+    hardware = training.get("hardware", {})
+    places = pd.Series([measured.get(measurement(row), {}) for row in frame.to_dict("records")], frame.index)
+    return frame.assign(
+        training_commit=training.get("commit", "unknown"),
+        evaluation_commit=places.map(lambda found: found.get("commit", "unknown")),
+        processor=hardware.get("processor", "unknown"),
+        gpu=hardware.get("gpu", ""),
+        seconds=float(training.get("seconds", math.nan)),
+    )
 
 
 def row_id(row: Mapping[Any, Any] | pd.Series) -> str:
@@ -139,39 +184,7 @@ def find_row(name: str, frame: pd.DataFrame | None = None) -> dict[str, Any]:
     return rows[ids.index(name)]
 
 
-# --- All published rows ----------------------------------------------------------------------------------------------
-
-
-def load(folder: Path | None = None, *, provenance: bool = False) -> pd.DataFrame:
-    """All published rows (of results/), sorted by run; an empty frame with the same columns if there are none.
-
-    With `provenance` also training_commit, evaluation_commit; processor, gpu and seconds of the training.
-    """
-    folder = folder or results_dir()
-    frames = []
-    for path in sorted(folder.glob("*/*.csv")):
-        run = path.relative_to(folder).with_suffix("").as_posix()
-        if not RUN_NAME.fullmatch(run):
-            continue  # a table of another kind
-        frame = read_rows(path)
-        if frame["run"].iloc[0] != run:
-            raise InputError(f"{path}: holds the rows of another run, {frame['run'].iloc[0]}")
-        frames.append(_with_provenance(frame, path.with_suffix(".json")) if provenance else frame)
-    return pd.concat(frames, ignore_index=True) if frames else frame_of([])
-
-
-def _with_provenance(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
-    record = read_json(path)
-    training, measured = record.get("training", {}), record.get("evaluation", {}).get("measurements", {})
-    hardware = training.get("hardware", {})
-    places = pd.Series([measured.get(measurement(row), {}) for row in frame.to_dict("records")], frame.index)
-    return frame.assign(
-        training_commit=training.get("commit", "unknown"),
-        evaluation_commit=places.map(lambda found: found.get("commit", "unknown")),
-        processor=hardware.get("processor", "unknown"),
-        gpu=hardware.get("gpu", ""),
-        seconds=float(training.get("seconds", math.nan)),
-    )
+# --- Predictions ----------------------------------------------------------------------------------------------------
 
 
 def read_predictions(path: Path) -> dict[str, NDArray[Any]]:

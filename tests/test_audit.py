@@ -11,7 +11,7 @@ import pytest
 
 from atlib import models
 from atlib.campaign import audit
-from atlib.errors import InputError
+from atlib.errors import InputError, Missing
 from atlib.files import REPOSITORY, load_tensors, save_tensors
 from atlib.rows import load, row_id
 
@@ -72,11 +72,11 @@ def test_a_network_by_its_name(published: None) -> None:
 
 
 def test_what_is_missing_is_said(published: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match=r"^row = 'shapes/x:clean@/accuracy': not published; must be RUN:DISTORTION@"):
+    with pytest.raises(Missing, match=r"^row = 'shapes/x:clean@/accuracy': not published; must be RUN:DISTORTION@"):
         audit.audit("shapes/x:clean@/accuracy")
     frame = load()
     other = frame[(frame["dataset"] == "shapes") & (frame["seed"] == 3)].iloc[0]
-    with pytest.raises(InputError, match=f"^{other['run']}: its weights are neither under .* nor in .*; train it"):
+    with pytest.raises(Missing, match=f"^{other['run']}: its weights are neither under .* nor in .*; train it"):
         audit.audit(row_id(other))
     cifar = frame[(frame["dataset"] == "cifar10") & (frame["model"] == "normal") & (frame["seed"] == 1)].iloc[0]
     with pytest.raises(InputError, match="cifar10"):  # no data here, and no network to get it
