@@ -26,7 +26,7 @@ from ..files import atomic, checkout_path, load_tensors, read_json, results_dir,
 # two in a thousand, and never fewer than two images. A mean moves far less.
 TOLERANCE_IMAGES, TOLERANCE_MEAN = 0.002, 1e-3
 ON_CARDS = ("clean", "pgd-linf", "trained-attack", "conflict")  # a card says the main ones; results/ has them all
-SIZE_LIMIT = 20 * 2**20  # of models/, in bytes
+SIZE_LIMIT = 30 * 2**20  # of models/, in bytes
 
 
 @dataclass(frozen=True)
@@ -157,7 +157,7 @@ def ship(run: Path, folder: Path | None = None) -> Path:
     """Put a published run's weights and model card into models/DATASET/MODEL; returns the weights' path.
 
     InputError for a run that isn't published, one that was fine-tuned from others' weights (their licence goes with
-    it), and if models/ would exceed 20 MB.
+    it), and if models/ would exceed 30 MB.
     """
     folder = folder or checkout_path("models")
     trained = read_json(run / "training.json")
