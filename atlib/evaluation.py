@@ -602,12 +602,16 @@ class Table:
         self.rows = pd.concat([self.rows[~np.array(mine, bool)], new], ignore_index=True)
         self.arrays = {k: v for k, v in self.arrays.items() if not k.startswith(f"{key}/")}
         self.arrays |= {f"{key}/{k}": v for k, v in found.arrays.items()}
-        self.origins["measurements"][key] = {
-            "seconds": round(seconds, 2),
-            **found.record,
-            **provenance.record(self.subject.device),
-        }
+        about = provenance.record(self.subject.device)
+        # versions and hardware stand once in the record, and at a measurement only where it was made with others
+        differing = {kind: about[kind] for kind in ("versions", "hardware") if self.differs(kind, about[kind])}
+        commit = {"commit": about["commit"]}
+        self.origins["measurements"][key] = {"seconds": round(seconds, 2), **found.record, **commit, **differing}
         self.write()
+
+    def differs(self, kind: str, found: object) -> bool:
+        """Whether versions or hardware differ from those that the record has, which get it if it has none yet."""
+        return self.origins.setdefault(kind, found) != found
 
     def write(self) -> None:
         """The rows last but one and their origins last: a stop in between leaves the measurement to be done again."""

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from atlib import attacks, data, evaluation, models, rows, training
+from atlib import attacks, data, evaluation, models, provenance, rows, training
 from atlib.configuration import Config, dataset_arguments, resolve
 from atlib.errors import InputError, NetworkError
 from atlib.evaluation import Findings, Row, Subject
@@ -195,8 +195,17 @@ def test_origins_of_every_measurement(pgd: Path) -> None:
     assert origins["weights_digest"] == record["weights_digest"]
     assert set(origins["measurements"]) == {"clean@", "conflict@", "pgd-linf@8", "trained-attack@"}
     for found in origins["measurements"].values():
-        assert found["commit"] == "abc" and found["seconds"] >= 0
-        assert found["versions"]["torch"] == torch.__version__ and found["hardware"]["device"]
+        assert found["commit"] == "abc" and found["seconds"] >= 0 and not {"versions", "hardware"} & set(found)
+    assert origins["versions"]["torch"] == torch.__version__ and origins["hardware"]["device"]
+
+
+def test_a_measurement_made_with_other_versions_says_so(pgd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    other = provenance.versions() | {"torch": "9.9"}
+    monkeypatch.setattr(provenance, "versions", lambda: other)
+    evaluation.evaluate(pgd, only=("clean",), again=True, progress=False)
+    measured = read_json(pgd / "evaluation.json")["measurements"]
+    assert measured["clean@"]["versions"] == other and "hardware" not in measured["clean@"]
+    assert "versions" not in measured["conflict@"]
 
 
 # --- robustness -------------------------------------------------------------------------------------------------------

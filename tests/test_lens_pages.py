@@ -225,36 +225,6 @@ def test_a_difference_from_the_paper_is_only_given_on_its_own_data_set():
     assert (table.loc["CIFAR-10", "paper"], table.loc["CIFAR-10", "difference"]) == ("–", "–")
 
 
-def test_two_sizes_of_the_same_pictures_are_compared_seed_by_seed():
-    levels = ("2", "4")
-    nothing = lens.resolution_table(frame_of([]), levels)
-    assert list(nothing["pictures"])[:3] == ["112 pixels", "64 pixels", "difference"] and len(nothing) == 4
-    assert (nothing["k = 2"] == "pending").all()
-    found = []
-    for seed, (large, small) in enumerate((("1111110000", "1111000000"), ("1111111000", "1110000000")), 1):
-        found.append(network("caltech101", "normal", seed, NORMAL, {"patch-shuffle@2": large}))
-        found.append(network("caltech101-64", "normal", seed, NORMAL, {"patch-shuffle@2": small}))
-    one = world(
-        network("caltech101", "normal", 1, NORMAL, {"patch-shuffle@2": "1110000000"}),
-        network("caltech101-64", "normal", 1, TRAINED, {"patch-shuffle@2": "0011100001"}),
-    )
-    assert list(lens.resolution_table(one[0], levels, one[1])["k = 2"])[2:] == [
-        f"{100 * (3 / 8 - 4 / 8):+.1f} points, one seed",
-        f"{100 * (1 / 6 - 3 / 6):+.1f} points, one seed",  # of places 2 to 7 the one has place 2, the other 2, 3, 4
-    ]
-    found.append(network("caltech101-64", "normal", 3, NORMAL, {"patch-shuffle@2": "0000000000"}))  # none at 112
-    found.append(network("caltech101", "pgd-linf-4", 1, TRAINED, {"patch-shuffle@2": "0000000000"}))
-    frame, predictions = world(*found)
-    table = lens.resolution_table(frame, levels, predictions)
-    large, small, difference, common = table["k = 2"]
-    assert large.startswith("81.2 [") and len(large.rows) == 2 and small.startswith(f"{100 * (4 + 3) / 24:.1f} [")
-    low, high = statistics.t_interval([2 / 8, 4 / 8])
-    assert difference == f"+37.5 points [{100 * low:+.1f}, {100 * high:+.1f}]" == common  # both know the first 8
-    assert list(table["seeds"]) == ["2 seeds", "3 seeds", "2 seeds", "2 seeds"]
-    assert (table["k = 4"] == "pending").all()
-    assert table["clean"].iloc[0].startswith("80.00 [")
-
-
 def test_maps_of_one_seed_have_an_interval_over_pictures():
     values = np.array([0.1, 0.2, 0.4, 0.5], np.float16)
     rows = [row("cifar10", "normal", 1, "clean@", "gini", 0.3)]

@@ -279,44 +279,6 @@ def shuffle_table(frame: pd.DataFrame, predictions: Archive | None = None) -> pd
     return tables.frame_of(lines)
 
 
-SIZES = {"112 pixels": "caltech101", "64 pixels": "caltech101-64"}  # the same pictures, by setting; larger ones first
-
-
-def resolution_table(frame: pd.DataFrame, levels: Iterable[str], predictions: Archive | None = None) -> pd.DataFrame:
-    """The paper's remark on resolution (4.2.3): normal networks on the same pictures at two sizes, and the difference.
-
-    Per cent: accuracy on clean pictures, conditional accuracy by the number of patches a side (levels). Differences are
-    of networks of the same seed, larger pictures less smaller ones, with t-intervals over the seeds that both sizes
-    have: of the conditional accuracies, and of those on the pictures that both networks know when clean.
-    """
-    predictions = predictions or archive()
-    levels, lines, sizes = list(levels), [], []
-    for shown, name in SIZES.items():
-        found = points(frame, name, "patch-shuffle", predictions)
-        found = found[found["model"] == "normal"]
-        cells = {line["level"]: line for line in summary(found, "conditional").to_dict("records")}
-        rows = settled(frame, name)
-        clean = (rows["model"] == "normal") & (rows["distortion"] == "clean") & (rows["metric"] == "accuracy")
-        line: dict[str, object] = {"pictures": shown, "clean": tables.one_cell(rows[clean])}
-        line |= {f"k = {level}": interval(cells[level]) if level in cells else Cell(PENDING) for level in levels}
-        lines.append(line | {"seeds": seeds_of(found["seed"].nunique())})
-        sizes.append(found[["level", "seed", "run", "conditional"]])
-    both = sizes[0].merge(sizes[1], on=["level", "seed"], suffixes=("", "_small"))
-    both["difference"] = both["conditional"] - both["conditional_small"]
-    pairs = zip(both["run"], both["run_small"], "patch-shuffle@" + both["level"], strict=True)
-    both["same pictures"] = [
-        statistics.paired(predictions(one), predictions(two), under).difference for one, two, under in pairs
-    ]
-    for shown, column in {"difference": "difference", "difference where both know it": "same pictures"}.items():
-        line = {"pictures": shown, "clean": "–"}
-        for level in levels:
-            here = list(both.loc[both["level"] == level, column])
-            text = points_text(here).removesuffix(f", {len(here)} seeds") if here else PENDING
-            line[f"k = {level}"] = Cell(text)
-        lines.append(line | {"seeds": seeds_of(both["seed"].nunique())})
-    return tables.frame_of(lines)
-
-
 STATISTICS = {
     "gini": "Gini coefficient",
     "edge_correlation": "correlation with edges",

@@ -122,11 +122,17 @@ def body(folder: Path) -> str:
     return tables.html(shown, caption)
 
 
+def warned(folder: Path) -> list[str]:
+    """The doubts that its measurements came with: attacks that had no gradient to follow."""
+    found = read_json(folder / "evaluation.json")["measurements"]
+    return [f"{place.removesuffix('@')}: {record['warning']}" for place, record in found.items() if "warning" in record]
+
+
 def html(folder: Path) -> str:
     """The one-page report of what was measured so far, as HTML that needs nothing else."""
     about = read_json(folder / "own.json")
     title = escape(f"{about['source']} on {about['dataset']}")
-    notes = [about.get("suspicion", ""), *(f"left out: {line}" for line in about.get("left_out", []))]
+    notes = [about.get("suspicion", ""), *warned(folder), *(f"left out: {line}" for line in about.get("left_out", []))]
     remarks = "".join(f"<p>{escape(note)}</p>" for note in notes if note)
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width">'
     return (

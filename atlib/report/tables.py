@@ -213,6 +213,23 @@ def setting_of(rows: pd.DataFrame, about: dict[str, dict]) -> dict[str, str]:
     }
 
 
+def corrected(printed: Mapping[str, float], frame: pd.DataFrame) -> pd.DataFrame:
+    """What was printed of some rows before a fault was mended (by row id), beside what these rows say now."""
+    now = {row_id(row): row for row in frame.to_dict("records")}
+    lines = []
+    for name, before in printed.items():
+        row = now[name]
+        under = f"{row['distortion']} {row['level']}".strip()
+        line = {
+            "network": row["model"],
+            "seed": row["seed"],
+            "under": under,
+            "measured": row["metric"].replace("_", " "),
+        }
+        lines.append(line | {"printed": f"{before:.3f}", "right": Cell(f"{row['value']:.3f}", [name])})
+    return frame_of(lines)
+
+
 def html(table: pd.DataFrame, caption: str) -> str:
     """A table as HTML with its caption; wide ones scroll by themselves, so that a page never does.
 
