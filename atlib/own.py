@@ -96,8 +96,8 @@ def subject(
     model: a module in evaluation mode that takes float pictures in [0, 1], N×3×side×side, or a text (SOURCES). dataset,
     side: as for `data.load`; folder:PATH is anybody's pictures, one folder a class. classes: a CSV (`read_classes`),
     needed where the network's outputs aren't the data set's classes in their order. InputError in one line for what
-    can't be used. Prints a suspicion if the network seems to want normalised input, and the order of classes where their
-    names are numbers, which are sorted as text.
+    can't be used. Prints a suspicion if the network seems to want normalised input, and the order of classes if their
+    names are numbers, since they are sorted as text.
     """
     source = _source(model, name, weights)
     data.check(dataset, side)

@@ -281,3 +281,13 @@ def test_a_network_that_has_not_converged_is_named_with_its_longer_runs(publishe
     assert "With 0.5 of its batches adversarial (otherwise as above) its clean accuracy is 0.99 (one seed)" in said
     assert "its shape bias 0.95 (one seed)" in said
     assert "normal" not in said and "pending" in tables.convergence_sentence(main[:0], table)
+
+
+def test_what_was_printed_stands_beside_what_is_right() -> None:
+    frame = load()
+    row = row_id(frame.iloc[0])
+    (line,) = tables.corrected({row: 0.5}, frame).to_dict("records")
+    assert (
+        line["printed"] == "0.500" and line["right"] == f"{frame['value'].iloc[0]:.3f}" and line["right"].rows == (row,)
+    )
+    assert (line["network"], line["seed"]) == (frame["model"].iloc[0], frame["seed"].iloc[0])
