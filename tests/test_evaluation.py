@@ -20,10 +20,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from atlib import attacks, data, evaluation, models, rows, training
-from atlib.errors import InputError
+from atlib import attacks, data, evaluation, models, training
+from atlib.errors import InputError, NetworkError
 from atlib.evaluation import Findings, Row, Subject
 from atlib.files import load_tensors, read_json, runs_dir, tensor_digest, write_json
+from atlib.rows import COLUMNS, read_rows
 
 CPU = torch.device("cpu")
 
@@ -99,7 +100,7 @@ def calls(registry: dict[str, evaluation.Measurement]) -> list[str]:
 
 
 def rows_of(run: Path) -> pd.DataFrame:
-    return rows.read_rows(run / "rows.csv")
+    return read_rows(run / "rows.csv")
 
 
 def value(rows: pd.DataFrame, distortion: str, metric: str, level: str = "") -> pd.Series:
@@ -130,7 +131,7 @@ TRAINED = [("trained-attack", "", "accuracy_any"), ("trained-attack", "", "accur
 
 def test_rows_of_a_run(pgd: Path) -> None:
     rows = rows_of(pgd)
-    assert tuple(rows.columns) == rows.COLUMNS
+    assert tuple(rows.columns) == COLUMNS
     assert list(rows[["distortion", "level", "metric"]].itertuples(index=False, name=None)) == EVERY + TRAINED
     same = {"run": PGD.run, "dataset": "shapes", "model": "pgd-linf-4", "width": 4, "share": 0.5, "seed": 1}
     same["recipe"] = PGD.recipe
@@ -634,7 +635,7 @@ def test_one_that_fails_does_not_stop_the_others(pgd: Path, registry: dict) -> N
     registry["works"] = evaluation.Measurement(lambda subject: ("1",), works)
     for _ in range(2):
         line = f"^run = '{PGD.run}': fails@1: the network gives NaN or infinite outputs$"
-        with pytest.raises(InputError, match=line):
+        with pytest.raises(NetworkError, match=line):
             evaluation.evaluate(pgd, progress=False)
         assert set(rows_of(pgd)["distortion"]) == {"clean", "pgd-linf", "trained-attack", "conflict", "works"}
     del registry["fails"]
