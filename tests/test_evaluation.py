@@ -21,11 +21,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from atlib import attacks, data, evaluation, models, provenance, rows, training
+from atlib import attacks, data, evaluation, models, provenance, training
 from atlib.configuration import Config, dataset_arguments, resolve
 from atlib.errors import InputError, NetworkError
 from atlib.evaluation import Findings, Row, Subject
 from atlib.files import load_tensors, read_json, runs_dir, tensor_digest, write_json
+from atlib.rows import COLUMNS, read_rows
 
 CPU = torch.device("cpu")
 
@@ -101,7 +102,7 @@ def calls(registry: dict[str, evaluation.Measurement]) -> list[str]:
 
 
 def rows_of(run: Path) -> pd.DataFrame:
-    return rows.read_rows(run / "rows.csv")
+    return read_rows(run / "rows.csv")
 
 
 def value(rows: pd.DataFrame, distortion: str, metric: str, level: str = "") -> pd.Series:
@@ -132,7 +133,7 @@ TRAINED = [("trained-attack", "", metric) for metric in ("accuracy_any", "accura
 
 def test_rows_of_a_run(pgd: Path) -> None:
     rows = rows_of(pgd)
-    assert tuple(rows.columns) == rows.COLUMNS
+    assert tuple(rows.columns) == COLUMNS
     assert list(rows[["distortion", "level", "metric"]].itertuples(index=False, name=None)) == EVERY + TRAINED
     same = {"run": PGD.run, "dataset": "shapes", "model": "pgd-linf-4", "width": 4, "share": 0.5, "seed": 1}
     same["recipe"] = PGD.recipe
