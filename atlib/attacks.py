@@ -13,6 +13,7 @@ rounds to zero on a confident network, so that the network would pass for a robu
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -57,7 +58,8 @@ def frozen(model: nn.Module) -> Iterator[None]:
     for parameter, _ in flags:
         parameter.requires_grad_(False)
     try:
-        with torch.inference_mode(False):
+        # leaving inference mode switches gradients on, so it is left only where one is in it
+        with torch.inference_mode(False) if torch.is_inference_mode_enabled() else contextlib.nullcontext():
             yield
     finally:
         for module, mode in modes:
@@ -72,7 +74,7 @@ def check_logits(logits: Tensor, labels: Tensor) -> None:
         raise NetworkError(
             f"model: gives outputs of shape {tuple(logits.shape)} for {len(labels)} images: must be N×classes"
         )
-    # on a GPU the comparison would stop the queue at every step, and gather says what is wrong by itself
+    # not on a GPU, where the comparison would wait for the queue at every step
     if not labels.is_cuda and len(labels) and int(labels.max()) >= logits.shape[1]:
         raise NetworkError(f"labels = {int(labels.max())}: the model has only {logits.shape[1]} outputs")
 
@@ -98,7 +100,10 @@ def input_gradient(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Te
     with torch.enable_grad():
         images = (images.clone() if images.is_inference() else images).detach().requires_grad_(True)
         logits = model(images)
-        (gradient,) = torch.autograd.grad(log_odds(logits, labels).sum(), images)
+        odds = log_odds(logits, labels)
+        if not odds.requires_grad:
+            raise NetworkError("model: its outputs have no gradient by its input (no_grad inside?)")
+        (gradient,) = torch.autograd.grad(odds.sum(), images)
     return gradient, logits.detach()
 
 

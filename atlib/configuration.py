@@ -7,6 +7,7 @@ import hashlib
 import json
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
+from typing import Any
 
 from . import attacks, data, models
 from .errors import InputError, in_range, nearest, one_of
@@ -170,8 +171,11 @@ def resolve(**given: object) -> Config:
         models.check_imagenet(config.weights)
         if config.width != 64 or config.stem != "7x7":
             raise InputError(f"weights = {config.weights!r}: ImageNet weights need width 64 and stem 7x7")
-    numbers = {name: float(getattr(config, name)) for name in ("epochs", "lr", "weight_decay")}
-    return replace(config, **numbers, quick=bool(config.quick))  # type: ignore[arg-type]
+    # plain numbers: numpy's can't be written as JSON, on which the run's name depends
+    numbers: dict[str, Any] = {name: float(getattr(config, name)) for name in ("epochs", "lr", "weight_decay")}
+    for name in ("width", "batch", "seed", "side", "steps"):
+        numbers[name] = None if getattr(config, name) is None else int(getattr(config, name))
+    return replace(config, **numbers, quick=bool(config.quick))
 
 
 def _resolve_cues(config: Config, kind: str) -> Config:
@@ -265,7 +269,12 @@ def find_run(name: str, parameter: str = "run") -> Path:
 def trained_elsewhere(run: str) -> bool:
     """Whether that is the name of a published run that was trained on another machine, and is not here."""
     here = (runs_dir() / run / "training.json").is_file()
-    return not here and bool(RUN_NAME.fullmatch(run)) and (results_dir() / f"{run}.json").is_file()
+    if here or not RUN_NAME.fullmatch(run):
+        return False
+    try:
+        return (results_dir() / f"{run}.json").is_file()
+    except InputError:  # outside a checkout nothing is published
+        return False
 
 
 def dataset_arguments(config: Config) -> dict:

@@ -18,7 +18,6 @@ from .files import REPOSITORY
 SOURCES = (
     ":(glob)atlib/*.py",
     ":(glob)atlib/data/**/*.py",
-    ":(glob)atlib/training/**/*.py",
     "atlib/campaign/jobs.py",
     "atlib/report/destroyed.py",
     "atlib/report/frames.py",

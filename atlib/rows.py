@@ -117,7 +117,7 @@ def _typed(cells: pd.DataFrame) -> pd.DataFrame:
         if column not in MAY_BE_EMPTY:
             _refuse(cells, column, empty, "must not be empty")
         if kind in ("int64", "Int64"):
-            digits = cells[column].str.fullmatch("[0-9]+")
+            digits = cells[column].str.fullmatch("[0-9]{1,18}")
             _refuse(cells, column, ~empty & ~digits, "must be a whole number from 0 on")
         if kind == "float64":
             finite = np.isfinite(pd.to_numeric(cells[column], errors="coerce"))

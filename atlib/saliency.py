@@ -79,6 +79,8 @@ def picture(maps: Tensor, percentile: float = 0.99) -> Tensor:
     gradients' size between networks do not show; a map of zeros is black. InputError for a percentile outside [0, 1].
     """
     in_range("percentile", percentile, 0, 1)
+    if not maps.numel():
+        return maps.new_zeros(len(maps), *maps.shape[2:])
     strength = magnitude(unit(maps))
     flat = strength.flatten(1)
     top, most = flat.quantile(percentile, dim=1), flat.amax(1)

@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 
 from . import attacks, data, models, provenance, transforms, underfit
 from .configuration import CORRUPTIONS, Config, dataset_arguments
-from .errors import InputError
+from .errors import InputError, NetworkError
 from .files import hold, load_tensors, runs_dir, save_tensors, tensor_digest, writable, write_json
 
 CHECKPOINT_SECONDS = 30.0
@@ -205,7 +205,11 @@ class Run:
         adversarial = is_adversarial(self.step, self.config.share or 0)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             if adversarial:
-                images = perturb(self.config, self.model, images, labels, self.generator(self.step))
+                try:
+                    images = perturb(self.config, self.model, images, labels, self.generator(self.step))
+                except NetworkError as error:  # a network that diverges has no gradient either
+                    place = f"training diverged at step {self.step + 1} ({error})"
+                    raise InputError(f"lr = {self.config.lr:g}: {place}; use a smaller one") from None
             self.model.train()
             logits = self.model(images)
         loss = F.cross_entropy(logits.float(), labels)

@@ -144,7 +144,7 @@ def saturation(images: Tensor, level: float) -> Tensor:
 def _saturated(values: Tensor, level: float) -> Tensor:
     if level == 2:
         return values.clone()
-    centred = 2 * values - 1
+    centred = (2 * values - 1).clamp(-1, 1)  # an exponent at level 0 is infinite, and 1.0000002 to it as well
     exponent = 2 / level if level else math.inf  # at level infinity it is 0, and x**0 is 1 also where the sign is 0
     strength = centred.abs() ** exponent
     return (centred.sign() * strength + 1) / 2
@@ -310,4 +310,5 @@ def distort(images: Tensor, name: str, level: str, numbers: Sequence[int], seed:
         raise InputError(f"level = {level!r}: must be a number, for instance {DISTORTIONS[name].levels[0]}") from None
     if name == "patch-shuffle" and not strength.is_integer():
         raise InputError(f"level = {level!r}: must be a whole number, for instance {DISTORTIONS[name].levels[0]}")
-    return DISTORTIONS[name].change(images, strength, numbered(images, numbers), seed)
+    shown = images.clamp(0, 1) if images.is_floating_point() else images  # what `check_range` forgives is rounding
+    return DISTORTIONS[name].change(shown, strength, numbered(images, numbers), seed)

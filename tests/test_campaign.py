@@ -127,7 +127,7 @@ def test_killed_twice_and_resumed_it_ends_as_if_left_alone(path: Path, monkeypat
     monkeypatch.setenv("ATLIB_RESULTS", str(path.parent / "undisturbed-results"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as in the campaign
     code = (
-        "import sys; from pathlib import Path; from atlib import campaign, grid; "
+        "import sys; from pathlib import Path; from atlib.campaign import grid, running; "
         "planned = grid.load(Path(sys.argv[1])); "
         "sys.exit(sum(running.job(kind, sys.argv[2], planned) for kind in ('train', 'evaluate', 'publish')))"
     )

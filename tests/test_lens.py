@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -131,10 +132,11 @@ def test_every_distortion_of_a_run_picture_by_picture(run: Path, subject: Subjec
 def plain_maps(subject: Subject, images: Tensor, labels: Tensor) -> dict[str, Tensor]:
     """Grad and SmoothGrad of three samples, picture by picture, with the noise that an evaluation draws."""
     draws = torch.Generator().manual_seed(0)
+    model = copy.deepcopy(subject.model).double()  # a softmax in single precision loses digits where p is near 1
 
     def gradient(image: Tensor, label: Tensor) -> Tensor:
         x = image[None].clone().requires_grad_()
-        return torch.autograd.grad(F.log_softmax(subject.model(x), 1)[0, label], x)[0][0]
+        return torch.autograd.grad(F.log_softmax(model(x.double()), 1)[0, label], x)[0][0]
 
     smooth = []
     for image, label in zip(images, labels, strict=True):

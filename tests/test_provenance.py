@@ -14,7 +14,6 @@ Git = Callable[..., str]
 MARKING = (
     "atlib/a.py",
     "atlib/data/a.py",
-    "atlib/training/a.py",
     "atlib/campaign/jobs.py",
     "atlib/report/destroyed.py",
     "notebooks/train.ipynb",

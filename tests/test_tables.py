@@ -7,7 +7,7 @@ import pytest
 
 from atlib.campaign import grid
 from atlib.configuration import resolve
-from atlib.files import write_json
+from atlib.files import REPOSITORY, write_json
 from atlib.report import plots, statistics, tables
 from atlib.rows import find_row, frame_of, load, row_id
 
@@ -284,7 +284,7 @@ def test_a_network_that_has_not_converged_is_named_with_its_longer_runs(publishe
 
 
 def test_what_was_printed_stands_beside_what_is_right() -> None:
-    frame = load()
+    frame = load(REPOSITORY / "results")
     row = row_id(frame.iloc[0])
     (line,) = tables.corrected({row: 0.5}, frame).to_dict("records")
     assert (

@@ -13,7 +13,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -745,6 +747,21 @@ def test_a_loss_that_is_no_number_is_one_line(monkeypatch: pytest.MonkeyPatch) -
         training.train(config, progress=False)
     assert not (config.folder / "training.json").exists()
     assert not (config.folder / "weights.safetensors").exists()
+
+
+def test_an_adversarial_training_that_diverges_is_one_line() -> None:
+    config = tiny(attack="pgd", steps=1, share=0.5, lr=10, weight_decay=1, batch=16, epochs=4)
+    line = (
+        r"^lr = 10: (the loss became (nan|inf) at step \d+; use a smaller one|training diverged at step \d+ \(model: )"
+    )
+    with pytest.raises(InputError, match=line):
+        training.train(config, progress=False)
+
+
+def test_numpys_numbers_name_the_same_run() -> None:
+    given: dict[str, Any] = {"seed": np.int64(8), "width": np.int32(4), "batch": np.int16(16), "lr": np.float32(0.5)}
+    plain = {name: value.item() for name, value in given.items()}
+    assert resolve(**given).run == resolve(**plain).run
 
 
 # --- collapse of FGSM -------------------------------------------------------------------------------------------------

@@ -399,6 +399,11 @@ def test_numbers_of_numpy_are_levels_counts_and_seeds() -> None:
 
 
 def test_a_message_about_the_range_shows_what_lies_outside() -> None:
-    transforms.distort(torch.full((1, 3, 8, 8), 1.0000002), "blur", "1", [0])
+    above = torch.full((1, 3, 8, 8), 1.0000002)
+    for name in transforms.DISTORTIONS:
+        for level in transforms.levels(name, 8):
+            shown = transforms.distort(above, name, level, [0])
+            assert shown.min() >= 0 and shown.max() <= 1, (name, level)
+    assert transforms.saturation(above, 0.25).max() <= 1
     with pytest.raises(InputError, match=r"^images = \[0\.99, 1\.00002\]: must lie in \[0, 1\]$"):
         transforms.check_range(torch.tensor([[[[0.99, 1.00002]]]]))

@@ -107,7 +107,7 @@ def at_hand(frame: pd.DataFrame) -> pd.DataFrame:
     def here(run: str) -> bool:
         try:
             return bool(weights_of(run))
-        except Missing:
+        except (Missing, InputError):  # not there, or damaged
             return False
 
     generated = frame[frame["dataset"] == "shapes"]

@@ -97,6 +97,7 @@ PREDICTED = {
     "accuracy": "class",
     "accuracy_last": "last",
     "accuracy_any": "any",
+    "vanished": "vanished",
 }  # what a metric counts
 
 

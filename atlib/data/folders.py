@@ -9,6 +9,7 @@ import re
 import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,11 @@ from .pictures import SUFFIXES, Content, Picture, is_picture, read_pictures, spl
 from .registry import is_utf8
 
 HELD_OUT = ("test", "val", "valid", "validation")  # parts to test on: the first that there is
-OTHER_PARTS = ("training", "testing", "eval", "evaluation", "dev", "holdout", "hold-out", "heldout", "held-out")
+OTHER_PARTS = (
+    "training", "testing", "eval", "evaluation", "dev", "holdout", "hold-out", "heldout", "held-out",
+    *(f"{part}{between}{end}" for part in ("train", "test", "training", "testing", "val", "valid", "validation")
+      for between in ("", "_", "-", " ") for end in ("set", "data", "images")),
+)  # fmt: skip
 LAYOUTS = (
     "PATH/CLASS/PICTURE, PATH/train/CLASS/PICTURE beside PATH/test/CLASS/PICTURE (or PATH/val, PATH/valid, "
     "PATH/validation), or the latter alone"
@@ -231,7 +236,7 @@ def picture_hashes(path: Path, names: Sequence[str], memory: Path | None, progre
                 bar.update()
     settled = {name: [*marks[name], hashes[name]] for name in names if max(marks[name][1:3]) < now - SETTLED}
     if memory and settled != known:
-        with atomic(memory) as temporary:
+        with suppress(OSError), atomic(memory) as temporary:  # it only saves time, and the disk may be read-only
             temporary.write_text(json.dumps({"format": HASHES, "files": settled}) + "\n", encoding="utf-8")
     return hashes
 

@@ -629,6 +629,7 @@ WORDS = {
     "common": "accuracy on the pictures that both networks know when clean",
     "shape_bias": "shape bias",
     "coverage": "coverage",
+    "vanished": "share of pictures whose gradient is zero",
     "gini": "Gini coefficient of SmoothGrad maps",
     "edge_correlation": "correlation of SmoothGrad maps with the picture's edges",
     "high_frequency": "share of high frequencies in SmoothGrad maps",

@@ -31,7 +31,7 @@ from torch import nn
 
 from .. import data, evaluation, models
 from ..configuration import find_run
-from ..errors import InputError
+from ..errors import AtlibError, InputError
 from . import frames
 
 Picture = NDArray[np.uint8]  # 3×H×W, or H×W for a map
@@ -215,7 +215,7 @@ def live(controls: Sequence[ipywidgets.Widget], html: Callable[[], str]) -> ipyw
     def update(_: object = None) -> None:
         try:
             shown.value = html()
-        except InputError as error:
+        except AtlibError as error:
             shown.value = f"<p>{escape(str(error))}</p>"
 
     for control in controls:
