@@ -1,4 +1,4 @@
-"""Adversarial examples: FGSM, PGD in two norms, spatial transformation; and what is left of a network under them.
+"""Adversarial examples: FGSM, PGD in two norms, spatial transformation; and how accurate a network remains under them.
 
 Every attack is a function `attack(model, images, labels, …)` of float images in [0, 1], N×C×H×W, and labels, whole
 numbers, N, and returns images in [0, 1], detached. Budgets are distances between pixels in [0, 1]: `budget` turns the
@@ -204,7 +204,7 @@ def pgd(
     random_start: bool = False,
     generator: torch.Generator | None = None,
 ) -> Tensor:
-    """Projected gradient ascent on the cross entropy (Madry et al. 2018; the paper's section 2.1); the last iterate.
+    """Projected gradient ascent on the loss (Madry et al. 2018; the paper's section 2.1); the last iterate.
 
     eps: radius of the ball in [0, 1] pixels (8/255; 12·side/224), 0 returns the images bit for bit. norm: "linf"
     (steps along the sign) or "l2" (along the normalised gradient). step_size: `default_step` unless given.
