@@ -177,6 +177,13 @@ def start(images: Tensor, eps: float, norm: str, random_start: bool, generator: 
     return (images + noise).clamp(0, 1)
 
 
+def check_floats(images: Tensor) -> None:
+    """InputError unless images are a float tensor, N×C×H×W; their range is `check_range`'s."""
+    if not isinstance(images, Tensor) or images.dim() != 4 or not images.is_floating_point():
+        found = f"{images.dtype} {tuple(images.shape)}" if isinstance(images, Tensor) else f"a {type(images).__name__}"
+        raise InputError(f"images = {found}: must be a float tensor, N×C×H×W, in [0, 1]")
+
+
 def check(images: Tensor, reach: float, norm: str, steps: int, step_size: float | None, name: str = "eps") -> None:
     """Raise InputError for images outside [0, 1] or a parameter out of range; name: what the caller calls `reach`."""
     one_of("norm", norm, NORMS)
@@ -186,9 +193,7 @@ def check(images: Tensor, reach: float, norm: str, steps: int, step_size: float 
     in_range("steps", steps, 1, whole=True)
     if step_size is not None:
         in_range("step_size", step_size, 0)
-    if not isinstance(images, Tensor) or images.dim() != 4 or not images.is_floating_point():
-        found = f"{images.dtype} {tuple(images.shape)}" if isinstance(images, Tensor) else f"a {type(images).__name__}"
-        raise InputError(f"images = {found}: must be a float tensor, N×C×H×W, in [0, 1]")
+    check_floats(images)
     check_range(images)
 
 

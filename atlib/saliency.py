@@ -8,17 +8,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .attacks import class_labels, frozen, input_gradient, log_odds
-from .errors import InputError, in_range
+from .attacks import check_floats, class_labels, frozen, input_gradient, log_odds
+from .errors import in_range
 
 SAMPLES = 100  # n of equation 3, as in the paper
 
 
 def _check(images: Tensor, labels: Tensor) -> Tensor:
     """The labels as int64; InputError for images or labels of another type or shape."""
-    if not isinstance(images, Tensor) or not images.is_floating_point() or images.dim() != 4:
-        found = f"{images.dtype} {tuple(images.shape)}" if isinstance(images, Tensor) else f"a {type(images).__name__}"
-        raise InputError(f"images = {found}: must be a float tensor, N×C×H×W, in [0, 1]")
+    check_floats(images)
     return class_labels(labels, images)
 
 
