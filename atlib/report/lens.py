@@ -4,7 +4,8 @@ A *point* is one network under one distortion at one level; the three ways to co
 
 - accuracy: over all test pictures;
 - conditional: over those that the network itself knows when clean (the paper's measure, 4.2);
-- common: over those that it and the reference both know when clean (ours), and the difference of the two there.
+- common: over those that it, the normal, the underfit and the main adversarially trained network all know when clean
+  (ours), and the difference from the normal network there.
 
 Only runs of a data set's main setting (book/claims.yaml) are taken. Several seeds have a 95 % t-interval over seeds, a
 single one Wilson's over its pictures (t over pictures, where the value is a mean).
@@ -15,7 +16,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from html import escape
 
 import numpy as np
 import pandas as pd
@@ -24,6 +24,7 @@ from .. import style, transforms
 from ..errors import one_of
 from ..rows import Archive, archive, row_id
 from . import claims, destroyed, statistics, tables, verdicts
+from .rule import BEYOND, FAILS, NOT_RUN, UNDECIDED
 from .tables import ONE_SEED, PENDING, Cell
 
 SETS = {  # settings of claims.yaml in the order of the report, and what the text calls them
@@ -46,7 +47,7 @@ def settled(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     """The rows of a main setting; no row while its recipe isn't fixed."""
     at = tables.setting(name)
     mine = (frame["dataset"] == at.dataset) & (frame["width"] == at.width) & (frame["recipe"] == at.recipe)
-    return frame[mine & ((frame["share"] == 0) | np.isclose(frame["share"], at.share))]
+    return frame[mine & ((frame["share"] == 0) | np.isclose(frame["share"], at.share)) & frame["seed"].map(at.counts)]
 
 
 def label(name: str) -> str:
@@ -76,10 +77,11 @@ def points(
     predictions = predictions or archive()
     rows = settled(frame, name)
     rows = rows[(rows["distortion"] == distortion) & (rows["metric"] == "accuracy")]
+    together = ("normal", "underfit", tables.setting(name).main)  # the ledger's common set, so that its numbers recur
     found = []
     for level in levels_of(distortion):  # by level: a reference that was not shown this one is none
         here = rows[rows["level"] == level]
-        beside = statistics.comparison(here, predictions, reference)
+        beside = statistics.comparison(here, predictions, reference, together)
         more = dict(zip(here["run"], here.to_dict("records"), strict=True))
         for line in beside.to_dict("records"):
             row = more[line["run"]]
@@ -528,10 +530,19 @@ HEADLINES = {  # the claim that a section is about
 def answer(claim: str, frame: pd.DataFrame) -> str:
     """A claim and how it stands, overall and on each data set where it has been decided, in words."""
     found = verdicts.table(frame)
-    mine = found[found["id"] == claim].set_index("dataset")["verdict"]
-    decided = [f"**{mine[name]}** on {shown}" for name, shown in SETS.items() if mine.get(name, PENDING) != PENDING]
-    text = f"*{claims.load()[claim].claim}* Overall **{mine['overall']}**"
+    mine = {str(row["dataset"]): row for _, row in found[found["id"] == claim].iterrows()}
+    decided = [
+        f"**{said(mine[name])}** on {shown}"
+        for name, shown in SETS.items()
+        if name in mine and mine[name]["verdict"] != NOT_RUN
+    ]
+    text = f"*{claims.load()[claim].claim}* Overall **{mine['overall']['verdict']}**"
     return f"{text}; {', '.join(decided)}." if decided else f"{text}."
+
+
+def said(row: pd.Series) -> str:
+    """The verdict in a line of `verdicts.table`, with its second word."""
+    return f"{row['verdict']} ({row['kind']})" if row["kind"] else str(row["verdict"])
 
 
 def listed(start: str, said: Mapping[str, str]) -> str:
@@ -564,9 +575,10 @@ def maps_opening(frame: pd.DataFrame) -> str:
 
 STANDS = {
     "holds": "bears the claim out",
+    "holds, not beyond the control": "bears the claim out, but no more than stopping early does",
     "does not hold": "speaks against the claim",
-    "mixed": "decides nothing",
-    "pending": "is pending",
+    "undecided": "leaves it open",
+    "not run": "rests on too few seeds to decide",
 }
 
 
@@ -576,7 +588,7 @@ def discussion_opening(frame: pd.DataFrame) -> str:
 
     def said(claim: str, name: str) -> str:
         row = found[(found["id"] == claim) & (found["dataset"] == name)].iloc[0]
-        return PENDING if not len(row["values"]) else f"{tables.effect(row, 2)}, claim: {row['verdict']}"
+        return NOT_RUN if not len(row["values"]) else f"{tables.effect(row, 2)}, claim: {row['verdict']}"
 
     at, number = "shapes", len(claims.load()["robustness-goes-with-shape"].statistic.models)
     return (
@@ -597,161 +609,25 @@ def without(claim: str, model: str, name: str, frame: pd.DataFrame) -> str:
     models = tuple(other for other in whole.statistic.models if other != model)
     changed = replace(whole, statistic=replace(whole.statistic, models=models))
     decision = next(d for d in verdicts.verdict(changed, frame).decisions if d.dataset == name)
-    if not decision.values:
-        return f"Without {model}: {PENDING}."
-    row = {field: getattr(decision, field) for field in ("values", "effect", "low", "high")}
+    if not decision.judged.values:
+        return f"Without {model}: {NOT_RUN}."
+    row = {field: getattr(decision.judged, field) for field in ("values", "effect", "low", "high")}
     return f"Without {model} it would be {tables.effect(pd.Series(row), 2)}, and the verdict *{decision.verdict}*."
 
 
 def not_reproduced(ids: Iterable[str], frame: pd.DataFrame) -> str:
-    """What of some claims does not hold or is mixed, in words: one line for each data set where that is so."""
-    found, ledger = verdicts.table(frame), claims.load()
+    """What of some claims doesn't hold, or not beyond the control, or is undecided: one line per data set."""
+    found, whole = verdicts.table(frame), claims.load()
     lines = []
     for name in ids:
         mine = found[(found["id"] == name) & (found["dataset"] != "overall")]
-        for verdict in ("does not hold", "mixed"):
+        for verdict in (FAILS, BEYOND, UNDECIDED):
             for _, row in mine[mine["verdict"] == verdict].iterrows():
                 where = f"{SETS.get(row['dataset'], row['dataset'])}: {tables.effect(row)}"
-                lines.append(f"- *{ledger[name].claim}* **{verdict}** on {where}.")
+                lines.append(f"- *{whole[name].claim}* **{said(row)}** on {where}.")
     if lines:
         return "\n".join(lines)
-    return "No claim of this section has been decided against the paper so far; those without three seeds are pending."
-
-
-# --- The ledger ------------------------------------------------------------------------------------------------------
-
-WORDS = {
-    "accuracy": "accuracy",
-    "accuracy_last": "accuracy under attack (last iterate)",
-    "accuracy_any": "accuracy under attack (any iterate)",
-    "p_true": "mean probability of the true class",
-    "conditional": "accuracy on the pictures that each network itself knows when clean",
-    "common": "accuracy on the pictures that both networks know when clean",
-    "shape_bias": "shape bias",
-    "coverage": "coverage",
-    "vanished": "share of pictures whose gradient is zero",
-    "gini": "Gini coefficient of SmoothGrad maps",
-    "edge_correlation": "correlation of SmoothGrad maps with the picture's edges",
-    "high_frequency": "share of high frequencies in SmoothGrad maps",
-    "alignment": "alignment of SmoothGrad maps with the picture",
-    "map_distance": "distance of SmoothGrad maps from those of the clean pictures",
-}
-
-
-def quantity_words(metric: str) -> str:
-    """A metric in words."""
-    if metric.startswith("grad_"):
-        return WORDS[metric.removeprefix("grad_")].replace("SmoothGrad", "plain gradient")
-    return WORDS.get(metric, metric.replace("_", " "))
-
-
-def place_words(under: str) -> str:
-    """A "DISTORTION@LEVEL" in words."""
-    name, _, level = under.partition("@")
-    words = {"clean": "clean pictures", "conflict": "cue-conflict pictures", "pgd-linf": f"PGD {level}/255"}
-    return words.get(name, f"{name} {level}".strip())
-
-
-def statistic_words(statistic: claims.Statistic) -> str:
-    """How a claim's number is computed within one seed, in a sentence."""
-    what, models = quantity_words(statistic.metric), ", ".join(statistic.models)
-    many = len(statistic.models) * len(statistic.under) > 1
-    under = ", ".join(map(place_words, statistic.under))
-    if statistic.name == "rank_correlation":
-        against = str(statistic.against)
-        place, _, metric = against.rpartition("/")
-        other = "their order here" if against == "order" else f"{quantity_words(metric)} ({place_words(place)})"
-        return f"Spearman's correlation, over {models}, of {what} ({under}) with {other}."
-    if statistic.name == "spread":
-        text = f"Largest minus smallest {what} among {models}"
-    else:
-        change = "change from clean pictures in the " if statistic.name == "difference_of_changes" else ""
-        reference = statistic.reference
-        less = reference if isinstance(reference, str) else f"{reference:g}"
-        text = f"{change}{what}: {models} minus {less}"
-        text = text[0].upper() + text[1:]
-    cells = {"mean": "the mean of these", "weakest": "the one of these that speaks least for the claim"}
-    return f"{text}; under {under}{'; ' + cells[statistic.combine] if many else ''}."
-
-
-EXPECTED = {"greater": "above {}", "less": "below {}", "equal": "within ±{}"}
-ORIGINS = {
-    "paper": "asserted by the paper",
-    "question": "asked by the paper",
-    "later": "asserted by later work",
-}
-
-
-def ledger(frame: pd.DataFrame, known: claims.Ledger | None = None, predictions: Archive | None = None) -> str:
-    """Every claim of claims.yaml with everything that decides it and what the rows say, as HTML; one block a claim."""
-    known = known or claims.load()
-    found = verdicts.table(frame, known, predictions)
-    return "\n".join(_entry(claim, found[found["id"] == claim.id]) for claim in known.claims)
-
-
-def _entry(claim: claims.Claim, found: pd.DataFrame) -> str:
-    """One claim's block. found: its lines of `verdicts.table`."""
-    whole = found[found["dataset"] == "overall"].iloc[0]["verdict"]
-    smallest = -claim.smallest_effect if claim.direction == "less" else claim.smallest_effect
-    bound = EXPECTED[claim.direction].format(f"{smallest or 0:g}")
-    about = {
-        "Section": f"{claim.section}, {ORIGINS[claim.origin]}",
-        "Statistic": statistic_words(claim.statistic),
-        "Holds if": f"every seed agrees in sign and the whole interval lies {bound}"
-        if claim.direction != "equal"
-        else f"every seed and the whole interval lie {bound}",
-        "Decides": f"{', '.join(claim.needed)} must be decided; {', '.join(claim.datasets)} count"
-        + (f"; {', '.join(claim.shown)} only shown" if claim.shown else ""),
-        "Known before, and the paper's values": claim.known,
-        "Changes": "; ".join(claim.changes) or "none",
-    }
-    terms = "".join(f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>" for term, text in about.items())
-    lines = "".join(_decided(row) for _, row in found[found["dataset"] != "overall"].iterrows())
-    return (
-        f'<section class="claim" id="claim-{claim.id}">\n<h3>{escape(claim.claim)}</h3>\n'
-        f'<p>Overall: <strong class="verdict verdict-{whole.replace(" ", "-")}">{whole}</strong> '
-        f"<code>{claim.id}</code></p>\n<ul>{lines}</ul>\n"
-        f"<details><summary>How it is decided, and what was known</summary><dl>{terms}</dl></details>\n</section>"
-    )
-
-
-def _decided(row: pd.Series) -> str:
-    """One data set's line in a claim's block."""
-    seeds = ", ".join(map(str, row["seeds"]))
-    effect = f": {tables.effect(row)}, seed{'s' * (len(row['seeds']) > 1)} {seeds}" if len(row["values"]) else ""
-    shown = "" if row["counts"] else " (only shown)"
-    return f"<li>{escape(row['dataset'])}{shown}: <strong>{row['verdict']}</strong>{effect}</li>"
-
-
-def claim_settings(known: claims.Ledger) -> pd.DataFrame:
-    """Which runs decide claims on each data set, and the networks that "main" and "weak" stand for."""
-    return tables.frame_of(
-        {"on": name, "main": at.main, "weak": at.weak, "width": str(at.width), "share": f"{at.share:g}"}
-        | {"recipe": at.recipe or PENDING}
-        for name, at in known.settings.items()
-    )
-
-
-def ledger_sentence(frame: pd.DataFrame) -> str:
-    """How many claims there are and how they stand overall, in words."""
-    found = verdicts.table(frame)
-    counts = found[found["dataset"] == "overall"]["verdict"].value_counts()
-    parts = [f"{counts.get(verdict, 0)} {verdict}" for verdict in verdicts.VERDICTS]
-    decided = found[(found["dataset"] != "overall") & (found["verdict"] != PENDING)]
-    return (
-        f"Of **{counts.sum()}** claims, overall: {', '.join(parts)}. {len(decided)} verdicts have been reached on "
-        f"single data sets: {', '.join(f'{(decided.verdict == v).sum()} {v}' for v in verdicts.VERDICTS[:3])}."
-    )
-
-
-def many_claims(known: claims.Ledger) -> str:
-    """What follows from there being many claims, in words."""
-    chance = (1 - known.confidence) / 2
-    return (
-        f"There are {len(known.claims)} claims, each may be judged on several data sets, and nothing is corrected for "
-        f"their number. An interval at {100 * known.confidence:.0f} % lies on the wrong side by chance in "
-        f"{100 * chance:g} % of cases, so that one verdict in the wrong direction by chance alone would be no surprise."
-    )
+    return "No claim of this section has been decided against the paper so far; the others wait for runs."
 
 
 def detail(frame: pd.DataFrame, name: str, distortion: str, predictions: Archive | None = None) -> str:

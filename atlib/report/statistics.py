@@ -1,7 +1,8 @@
 """Statistics of rows and of predictions, computed when they are read; nothing of them is stored.
 
-Images of different seeds are never pooled: within a run an interval is Wilson's over images, across runs it is the
-t-interval over one value a seed.
+Images of different seeds are never pooled. Within a run an interval is Wilson's over images. Across runs it is
+Student's over one value per seed. Where a verdict hangs on it, `estimate` adds the chance with which the test images
+were picked: they are the same for every seed, so that more seeds can't average it away.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy import optimize, stats
 
 from ..errors import InputError, in_range
 from ..rows import COLUMNS, Archive, Predictions, archive, correct
@@ -67,6 +68,86 @@ def t_interval(values: Iterable[float], confidence: float = 0.95) -> tuple[float
     return mean - half, mean + half
 
 
+@dataclass(frozen=True)
+class Estimate:
+    """A mean over seeds with its standard errors, each with its degrees of freedom; the wider one counts."""
+
+    mean: float
+    errors: tuple[tuple[float, float], ...] = ()
+
+    def interval(self, confidence: float = 0.95) -> tuple[float, float]:
+        """The confidence interval; (NaN, NaN) of fewer than two seeds."""
+        in_range("confidence", confidence, 0, 1 - 1e-9, open_low=True)
+        if not self.errors:
+            return math.nan, math.nan
+        half = max(float(stats.t.ppf((1 + confidence) / 2, df)) * error for error, df in self.errors)
+        return self.mean - half, self.mean + half
+
+    def above(self, bound: float) -> float:
+        """Two-sided p of lying above `bound`: below 1 − confidence exactly where the interval lies above it."""
+        if not self.errors:
+            return math.nan
+        return max(_twice_tail(self.mean - bound, error, df) for error, df in self.errors)
+
+    def below(self, bound: float) -> float:
+        """Two-sided p of lying below `bound`."""
+        return Estimate(-self.mean, self.errors).above(-bound)
+
+
+def _twice_tail(distance: float, error: float, df: float) -> float:
+    if error == 0:
+        return 0.0 if distance > 0 else 1.0
+    return min(1.0, 2 * float(stats.t.sf(distance / error, df)))
+
+
+def estimate(values: Iterable[float], pictures: float = 0.0) -> Estimate:
+    """The mean of one value per seed, as an estimate for other seeds *and* other test images of the same kind.
+
+    pictures: the variance of that mean when the images, the same ones for every seed, are drawn again (0: unknown). It
+    is added to the variance of the mean over seeds; the sum's degrees of freedom are Satterthwaite's (1946). With few
+    seeds that interval can come out narrower than the one over seeds alone, whose own variance is badly known; an added
+    source of chance can't make us surer, so that the wider of the two counts.
+    """
+    x = [float(value) for value in values]
+    mean = statistics.fmean(x) if x else math.nan
+    if len(x) < 2 or not all(map(math.isfinite, x)):
+        return Estimate(mean)
+    # statistics is exact, so that neither the order of the seeds nor a change of sign can tip a verdict
+    seeds, df = statistics.variance(x) / len(x), len(x) - 1
+    alone = (math.sqrt(seeds), float(df))
+    if not pictures > 0:
+        return Estimate(mean, (alone,))
+    both = seeds + pictures
+    # pictures are many, so that their variance counts as known
+    return Estimate(mean, (alone, (math.sqrt(both), df * (both / seeds) ** 2 if seeds > 0 else math.inf)))
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """p values of several tests, adjusted so that at .05 one family in twenty has a false finding (Holm 1979)."""
+    order = sorted(range(len(p)), key=lambda i: p[i])
+    found, largest = [0.0] * len(p), 0.0
+    for rank, place in enumerate(order):
+        largest = max(largest, min(1.0, (len(p) - rank) * p[place]))
+        found[place] = largest
+    return found
+
+
+def benjamini_hochberg(p: Sequence[float]) -> list[float]:
+    """q values: the share of false findings among those with at most this q (Benjamini and Hochberg 1995)."""
+    return list(map(float, stats.false_discovery_control(p, method="bh"))) if len(p) else []
+
+
+def detectable(deviation: float, seeds: int, smallest: float, confidence: float = 0.95, power: float = 0.8) -> float:
+    """The true effect that would be found to lie above `smallest` in a share `power` of repetitions.
+
+    deviation: standard deviation of the statistic over seeds. Of Student's t-test over that many seeds (noncentral t).
+    """
+    in_range("seeds", seeds, 2, whole=True)
+    df, critical = seeds - 1, float(stats.t.ppf((1 + confidence) / 2, seeds - 1))
+    distance = optimize.brentq(lambda nc: float(stats.nct.sf(critical, df, nc)) - power, 0, 50 * critical)
+    return smallest + float(distance) * deviation / math.sqrt(seeds)
+
+
 def across_seeds(frame: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
     """One line for each cell (CELL), its seeds side by side.
 
@@ -111,9 +192,9 @@ def conditional(predictions: Predictions, under: str) -> Fraction:
 
 @dataclass(frozen=True)
 class Paired:
-    """Two networks on the images that both classify correctly when clean."""
+    """Two networks on a set of images that both classify correctly when clean."""
 
-    total: int  # images that both classify correctly when clean
+    total: int  # images in the set
     both: int  # of them, right under the distortion by both networks,
     only_model: int  # by the first alone,
     only_reference: int  # by the second alone
@@ -140,42 +221,58 @@ class Paired:
         return float(stats.binomtest(self.only_model, differing).pvalue) if differing else 1.0
 
 
-def paired(model: Predictions, reference: Predictions, under: str) -> Paired:
-    """This report's main measure: both networks on one set, the images that both classify correctly when clean.
+def paired(model: Predictions, reference: Predictions, under: str, others: Iterable[Predictions] = ()) -> Paired:
+    """This report's main measure: two networks on the images that both, and `others`, classify correctly when clean.
 
-    InputError if the two were evaluated on different test images.
+    With the same others, differences between networks add up. InputError if the networks were evaluated on different
+    test images.
     """
-    if not np.array_equal(model["labels"], reference["labels"]):
-        raise InputError("predictions: the two networks were evaluated on different test images")
-    common = correct(model, "clean@") & correct(reference, "clean@")
+    common = correct(model, "clean@")
+    for other in (reference, *others):
+        if not np.array_equal(model["labels"], other["labels"]):
+            raise InputError("predictions: the two networks were evaluated on different test images")
+        common = common & correct(other, "clean@")
     first, second = correct(model, under)[common], correct(reference, under)[common]
     counts = (common, first & second, first & ~second, second & ~first)
     return Paired(*(int(c.sum()) for c in counts))
 
 
-def comparison(frame: pd.DataFrame, predictions: Archive | None = None, reference: str = "normal") -> pd.DataFrame:
+def comparison(
+    frame: pd.DataFrame,
+    predictions: Archive | None = None,
+    reference: str = "normal",
+    together: Iterable[str] = (),
+) -> pd.DataFrame:
     """Three ways to count one thing: each run under each distortion of the test images, beside its reference.
 
-    The reference is the run of that model with the same data set, width, recipe and seed. Columns: run to seed,
-    distortion, level; accuracy (absolute; last iterate of an attack), conditional, conditional_total; and on the
-    images that both classify correctly when clean: total, common, common_reference, difference, p (exact McNemar).
-    The last five are NaN, and total 0, where there is no reference. InputError if there are two.
+    The reference is the run of that model with the same data set, width, recipe and seed; together: models whose runs
+    of the same kind have to know a common image as well. Columns: run to seed, distortion, level; accuracy (absolute;
+    last iterate of an attack), conditional, conditional_total; and on the images that all of these classify correctly
+    when clean: total, common, common_reference, difference, p (exact McNemar). The last five are NaN, and total 0,
+    where one of them is missing. InputError if there are two of one.
     """
     predictions = predictions or archive()
     pairing = ["dataset", "width", "recipe", "seed"]
-    runs = frame[frame["model"] == reference].groupby(pairing)["run"].unique().to_dict()
+    runs = frame.groupby([*pairing, "model"])["run"].unique().to_dict()
     rows = frame[frame["metric"].isin(["accuracy", "accuracy_last"]) & (frame["distortion"] != "clean")]
     table = []
     for row in rows.to_dict("records"):
         mine, under = predictions(row["run"]), f"{row['distortion']}@{row['level']}"
-        others = runs.get(tuple(row[name] for name in pairing), [])
-        if len(others) > 1:
-            raise InputError(f"results: two runs of {reference} to compare with ({', '.join(others)}): keep one")
-        part = conditional(mine, under)
-        pair = Paired(0, 0, 0, 0) if not len(others) else paired(mine, predictions(others[0]), under)
+        beside = [_one_run(runs, (*(row[name] for name in pairing), model)) for model in (reference, *together)]
+        part, pair = conditional(mine, under), Paired(0, 0, 0, 0)
+        if all(beside):
+            pair = paired(mine, predictions(beside[0]), under, map(predictions, beside[1:]))
         line = {name: row[name] for name in (*COLUMNS[:7], "distortion", "level")}
         line |= {"accuracy": row["value"], "conditional": part.value, "conditional_total": part.total}
         line |= {"total": pair.total, "common": pair.model.value, "common_reference": pair.reference.value}
         table.append(line | {"difference": pair.difference, "p": pair.p if pair.total else math.nan})
-    beside = ["accuracy", "conditional", "conditional_total", "total", "common", "common_reference", "difference", "p"]
-    return pd.DataFrame(table, columns=[*COLUMNS[:7], "distortion", "level", *beside])
+    last = ["accuracy", "conditional", "conditional_total", "total", "common", "common_reference", "difference", "p"]
+    return pd.DataFrame(table, columns=[*COLUMNS[:7], "distortion", "level", *last])
+
+
+def _one_run(runs: dict, key: tuple) -> str:
+    """The one run of a model, or "" if there is none; InputError if there are two."""
+    found = list(runs.get(key, []))
+    if len(found) > 1:
+        raise InputError(f"results: two runs of {key[-1]} to compare with ({', '.join(found)}): keep one")
+    return str(found[0]) if found else ""

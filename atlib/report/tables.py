@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape, unescape
@@ -15,7 +16,7 @@ from ..campaign import grid
 from ..configuration import config_of
 from ..files import RUN_NAME, checkout_path, load_tensors, read_json, results_dir
 from ..rows import row_id
-from . import claims, destroyed, statistics, verdicts
+from . import claims, destroyed, rule, statistics, verdicts
 from .plots import budget
 
 PAPER = "book/paper.csv"
@@ -25,6 +26,7 @@ MODELS = (
     "fgsm-8", "fgsm-4", "normal", "underfit", "spatial",
 )  # fmt: skip
 PENDING = "pending"
+SETS_POSSESSIVE = {"cifar10": "CIFAR-10’s", "shapes": "shapes’", "caltech101": "Caltech-101’s"}
 ONE_SEED = "one seed"
 
 
@@ -87,7 +89,8 @@ def cue_table(frame: pd.DataFrame, about: dict[str, dict]) -> pd.DataFrame:
 def main_lines(table: pd.DataFrame) -> pd.DataFrame:
     """The lines of `cue_table` in the main setting: its recipe and, for adversarial training, its share."""
     at = setting("shapes")
-    return table[(table["recipe"] == at.recipe) & table["share"].isin([0.0, at.share])]
+    mine = (table["recipe"] == at.recipe) & table["share"].isin([0.0, at.share])
+    return table[mine & table["seed"].map(at.counts)]
 
 
 def short(commit: object) -> str:
@@ -331,51 +334,68 @@ def claim_cell(claim: claims.Claim) -> Cell:
 
 
 def effect(decision: pd.Series, digits: int = 3) -> str:
-    """The effect in a line of `verdicts.table`, with its interval, or "pending"."""
+    """The effect in a line of `verdicts.table`, with its interval, or "not run"."""
     number = len(decision["values"])
     if number == 0:
-        return PENDING
+        return rule.NOT_RUN
     mean, low, high = (f"{decision[name]:+.{digits}f}" for name in ("effect", "low", "high"))
     return f"{mean} ({ONE_SEED})" if number == 1 else f"{mean} [{low}, {high}]"
 
 
+def judged_everywhere(ids: Sequence[str], frame: pd.DataFrame) -> pd.DataFrame:
+    """The verdicts on some claims: one line a claim and data set where it has been run, "overall" first.
+
+    Columns: claim, on, seeds, effect with its interval, the same against the network stopped early, expected, verdict.
+    """
+    found, whole = verdicts.table(frame), claims.load()
+    lines = []
+    for name in ids:
+        for _, row in found[found["id"] == name].iterrows():
+            total = row["dataset"] == "overall"
+            if not total and not len(row["values"]):
+                continue
+            line: dict[str, object] = {"claim": claim_cell(whole[name])}
+            line["on"] = str(row["dataset"]) + ("" if row["counts"] else " (shown only)")
+            line["seeds"] = "" if total else str(len(row["values"]))
+            line |= {"effect, 95 % interval": "" if total else effect(row), CONTROL: "" if total else against(row)}
+            said = f"{row['verdict']} ({row['kind']})" if row["kind"] else row["verdict"]
+            lines.append(line | {"expected": expected(whole[name]), "verdict": said})
+    return frame_of(lines)
+
+
+CONTROL = "against the network stopped early"
+
+
+def against(row: pd.Series) -> str:
+    """The effect against the control in a line of `verdicts.table`, or a dash where that can't be asked."""
+    if not row["control"] or math.isnan(row["control_effect"]):
+        return "–"
+    mean, low, high = (f"{row[f'control_{name}']:+.3f}" for name in ("effect", "low", "high"))
+    return mean if math.isnan(row["control_low"]) else f"{mean} [{low}, {high}]"
+
+
 def judged(ids: Iterable[str], frame: pd.DataFrame, dataset: str) -> pd.DataFrame:
     """The verdicts on some claims on one data set: claim, seeds, effect with interval, what is expected, verdict."""
-    found, ledger = verdicts.table(frame), claims.load()
+    found, whole = verdicts.table(frame), claims.load()
     lines = []
     for name in ids:
         row = found[(found["id"] == name) & (found["dataset"] == dataset)].iloc[0]
         lines.append(
             {
-                "claim": claim_cell(ledger[name]),
+                "claim": claim_cell(whole[name]),
                 "seeds": len(row["values"]),
                 "effect, 95 % interval": effect(row),
-                "expected": expected(ledger[name]),
-                "verdict": row["verdict"],
+                "expected": expected(whole[name]),
+                "verdict": f"{row['verdict']} ({row['kind']})" if row["kind"] else row["verdict"],
             }
         )
     return frame_of(lines)
 
 
-def judged_everywhere(ids: Sequence[str], frame: pd.DataFrame) -> pd.DataFrame:
-    """The verdicts on some claims: one line a claim and data set where it is judged or only shown, "overall" first."""
-    found, ledger = verdicts.table(frame), claims.load()
-    lines = []
-    for name in ids:
-        for _, row in found[found["id"] == name].iterrows():
-            whole = row["dataset"] == "overall"
-            line: dict[str, object] = {"claim": claim_cell(ledger[name])}
-            line["on"] = str(row["dataset"]) + ("" if row["counts"] else " (shown only)")
-            line["seeds"] = "" if whole else str(len(row["values"]))
-            line |= {"effect, 95 % interval": "" if whole else effect(row)}
-            lines.append(line | {"expected": expected(ledger[name]), "verdict": row["verdict"]})
-    return frame_of(lines)
-
-
 def expected(claim: claims.Claim) -> str:
     """Where the claim expects its statistic, beyond the smallest effect that counts: "> 0.02"."""
-    least = f"{claim.smallest_effect:g}"
-    signed = "0" if claim.smallest_effect == 0 else f"−{least}"
+    least = f"{claim.e:g}"
+    signed = "0" if claim.e == 0 else f"−{least}"
     return {"greater": f"> {least}", "less": f"< {signed}", "equal": f"within ±{least}"}[claim.direction]
 
 
@@ -496,9 +516,10 @@ def underfit_sentence(about: dict[str, dict], dataset: str) -> str:
 
 
 def verdict_counts(frame: pd.DataFrame) -> pd.DataFrame:
-    """How many claims hold, don't hold, are mixed or pending, overall and on each data set where they were judged."""
+    """How many claims stand how, overall and on each data set where they count; claims that are only shown are not."""
     found = verdicts.table(frame)
-    counts = pd.crosstab(found["dataset"], found["verdict"]).reindex(columns=list(verdicts.VERDICTS), fill_value=0)
+    found = found[found["counts"]]
+    counts = pd.crosstab(found["dataset"], found["verdict"]).reindex(columns=list(rule.OVERALL), fill_value=0)
     order = ["overall", *[name for name in counts.index if name != "overall"]]
     return counts.loc[order].rename_axis("on", axis=0).reset_index().rename_axis(None, axis=1)
 

@@ -1,4 +1,4 @@
-"""What the published rows say about each claim: its statistic within each seed, and the rule that decides.
+"""What the published rows say about each claim.
 
 python -m atlib.report.verdicts      prints the verdicts on all claims
 """
@@ -6,141 +6,54 @@ python -m atlib.report.verdicts      prints the verdicts on all claims
 from __future__ import annotations
 
 import argparse
+import functools
+import hashlib
 import math
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from .. import rows
-from ..errors import InputError, Missing, command_line, one_of
+from ..errors import Missing, command_line
+from ..files import checkout_path, results_dir
 from ..rows import Archive, archive
-from . import claims
-from .claims import Claim, Ledger, Setting, Statistic
-from .statistics import conditional, paired, spearman, t_interval
+from . import claims, quantities, rule
+from .claims import Claim, Ledger, Statistic
+from .quantities import Lookup, Rows, Vector
+from .rule import BEYOND, HOLDS, NOT_RUN, VERDICTS, Judged, Rule
+from .statistics import benjamini_hochberg, holm
 
-VERDICTS = ("holds", "does not hold", "mixed", "pending")
+EARLIER = "book/verdicts-before-2026-11-27.csv"  # by the rules until then, on the rows of that day
 
-
-@dataclass(frozen=True)
-class _Lookup:
-    """Quantities of the networks of one setting and one seed; Missing for what isn't there."""
-
-    runs: Mapping[tuple, list[tuple[str, float]]]  # (dataset, width, recipe, model, seed): (run, share)
-    values: Mapping[tuple[str, str, str], float]  # (run, under, metric)
-    archive: Archive
-    settings: Mapping[str, Setting]
-    setting: str = ""
-    seed: int = 0
-
-    def run(self, name: str) -> str:
-        """The one run of a model; InputError if there are two."""
-        model, _, other = name.partition("@")
-        setting = self.settings[other or self.setting]
-        model = {"main": setting.main, "weak": setting.weak}.get(model, model)
-        found = self.runs.get((setting.dataset, setting.width, setting.recipe, model, self.seed), [])
-        found = [(run, share) for run, share in found if share == 0 or math.isclose(share, setting.share)]
-        if not found:
-            raise Missing(f"{self.setting}: no run of {model} with seed {self.seed}")
-        if len(found) > 1:
-            names = ", ".join(sorted(run for run, _ in found))
-            raise InputError(f"results: two runs that one claim could mean ({names}): keep one of them")
-        return found[0][0]
-
-    def quantity(self, model: str, under: str, metric: str) -> float:
-        """The value of a metric of a model."""
-        run = self.run(model)
-        if metric == "conditional":
-            return conditional(self.archive(run), under).value
-        if (run, under, metric) not in self.values:
-            raise Missing(f"{run}: no row {under}/{metric}")
-        return self.values[run, under, metric]
-
-    def difference(self, model: str, reference: str | float, under: str, metric: str) -> float:
-        """Model minus reference (another model, or a number)."""
-        if not isinstance(reference, str):
-            return self.quantity(model, under, metric) - float(reference)
-        if metric == "common":
-            return paired(self.archive(self.run(model)), self.archive(self.run(reference)), under).difference
-        return self.quantity(model, under, metric) - self.quantity(reference, under, metric)
-
-
-def _difference(look: _Lookup, s: Statistic) -> list[float]:
-    return [look.difference(model, s.reference or 0.0, under, s.metric) for model in s.models for under in s.under]
-
-
-def _difference_of_changes(look: _Lookup, s: Statistic) -> list[float]:
-    def change(model: str, under: str) -> float:
-        return look.quantity(model, under, s.metric) - look.quantity(model, "clean@", s.metric)
-
-    return [change(model, under) - change(str(s.reference), under) for model in s.models for under in s.under]
-
-
-def _spread(look: _Lookup, s: Statistic) -> list[float]:
-    return [float(np.ptp([look.quantity(model, under, s.metric) for model in s.models])) for under in s.under]
-
-
-def _rank_correlation(look: _Lookup, s: Statistic) -> list[float]:
-    x: list[float] = list(range(len(s.models)))
-    if s.against and s.against != "order":
-        under, _, metric = s.against.rpartition("/")
-        x = [look.quantity(model, under, metric) for model in s.models]
-    return [spearman(x, [look.quantity(model, under, s.metric) for model in s.models]) for under in s.under]
-
-
-STATISTICS: dict[str, Callable[[_Lookup, Statistic], list[float]]] = {
-    "difference": _difference,
-    "difference_of_changes": _difference_of_changes,
-    "spread": _spread,
-    "rank_correlation": _rank_correlation,
-}
-
-
-def _combine(values: list[float], how: str, direction: str) -> float:
-    """The mean, or the value that speaks least for the claim."""
-    if how == "mean" or np.isnan(values).any():
-        return float(np.mean(values))
-    weakest: Callable[[list[float]], float] = {"greater": min, "less": max}.get(direction, lambda v: max(v, key=abs))
-    return weakest(values)
-
-
-def decide(
-    values: Sequence[float],
-    direction: str,
-    smallest_effect: float,
-    minimum_seeds: int = 3,
-    confidence: float = 0.95,
-) -> str:
-    """One of VERDICTS for the per-seed values of a statistic: the rule at the head of book/claims.yaml."""
-    one_of("direction", direction, claims.DIRECTIONS)
-    if len(values) < minimum_seeds:
-        return "pending"
-    signed = [-v if direction == "less" else v for v in values]
-    low, high = t_interval(signed, confidence)
-    least, most = min(low, *signed), max(high, *signed)  # every seed and the whole interval at once
-    if direction == "equal":
-        if -smallest_effect < least and most < smallest_effect:
-            return "holds"
-        return "does not hold" if least > smallest_effect or most < -smallest_effect else "mixed"
-    if min(signed) > 0 and low > smallest_effect:
-        return "holds"
-    return "does not hold" if most < smallest_effect else "mixed"
+__all__ = ["VERDICTS", "Decision", "Verdict", "earlier", "table", "verdict", "verdicts"]
 
 
 @dataclass(frozen=True)
 class Decision:
-    """A claim on one data set: per-seed values of its statistic, their mean and t-interval, the verdict."""
+    """A claim on one data set.
+
+    judged: the number that decides, with its verdict. cells: every cell by its name, with its own. control: the same
+    with the network stopped early in the normal one's place, where that can be asked. q: Benjamini and Hochberg's, of
+    a claim that isn't primary.
+    """
 
     dataset: str
     verdict: str
     counts: bool  # whether it enters the overall verdict
+    judged: Judged = field(default_factory=lambda: Judged(NOT_RUN))
     seeds: tuple[int, ...] = ()
-    values: tuple[float, ...] = ()
-    effect: float = math.nan
-    low: float = math.nan
-    high: float = math.nan
+    cells: tuple[tuple[str, Judged], ...] = ()
+    control: Judged | None = None
+    q: float = math.nan
+
+    @property
+    def kind(self) -> str:
+        """The verdict's second word."""
+        return self.judged.kind
 
 
 @dataclass(frozen=True)
@@ -152,76 +65,228 @@ class Verdict:
     decisions: tuple[Decision, ...] = field(default=())
 
 
-def overall(verdicts: Mapping[str, str], needed: Iterable[str]) -> str:
-    """Over data sets: pending until each needed one is decided, then what all decided ones share, or mixed."""
-    decided = {verdict for verdict in verdicts.values() if verdict != "pending"}
-    if any(verdicts.get(dataset, "pending") == "pending" for dataset in needed):
-        return "pending"
-    return decided.pop() if len(decided) == 1 else "mixed"
+# --- One claim on one data set ---------------------------------------------------------------------------------------
 
 
-def _lookup(frame: pd.DataFrame, predictions: Archive | None, ledger: Ledger) -> _Lookup:
-    runs: dict[tuple, list[tuple[str, float]]] = {}
-    columns = ["run", "dataset", "width", "recipe", "model", "seed", "share"]
-    for run, *key, share in frame[columns].drop_duplicates().itertuples(index=False):
-        runs.setdefault(tuple(key), []).append((run, share))
-    cells = frame[["run", "distortion", "level", "metric", "value"]].itertuples(index=False)
-    values = {(run, f"{name}@{level}", metric): float(value) for run, name, level, metric, value in cells}
-    return _Lookup(runs, values, predictions or archive(), ledger.settings)
+def with_control(s: Statistic) -> Statistic | None:
+    """The statistic with the network stopped early in the normal one's place; None where that says nothing."""
+    trained = ("main", "weak", claims.EVERY)
+    if s.reference == "normal" and all(model in trained for model in s.models):
+        return replace(s, reference="underfit")
+    if s.models == ("normal",) and s.reference in trained:
+        return replace(s, models=("underfit",))
+    return None
 
 
-def _decision(claim: Claim, dataset: str, look: _Lookup, ledger: Ledger) -> Decision:
+def _measure(s: Statistic, dataset: str, known: Rows, ledger: Ledger) -> dict[int, list[Vector]]:
+    """Each cell's vector by seed, of the seeds that have every row which the statistic needs."""
     found = {}
-    for seed in sorted({key[-1] for key in look.runs}):
-        here = _Lookup(look.runs, look.values, look.archive, look.settings, dataset, seed)
+    for seed in known.seeds(ledger.settings[dataset]):
         try:
-            values = STATISTICS[claim.statistic.name](here, claim.statistic)
+            vectors = quantities.measured(Lookup(known, ledger, dataset, seed), s)
         except Missing:
             continue
-        found[int(seed)] = _combine(values, claim.statistic.combine, claim.direction)
-    found = {seed: value for seed, value in found.items() if not math.isnan(value)}
-    seeds, numbers = tuple(found), tuple(found.values())
-    rule = (claim.direction, claim.smallest_effect, ledger.minimum_seeds, ledger.confidence)
-    effect = float(np.mean(numbers)) if numbers else math.nan
-    interval = t_interval(numbers, ledger.confidence)
-    return Decision(dataset, decide(numbers, *rule), dataset in claim.datasets, seeds, numbers, effect, *interval)
+        if not any(math.isnan(vector[0]) for vector in vectors):
+            found[seed] = vectors
+    return found
+
+
+def _judge(vectors: Sequence[Vector], smallest: float, how: Rule) -> Judged:
+    """One cell: its values by seed, and how far their mean moves when the pictures are drawn again."""
+    values = [float(vector[0]) for vector in vectors]
+    moved = np.mean([vector[1:] for vector in vectors], axis=0) if vectors else np.array([math.nan])
+    return rule.judge(values, smallest, how, float(np.var(moved, ddof=1)) if len(moved) > 1 else math.nan)
+
+
+def decide(s: Statistic, dataset: str, claim: Claim, known: Rows, ledger: Ledger) -> Decision:
+    """A statistic on one data set against a claim's direction and smallest effects, before any correction."""
+    found, at = _measure(s, dataset, known, ledger), ledger.settings[dataset]
+    how = Rule(claim.direction, ledger.minimum_seeds, ledger.confidence, claim.or_more)
+    places = quantities.cells(s, at)
+    columns = [[vectors[place] for vectors in found.values()] for place in range(len(places))]
+    smallest = [claim.smallest_effect[place.metric] for place in places]
+    judged = [_judge(column, e, how) for column, e in zip(columns, smallest, strict=True)]
+    if len(places) == 1 or s.quantifier == "mean":
+        means = [np.mean(vectors, axis=0) for vectors in found.values()]
+        whole = judged[0] if len(places) == 1 else _judge(means, max(smallest), how)
+    else:
+        whole = rule.together(judged, s.quantifier, how)
+    names = [cell_name(place, places) for place in places]
+    cells = tuple(zip(names, judged, strict=True)) if len(places) > 1 else ()
+    return Decision(dataset, whole.verdict, dataset in claim.datasets, whole, tuple(found), cells)
+
+
+def cell_name(cell: quantities.Cell, among: Sequence[quantities.Cell]) -> str:
+    """What tells a cell from the others: its model, its level, its metric."""
+    parts = []
+    if len({other.model for other in among}) > 1:
+        parts.append(cell.model)
+    if len({other.under for other in among}) > 1:
+        parts.append(", ".join(cell.under))
+    if len({other.metric for other in among}) > 1:
+        parts.append(cell.metric)
+    return " ".join(parts)
+
+
+def _decision(claim: Claim, dataset: str, known: Rows, ledger: Ledger) -> Decision:
+    found = decide(claim.statistic, dataset, claim, known, ledger)
+    against = with_control(claim.statistic) if claim.control and claim.direction != "equal" else None
+    if against is None or ledger.settings[dataset].no_control:
+        return found
+    control = decide(against, dataset, claim, known, ledger).judged
+    return _beyond(replace(found, control=control))
+
+
+def _beyond(decision: Decision) -> Decision:
+    """A claim that holds, but not against the control, is said to hold not beyond it."""
+    if decision.judged.verdict != HOLDS:
+        return replace(decision, verdict=decision.judged.verdict)
+    short = decision.control is not None and decision.control.verdict not in (HOLDS, NOT_RUN)
+    return replace(decision, verdict=BEYOND if short else HOLDS)
+
+
+# --- All of them -----------------------------------------------------------------------------------------------------
+
+
+def verdicts(frame: pd.DataFrame, ledger: Ledger | None = None, predictions: Archive | None = None) -> list[Verdict]:
+    """What the rows say about every claim, in the ledger's order.
+
+    frame: rows as `rows.load` gives them. ledger: whose claims, settings and rule apply (book/claims.yaml).
+    predictions: answers per picture by run (`rows.archive()`). InputError if two runs of one setting, model and seed
+    are there: which one is meant can't be guessed. Without the last two arguments the answer is computed once for a
+    set of rows and kept.
+    """
+    if ledger is None and predictions is None:
+        return _kept(_Frame(frame))
+    return _verdicts(frame, ledger or claims.load(), predictions or archive())
+
+
+class _Frame:
+    """A frame of rows, known by its content and by the folder that the answers per picture are read from."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self.frame = frame
+        content = pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes()
+        self.digest = (hashlib.sha256(content).hexdigest(), str(results_dir()))
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Frame) and self.digest == other.digest
+
+
+@functools.lru_cache(maxsize=4)
+def _kept(frame: _Frame) -> list[Verdict]:
+    return _verdicts(frame.frame, claims.load(), archive())
+
+
+def _verdicts(frame: pd.DataFrame, ledger: Ledger, predictions: Archive) -> list[Verdict]:
+    known = Rows.of(frame, predictions)
+    found = {
+        claim.id: {name: _decision(claim, name, known, ledger) for name in (*claim.datasets, *claim.shown)}
+        for claim in ledger.claims
+    }
+    _correct_primary(found, ledger)
+    _add_q(found, ledger)
+    return [_overall(claim, tuple(found[claim.id].values())) for claim in ledger.claims]
+
+
+def _overall(claim: Claim, decisions: tuple[Decision, ...]) -> Verdict:
+    counted = {decision.dataset: decision.verdict for decision in decisions if decision.counts}
+    return Verdict(claim, rule.overall(counted, claim.needed), decisions)
+
+
+def _correct_primary(found: dict[str, dict[str, Decision]], ledger: Ledger) -> None:
+    """Holm's correction over the primary claims, on each data set; one that isn't judged there counts as p = 1."""
+    for dataset in ledger.settings:
+        mine = [primary.id for primary in ledger.primary]
+        judged = [found[id][dataset].judged if dataset in found[id] else Judged(NOT_RUN) for id in mine]
+        adjusted = zip(
+            mine, judged, holm([one.above for one in judged]), holm([one.below for one in judged]), strict=True
+        )
+        for id, one, above, below in adjusted:
+            if dataset in found[id]:
+                how = Rule(ledger[id].direction, ledger.minimum_seeds, ledger.confidence, ledger[id].or_more)
+                corrected = rule.corrected(one, above, below, how)
+                found[id][dataset] = _beyond(replace(found[id][dataset], judged=corrected))
+
+
+def _add_q(found: dict[str, dict[str, Decision]], ledger: Ledger) -> None:
+    """Benjamini and Hochberg's q over every decision on a claim that isn't primary."""
+    places = [
+        (id, dataset)
+        for id, decisions in found.items()
+        for dataset, decision in decisions.items()
+        if not ledger.is_primary(id) and decision.judged.verdict != NOT_RUN
+    ]
+    p = [min(found[id][dataset].judged.above, found[id][dataset].judged.below) for id, dataset in places]
+    for (id, dataset), q in zip(places, benjamini_hochberg(p), strict=True):
+        found[id][dataset] = replace(found[id][dataset], q=q)
 
 
 def verdict(
     claim: Claim, frame: pd.DataFrame, ledger: Ledger | None = None, predictions: Archive | None = None
 ) -> Verdict:
-    """What the rows say about a claim.
-
-    frame: rows as `load` gives them. ledger: whose settings and rule apply (book/claims.yaml). predictions:
-    per-image predictions by run (`archive()`), read only for the metrics `conditional` and `common`. InputError if
-    two runs of one setting, model and seed are there: which one is meant can't be guessed.
-    """
-    ledger = ledger or claims.load()
-    return _verdict(claim, _lookup(frame, predictions, ledger), ledger)
+    """What the rows say about one claim, corrected for nothing; see `verdicts` for the arguments."""
+    ledger, known = ledger or claims.load(), Rows.of(frame, predictions or archive())
+    return _overall(claim, tuple(_decision(claim, name, known, ledger) for name in (*claim.datasets, *claim.shown)))
 
 
-def _verdict(claim: Claim, look: _Lookup, ledger: Ledger) -> Verdict:
-    decisions = tuple(_decision(claim, name, look, ledger) for name in (*claim.datasets, *claim.shown))
-    counted = {decision.dataset: decision.verdict for decision in decisions if decision.counts}
-    return Verdict(claim, overall(counted, claim.needed), decisions)
+COLUMNS = (
+    "id", "section", "origin", "dataset", "verdict", "kind", "counts", "direction", "smallest_effect", "seeds",
+    "values", "effect", "low", "high", "pictures", "agree", "q", "cells", "control", "control_effect", "control_low",
+    "control_high", "units",
+)  # fmt: skip
 
 
 def table(frame: pd.DataFrame, ledger: Ledger | None = None, predictions: Archive | None = None) -> pd.DataFrame:
     """The ledger as a table: for each claim one line a data set, after one line whose data set is "overall".
 
-    Columns: id, section, origin, dataset, verdict, counts, direction, smallest_effect, seeds, values, effect, low,
-    high (mean and t-interval of the values).
+    Columns: COLUMNS. values, effect, low, high: one number per seed, their mean and its interval; of a claim about
+    every cell, those of the cell that speaks least for it. cells: (name, Judged) of each; control: the verdict with
+    the network stopped early in the normal one's place ("" where that can't be asked); units: effect, low and high in
+    units of the smallest effect.
     """
-    ledger = ledger or claims.load()
-    look = _lookup(frame, predictions, ledger)
     lines = []
-    for found in (_verdict(claim, look, ledger) for claim in ledger.claims):
+    for found in verdicts(frame, ledger, predictions):
+        claim = found.claim
+        about = {name: getattr(claim, name) for name in ("id", "section", "origin", "direction")}
+        about["smallest_effect"] = claim.e
         for decision in (Decision("overall", found.verdict, True), *found.decisions):
-            about = {name: getattr(found.claim, name) for name in ("id", "section", "origin")}
-            rule = {name: getattr(found.claim, name) for name in ("direction", "smallest_effect")}
-            lines.append(about | rule | asdict(decision))
-    columns = ["id", "section", "origin", "dataset", "verdict", "counts", "direction", "smallest_effect"]
-    return pd.DataFrame(lines, columns=[*columns, "seeds", "values", "effect", "low", "high"])
+            lines.append(about | _line(decision))
+    return pd.DataFrame(lines, columns=list(COLUMNS))
+
+
+def _line(decision: Decision) -> dict[str, object]:
+    line: dict[str, object] = {name: getattr(decision, name) for name in ("dataset", "verdict", "counts", "seeds", "q")}
+    line |= {
+        name: getattr(decision.judged, name)
+        for name in ("kind", "values", "effect", "low", "high", "pictures", "agree")
+    }
+    control = decision.control or Judged("")
+    line |= {"cells": decision.cells, "control": control.verdict, "units": decision.judged.units}
+    return line | {f"control_{name}": getattr(control, name) for name in ("effect", "low", "high")}
+
+
+def earlier(path: Path | None = None) -> dict[tuple[str, str], str]:
+    """(claim, data set): the word that the rules before 27 November 2026 gave, on the rows of that day."""
+    found = pd.read_csv(path or checkout_path(EARLIER), keep_default_na=False)
+    return {(line["id"], line["dataset"]): line["verdict"] for line in found.to_dict("records")}
+
+
+def changed(frame: pd.DataFrame, words: Iterable[tuple[str, str]] = ()) -> pd.DataFrame:
+    """Verdicts whose word isn't the earlier rules': id, dataset, before, now. words: pairs that mean the same."""
+    same = {("mixed", rule.UNDECIDED), ("pending", NOT_RUN), *words}
+    before = earlier()
+    lines = [
+        {"id": line["id"], "dataset": line["dataset"], "before": was, "now": line["verdict"]}
+        for line in table(frame).to_dict("records")
+        if (was := before.get((line["id"], line["dataset"]))) is not None
+        and was != line["verdict"]
+        and (was, line["verdict"]) not in same
+    ]
+    return pd.DataFrame(lines, columns=["id", "dataset", "before", "now"])
 
 
 @command_line
@@ -231,7 +296,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m atlib.report.verdicts", description="Print what the published rows say about each claim."
     )
     parser.parse_args(arguments)
-    print(table(rows.load()).drop(columns=["values", "origin"]).to_string(index=False))
+    shown = ["id", "section", "dataset", "verdict", "kind", "counts", "seeds", "effect", "low", "high", "control", "q"]
+    print(table(rows.load())[shown].to_string(index=False))
     return 0
 
 

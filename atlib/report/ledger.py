@@ -1,0 +1,270 @@
+"""The ledger: every claim with what decides it and what the rows say, in words and as HTML."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from html import escape
+
+import pandas as pd
+
+from ..rows import Archive
+from . import claims, tables, verdicts, waiting
+from .claims import Claim, Ledger
+from .quantities import RESAMPLES
+from .rule import BEYOND, EXCLUDED, FAILS, HOLDS, NOT_RUN, OVERALL, UNDECIDED, Judged
+from .verdicts import Decision, Verdict
+
+WORDS = {
+    "accuracy": "accuracy",
+    "accuracy_last": "accuracy under attack (last iterate)",
+    "accuracy_any": "accuracy under attack (any iterate)",
+    "p_true": "mean probability of the true class",
+    "conditional": "accuracy on the pictures that each network itself knows when clean",
+    "common": "accuracy on the pictures that all networks compared know when clean",
+    "distance_to_normal": "distance of SmoothGrad maps from the normal network's",
+    "distance_to_next_seed": "distance of SmoothGrad maps from those of the same network of the next seed",
+    "another_class": "share of attacked pictures in which another robust network sees another class",
+    "shape_bias": "shape bias",
+    "coverage": "coverage",
+    "vanished": "share of pictures whose gradient is zero",
+    "gini": "Gini coefficient of SmoothGrad maps",
+    "edge_correlation": "correlation of SmoothGrad maps with the picture's edges",
+    "high_frequency": "share of high frequencies in SmoothGrad maps",
+    "alignment": "alignment of SmoothGrad maps with the picture",
+    "map_distance": "distance of SmoothGrad maps from those of the clean pictures",
+}
+
+
+def quantity_words(metric: str) -> str:
+    """A metric in words."""
+    if metric.startswith("grad_"):
+        return WORDS[metric.removeprefix("grad_")].replace("SmoothGrad", "plain gradient")
+    return WORDS.get(metric, metric.replace("_", " "))
+
+
+def place_words(under: str) -> str:
+    """A "DISTORTION@LEVEL" in words."""
+    name, _, level = under.partition("@")
+    words = {"clean": "clean pictures", "conflict": "cue-conflict pictures", "pgd-linf": f"PGD {level}/255"}
+    return words.get(name, f"{name} {level}".strip())
+
+
+QUANTIFIED = {
+    "mean": "the mean of these cells",
+    "all": "each of these cells has to",
+    "each": "each of these cells has to, with Holm's correction for their number",
+    "most": "more than half of these cells have to",
+}
+
+
+def statistic_words(claim: Claim) -> str:
+    """How a claim's number is computed within one seed, in a sentence; the registered formula where there is one."""
+    s = claim.statistic
+    what, models = ", ".join(map(quantity_words, s.metrics)), ", ".join(s.models)
+    many = len(s.models) * len(s.under) * len(s.metrics) > 1
+    under = ", ".join(map(place_words, s.under))
+    if claim.formula:
+        text = claim.formula.strip().rstrip(".")
+    elif s.name == "rank_correlation":
+        place, _, metric = str(s.against).rpartition("/")
+        other = "their order here" if s.against == "order" else f"{quantity_words(metric)} ({place_words(place)})"
+        return f"Spearman's correlation, over {models}, of {what} ({under}) with {other}."
+    elif s.name == "spread":
+        text = f"Largest minus smallest {what} among {models}; under {under}"
+    else:
+        change = "change from clean pictures in the " if s.name == "difference_of_changes" else ""
+        less = s.reference if isinstance(s.reference, str) else f"{s.reference:g}"
+        text = f"{change}{what}: {models} minus {less}; under {under}"
+        text = text[0].upper() + text[1:]
+    return f"{text}{'; ' + QUANTIFIED[s.quantifier] if many else ''}."
+
+
+# --- Words for what was found ----------------------------------------------------------------------------------------
+
+EXPECTED = {"greater": "above {}", "less": "below {}", "equal": "within ±{}"}
+ORIGINS = {
+    "paper": "asserted by the paper",
+    "question": "asked by the paper",
+    "later": "asserted by later work",
+    "ours": "ours",
+}
+
+
+def verdict_words(verdict: str, kind: str = "") -> str:
+    """A verdict with its second word: "does not hold (reversed)"."""
+    return f"{verdict} ({kind})" if kind else verdict
+
+
+def number_words(judged: Judged) -> str:
+    """Mean and interval: "+0.123 [+0.100, +0.146]"; a single seed's value is marked."""
+    if not judged.values:
+        return ""
+    mean, low, high = (f"{value:+.3f}" for value in (judged.effect, judged.low, judged.high))
+    return f"{mean} ({tables.ONE_SEED})" if len(judged.values) == 1 else f"{mean} [{low}, {high}]"
+
+
+def bound_words(claim: Claim) -> str:
+    """Where the interval has to lie, in words."""
+    texts = []
+    for metric, e in claim.smallest_effect.items():
+        bound = -e if claim.direction == "less" else e
+        name = f"{quantity_words(metric)}: " if len(set(claim.smallest_effect.values())) > 1 else ""
+        texts.append(name + EXPECTED[claim.direction].format(f"{bound or 0:g}"))
+    return "; ".join(dict.fromkeys(texts))
+
+
+# --- One entry -------------------------------------------------------------------------------------------------------
+
+
+def ledger(frame: pd.DataFrame, known: Ledger | None = None, predictions: Archive | None = None) -> str:
+    """Every claim of claims.yaml with everything that decides it and what the rows say, as HTML; one block a claim."""
+    found, whole = verdicts.verdicts(frame, known, predictions), known or claims.load()
+    before = verdicts.earlier() if known is None else {}
+    return "\n".join(_entry(one, frame, whole, before) for one in found)
+
+
+def _entry(found: Verdict, frame: pd.DataFrame, whole: Ledger, before: dict[tuple[str, str], str]) -> str:
+    claim = found.claim
+    primary = " · <strong>primary</strong>" if whole.is_primary(claim.id) else ""
+    lines = "".join(_decided(decision, found, frame, whole, before) for decision in found.decisions)
+    terms = "".join(f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>" for term, text in _about(claim, found).items())
+    return (
+        f'<section class="claim" id="claim-{claim.id}">\n<h3>{escape(claim.claim)}</h3>\n'
+        f"<p>Overall: {badge(found.verdict)}{_before(before, claim.id, 'overall', found.verdict)} "
+        f"<code>{claim.id}</code>{primary}</p>\n<ul>{lines}</ul>\n"
+        f"<details><summary>How it is decided, and what was known</summary><dl>{terms}</dl></details>\n</section>"
+    )
+
+
+def badge(verdict: str, kind: str = "") -> str:
+    """A verdict in its colour."""
+    return f'<strong class="verdict {css_class(verdict)}">{escape(verdict_words(verdict, kind))}</strong>'
+
+
+def css_class(verdict: str) -> str:
+    """The style sheet's name for a verdict: verdict-holds, verdict-does-not-hold …"""
+    return f"verdict-{verdict.replace(',', '').replace(' ', '-')}"
+
+
+def _about(claim: Claim, found: Verdict) -> dict[str, str]:
+    registered = f", registered on {claim.registered}" if claim.registered else ""
+    about = {
+        "Section": f"{claim.section}, {ORIGINS[claim.origin]}{registered}",
+        "Statistic": statistic_words(claim),
+        "Holds if": f"the whole interval lies {bound_words(claim)}",
+        "Decides": f"{', '.join(claim.needed)} must be decided; {', '.join(claim.datasets)} count"
+        + (f"; {', '.join(claim.shown)} only shown" if claim.shown else ""),
+        "Known before, and the paper's values": claim.known,
+        "Changes": " ".join(claim.changes) or "none",
+    }
+    if not any(decision.judged.pictures for decision in found.decisions if decision.judged.values):
+        about["Interval"] = "over seeds alone: no answer per picture is kept for this statistic"
+    return about
+
+
+def _before(before: dict[tuple[str, str], str], id: str, dataset: str, now: str) -> str:
+    """The word of the earlier rules, where it is another one."""
+    was = before.get((id, dataset), "")
+    same = {"mixed": UNDECIDED, "pending": NOT_RUN}.get(was, was)
+    if not was or same == now:
+        return ""
+    return f' <span class="claim-before">(<em>{escape(was)}</em> by the rules before 27 November 2026)</span>'
+
+
+def _decided(
+    decision: Decision, found: Verdict, frame: pd.DataFrame, whole: Ledger, before: dict[tuple[str, str], str]
+) -> str:
+    """One data set's line in a claim's block, with its cells, its control and what it waits for."""
+    judged, claim, name = decision.judged, found.claim, decision.dataset
+    parts = [f"{escape(name)}{'' if decision.counts else ' (only shown)'}: {badge(decision.verdict, decision.kind)}"]
+    if decision.seeds:
+        of = "the weakest cell, " if decision.cells and claim.statistic.quantifier != "mean" else ""
+        seeds = f"seed{'s' * (len(decision.seeds) > 1)} {', '.join(map(str, decision.seeds))}"
+        parts.append(f" {of}{number_words(judged)}, {seeds}")
+        if len(decision.seeds) > 3:
+            parts.append(f", {100 * judged.agree:.0f} % of the seeds on the claim’s side of zero")
+    if not math.isnan(decision.q):
+        parts.append(f", q = {decision.q:.3f}")
+    parts.append(_before(before, claim.id, name, decision.verdict))
+    if name in claim.seen and judged.verdict != NOT_RUN:
+        parts.append(f". Registered after {escape(tables.SETS_POSSESSIVE.get(name, name))} rows")
+    below = [_cell_line(cell, one) for cell, one in decision.cells] if decision.seeds else []
+    if decision.control is not None and decision.control.values:
+        said = badge(decision.control.verdict, decision.control.kind)
+        below.append(f"<li>against the network stopped early: {said} {number_words(decision.control)}</li>")
+    elif whole.settings[name].no_control and verdicts.with_control(claim.statistic) and claim.control:
+        below.append(f"<li>no control here: {escape(whole.settings[name].no_control)}</li>")
+    if judged.verdict == NOT_RUN:
+        below += [f"<li>{escape(text)}</li>" for text in _open(claim, name, found, frame, whole)]
+    return f"<li>{''.join(parts)}{'<ul>' + ''.join(below) + '</ul>' if below else ''}</li>"
+
+
+def _cell_line(name: str, judged: Judged) -> str:
+    said = "" if judged.verdict == NOT_RUN else f": {escape(verdict_words(judged.verdict, judged.kind))}"
+    return f"<li>{escape(name)}{said} {number_words(judged)}</li>"
+
+
+def _open(claim: Claim, name: str, found: Verdict, frame: pd.DataFrame, whole: Ledger) -> list[str]:
+    texts = [
+        waiting.sentence(waiting.waiting(claim, name, frame, whole)),
+        waiting.detectable(claim, found.decisions, whole),
+    ]
+    return [text for text in texts if text]
+
+
+# --- Counts ----------------------------------------------------------------------------------------------------------
+
+
+def claim_settings(known: Ledger) -> pd.DataFrame:
+    """Which runs decide claims on each data set, and the networks that "main" and "weak" stand for."""
+    return tables.frame_of(
+        {"on": name, "main": at.main, "weak": at.weak, "width": str(at.width), "share": f"{at.share:g}"}
+        | {"seeds": f"{at.seeds[0]} to {at.seeds[1]}" if at.seeds else "any", "recipe": at.recipe or "not fixed yet"}
+        for name, at in known.settings.items()
+    )
+
+
+def counts(found: Sequence[Verdict], dataset: str, origin: Sequence[str] = ("paper",)) -> dict[str, int]:
+    """How the claims of some origin stand on a data set on which they count ("overall": over all)."""
+    words = []
+    for one in found:
+        if one.claim.origin in origin:
+            words += [one.verdict] if dataset == "overall" else []
+            words += [d.verdict for d in one.decisions if d.dataset == dataset and d.counts]
+    return {verdict: words.count(verdict) for verdict in OVERALL if verdict in words}
+
+
+def ledger_sentence(frame: pd.DataFrame, dataset: str = "cifar10", shown: str = "CIFAR-10") -> str:
+    """How many claims of the paper there are, and how they stand on the data set that has decided most of them."""
+    found = verdicts.verdicts(frame)
+    paper = sum(one.claim.origin == "paper" for one in found)
+    here = counts(found, dataset)
+    decided = sum(number for verdict, number in here.items() if verdict != NOT_RUN)
+    texts = {
+        HOLDS: "hold",
+        BEYOND: "hold, but no more than against the control",
+        FAILS: "do not",
+        UNDECIDED: "remain open",
+    }
+    said = [f"{here[verdict]} {text}" for verdict, text in texts.items() if here.get(verdict)]
+    listed = f"{', '.join(said[:-1])} and {said[-1]}" if len(said) > 1 else "".join(said)
+    excluded = counts(found, "overall").get(EXCLUDED, 0)
+    more = f" {excluded} can no longer hold over all data sets." if excluded else ""
+    return (
+        f"We turned the paper into **{paper}** claims that numbers can decide, and added {len(found) - paper} of our "
+        f"own and of later work. On {shown}, **{decided}** of the paper's claims have been decided: {listed}.{more}"
+    )
+
+
+def many_claims(known: Ledger) -> str:
+    """What is done about there being many claims, in words."""
+    return (
+        f"With {len(known.claims)} claims, some would come out in the wrong direction by chance. "
+        f"{len(known.primary)} of them, one for each part of the paper's argument, are *primary*: they are judged "
+        "after Holm's correction over all of them, on each data set. For the others the ledger prints a q value "
+        "(Benjamini and Hochberg): among the verdicts with q below .05, about one in twenty may be due to chance. "
+        f"Intervals are at {100 * known.confidence:.0f} %. Where the answers to single pictures are kept, they count "
+        "the choice of test pictures as well as that of seeds "
+        f"({RESAMPLES} draws of the pictures, the same for all networks)."
+    )
