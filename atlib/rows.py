@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import functools
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -199,8 +199,40 @@ def read_predictions(path: Path) -> dict[str, NDArray[Any]]:
     return found
 
 
+class Stored(Mapping[str, NDArray[Any]]):
+    """The predictions in a file, each read when it is first asked for; InputError if that can't be done."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.read: dict[str, NDArray[Any]] = {}
+        try:
+            with np.load(path, allow_pickle=False) as stored:
+                self.names = tuple(stored.files)
+        except Exception as error:  # zipfile, zlib and numpy each raise their own
+            raise InputError(f"{path}: not a readable file of predictions ({type(error).__name__})") from None
+        if "labels" not in self.names:
+            raise InputError(f"{path}: has no labels")
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        if name not in self.names:
+            raise KeyError(name)
+        if name not in self.read:
+            try:
+                with np.load(self.path, allow_pickle=False) as stored:
+                    self.read[name] = stored[name]
+            except Exception as error:
+                raise InputError(f"{self.path}: not a readable file of predictions ({type(error).__name__})") from None
+        return self.read[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
 def archive(folder: Path | None = None) -> Archive:
-    """A function that gives the published predictions of a run by its name, and reads each file once."""
+    """A function that gives the published predictions of a run by its name; what was read is kept."""
     folder = folder or results_dir()
 
     @functools.cache
@@ -208,7 +240,7 @@ def archive(folder: Path | None = None) -> Archive:
         path = folder / f"{run}.npz"
         if not path.is_file():
             raise Missing(f"{path}: no such file")
-        return read_predictions(path)
+        return Stored(path)
 
     return predictions
 

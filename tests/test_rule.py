@@ -1,4 +1,4 @@
-"""The rule of the ledger: each word and boundary, several cells, the control, many claims, and the choice of pictures."""
+"""The rule of the ledger: each word and boundary, several cells, the control, many claims, choice of pictures."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ The head of that file explains every key; the classes below hold the same things
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
@@ -19,6 +20,7 @@ from ..files import checkout_path
 from ..rows import FRACTIONS, MAP_METRICS
 
 CLAIMS = "book/claims.yaml"
+Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where PyYAML has it
 SECTIONS = (
     "abstract", "1", "2", "2.1", "2.2", "3", "3.1", "3.2",
     "4", "4.1", "4.2", "4.2.1", "4.2.2", "4.2.3", "5", "6",
@@ -160,13 +162,22 @@ class Ledger:
 
 
 def load(path: Path | None = None) -> Ledger:
-    """Read and check the claims (None: the checkout's).
+    """Read and check the claims (None: the checkout's); a file that hasn't changed is read once.
 
     InputError names the file, the entry and what is wrong, in one line.
     """
     path = path or checkout_path(CLAIMS)
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        changed = path.stat().st_mtime_ns
+    except OSError as error:
+        raise InputError(f"{path}: not readable ({type(error).__name__})") from None
+    return _load(path, changed)
+
+
+@functools.lru_cache(maxsize=4)
+def _load(path: Path, _: int) -> Ledger:
+    try:
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader)
     except OSError as error:
         raise InputError(f"{path}: not readable ({type(error).__name__})") from None
     except yaml.YAMLError as error:

@@ -515,7 +515,8 @@ def opening(frame: pd.DataFrame, distortion: str, level: str, predictions: Archi
     said = {name: against_normal(points(frame, name, distortion, predictions), name, level) for name in sets}
     where = UNDER[distortion].format(level)
     known = answer(HEADLINES[distortion], frame)
-    return listed(f"{known} {where}, of the pictures that both networks know when clean:", said)
+    together = "of the pictures that all three networks (normal, stopped early, adversarially trained) know when clean"
+    return listed(f"{known} {where}, {together}:", said)
 
 
 HEADLINES = {  # the claim that a section is about

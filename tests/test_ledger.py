@@ -1,0 +1,222 @@
+"""What the ledger prints is what the verdicts say: entries, counts, the forest plot, what is open, bound sentences."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from html import escape, unescape
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from atlib.errors import InputError
+from atlib.files import REPOSITORY, checkout_path
+from atlib.report import bound, claims, forest, ledger, tables, verdicts, waiting
+from atlib.report.claims import STATISTICS
+from atlib.report.rule import FAILS, HOLDS, NOT_RUN, UNDECIDED, Judged
+from atlib.report.verdicts import Decision, Verdict
+from atlib.rows import frame_of, load
+
+
+@pytest.fixture
+def published(monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
+    """The rows of this repository, whose predictions are found too."""
+    monkeypatch.setenv("ATLIB_RESULTS", str(REPOSITORY / "results"))
+    return load()
+
+
+@pytest.fixture
+def entries(published: pd.DataFrame) -> dict[str, str]:
+    found = re.findall(r'<section class="claim" id="claim-(.*?)">(.*?)</section>', ledger.ledger(published), re.DOTALL)
+    assert len(dict(found)) == len(found)
+    return dict(found)
+
+
+# --- Entries ----------------------------------------------------------------------------------------------------------
+
+
+def test_each_claim_has_one_entry_with_its_verdicts_and_numbers(published, entries) -> None:
+    found = {one.claim.id: one for one in verdicts.verdicts(published)}
+    assert [*entries] == [*found] == [claim.id for claim in claims.load().claims]
+    for id, text in entries.items():
+        one = found[id]
+        assert f"<p>Overall: {ledger.badge(one.verdict)}" in text
+        for decision in one.decisions:
+            mark = "" if decision.counts else " (only shown)"
+            assert f"<li>{decision.dataset}{mark}: {ledger.badge(decision.verdict, decision.kind)}" in text
+            for name, judged in decision.cells if decision.seeds else ():
+                assert f"<li>{escape(name)}" in text and ledger.number_words(judged) in text
+            if decision.control is not None and decision.control.values:
+                assert ledger.number_words(decision.control) in text
+
+
+def test_an_entry_says_which_rows_had_been_seen_and_which_word_it_had(entries) -> None:
+    assert "Registered after CIFAR-10’s rows" in entries["maps-align-with-picture"]
+    assert "Registered after" not in entries["maps-sparser"]
+    assert "<em>holds</em> by the rules before" in entries["shuffle-hurts-more"]
+    assert "by the rules before" not in entries["robustness-gained"]
+    assert "no control here: nothing is lost in clean accuracy" in entries["maps-sparser"]
+    assert "<strong>primary</strong>" in entries["shape-bias"] and "q =" not in entries["shape-bias"]
+    assert "q = 0.0" in entries["low-pass-better"]
+
+
+def test_the_ledger_says_all_that_the_file_says() -> None:
+    text = re.sub(r"\s+", " ", ledger.ledger(frame_of([])))
+    for claim in claims.load().claims:
+        for part in (claim.claim, claim.known, *claim.changes, claim.formula):
+            assert escape(" ".join(part.split()).rstrip(".")) in text
+    assert "main minus normal" in text and "below -0.02" in text and "within ±0.05" in text
+
+
+def test_every_statistic_can_be_put_in_words() -> None:
+    for claim in claims.load().claims:
+        text = ledger.statistic_words(claim)
+        assert text.endswith(".") and claim.statistic.name in STATISTICS
+        if not claim.registered:
+            assert "_" not in text and all(model in text for model in claim.statistic.models)
+    known = {*ledger.WORDS, *(f"grad_{word}" for word in ledger.WORDS)}
+    assert set(claims.METRICS) - {"shape_accuracy", "texture_accuracy"} <= known
+
+
+def test_a_claim_leads_to_its_entry_in_the_ledger() -> None:
+    ids = [claim.id for claim in claims.load().claims]
+    page = tables.judged_html(ids, frame_of([]), "All")
+    assert re.findall(r'href="claims\.html#([^"]+)"', page) == [f"claim-{id}" for id in ids]
+
+
+# --- Counts -----------------------------------------------------------------------------------------------------------
+
+
+def test_the_sentence_counts_claims_of_the_paper_where_they_count(published) -> None:
+    found = verdicts.table(published)
+    mine = found[(found["origin"] == "paper") & (found["dataset"] == "cifar10") & found["counts"]]
+    counts = mine["verdict"].value_counts()
+    text = ledger.ledger_sentence(published)
+    assert f"**{sum(claim.origin == 'paper' for claim in claims.load().claims)}** claims" in text
+    assert f"**{counts.drop(NOT_RUN).sum()}** of the paper's claims" in text
+    for verdict, words in ((HOLDS, "hold"), (FAILS, "do not"), (UNDECIDED, "remain open")):
+        assert f"{counts[verdict]} {words}" in text
+
+
+def test_a_verdict_that_is_only_shown_isn_t_counted(published) -> None:
+    counts = tables.verdict_counts(published).set_index("on")
+    found = verdicts.table(published)
+    shown = found[(found["dataset"] == "cifar10") & (found["verdict"] == FAILS)]
+    assert not shown["counts"].all() and counts.loc["cifar10", FAILS] == shown["counts"].sum()
+
+
+# --- The forest plot --------------------------------------------------------------------------------------------------
+
+
+def judged(effect: float, unit: float = 0.02, verdict: str = HOLDS) -> Judged:
+    return Judged(verdict, "", (effect,) * 3, effect, effect - 0.01, effect + 0.01, unit=unit)
+
+
+def test_positions_are_signed_so_that_the_claim_points_to_the_right() -> None:
+    assert forest.signed(judged(-0.06), "less") == pytest.approx((3, 2.5, 3.5))
+    assert forest.signed(judged(-0.06), "greater") == pytest.approx((-3, -3.5, -2.5))
+    assert forest.place(0) == 50 and forest.place(1e9) == 100 and forest.place(-1e9) == 0
+    assert forest.place(3) - 50 == pytest.approx(50 - forest.place(-3))
+
+
+def test_the_band_of_the_style_sheet_is_the_smallest_effect() -> None:
+    text = (REPOSITORY / "book/_static/atlib.css").read_text(encoding="utf-8")
+    band = text[text.index(".forest-band {") :]
+    left, width = (float(re.search(rf"{name}: ([\d.]+)%", band)[1]) for name in ("left", "width"))
+    assert left == pytest.approx(forest.place(-1), abs=0.01)
+    assert left + width == pytest.approx(forest.place(1), abs=0.01)
+
+
+def test_every_claim_stands_in_the_plot_once_and_every_mark_leads_to_its_entry(published) -> None:
+    found, known = verdicts.verdicts(published), claims.load()
+    page = forest.forest(found, known)
+    named = re.findall(r'(?:<p>|<li>)(?:<strong>[^<]*</strong> )?<a href="#claim-([^"]+)"', page)
+    assert sorted(named) == sorted(claim.id for claim in known.claims)
+    marks = re.findall(r'<a class="forest-strip[^"]*" href="#claim-([^"]+)"', page)
+    drawn = [one.claim.id for one in found for d in one.decisions if d.judged.verdict != NOT_RUN]
+    assert sorted(marks) == sorted(drawn)
+    primary = [one.id for one in known.primary]
+    assert [id for id in dict.fromkeys(named) if id in primary] == named[: len(primary)]
+
+
+def test_a_mark_lies_where_its_number_says_and_is_read_aloud() -> None:
+    claim = replace(claims.load()["shuffle-hurts-more"], statistic=claims.load()["shuffle-hurts-more"].statistic)
+    decision = Decision("cifar10", HOLDS, False, judged(-0.06), (1, 2, 3), control=judged(-0.01, verdict=UNDECIDED))
+    page = forest.forest([Verdict(claim, NOT_RUN, (decision,))], claims.load())
+    dots = [float(x) for x in re.findall(r'forest-dot [^"]*" style="left:([\d.]+)%', page)]
+    assert dots == pytest.approx([forest.place(0.5), forest.place(3)], abs=0.01)  # the hollow one first
+    label = unescape(re.search(r'aria-label="([^"]+)"', page)[1])
+    assert label.startswith("CIFAR-10 (shown only): holds, -0.060 [-0.070, -0.050]; against the network stopped early")
+
+
+# --- What is open -----------------------------------------------------------------------------------------------------
+
+
+def test_what_is_open_says_which_runs_it_waits_for(published) -> None:
+    known = claims.load()
+    text = waiting.sentence(waiting.waiting(known["maps-sparser"], "caltech101", published, known))
+    assert "normal, seed 3" in text and "pgd-linf-4, seed 3" in text and "core hours" in text
+    done = waiting.waiting(known["maps-sparser"], "cifar10", published, known)
+    assert not done and waiting.sentence(done) == ""
+    maps = waiting.waiting(known["two-kinds-of-map"], "cifar10", published, known)
+    assert "no job makes yet" in waiting.sentence(maps)
+
+
+def test_no_claim_waits_for_a_run_that_is_not_in_the_grid() -> None:
+    known, empty = claims.load(), frame_of([])
+    unplanned = {
+        (claim.id, dataset): found.unplanned
+        for claim in known.claims
+        for dataset in claim.needed
+        if (found := waiting.waiting(claim, dataset, empty, known)).unplanned
+    }
+    assert not unplanned
+
+
+def test_the_effect_that_could_be_found_is_said_where_the_scatter_is_known(published) -> None:
+    known = claims.load()
+    found = {one.claim.id: one for one in verdicts.verdicts(published)}
+    text = waiting.detectable(known["maps-sparser"], found["maps-sparser"].decisions, known)
+    assert text.startswith("If seeds scatter as on shapes") and "four cases of five" in text
+    assert waiting.detectable(known["two-kinds-of-map"], found["two-kinds-of-map"].decisions, known) == ""
+
+
+# --- Sentences that people wrote --------------------------------------------------------------------------------------
+
+
+def test_every_sentence_rests_on_verdicts_of_today_and_has_its_numbers(published) -> None:
+    said = bound.answer(published)
+    assert said.startswith("- **Partly.**") and "{" not in said and "{" not in bound.conclusion(published)
+    effect = next(
+        d.judged.effect
+        for one in verdicts.verdicts(published)
+        if one.claim.id == "low-pass-better"
+        for d in one.decisions
+        if d.dataset == "cifar10"
+    )
+    assert f"({100 * effect:.1f} points more than ordinary networks" in said
+
+
+WRONG = [
+    ({"rests_on": {"maps-sparser@cifar10": FAILS}}, r"rests on maps-sparser@cifar10 = 'does not hold', and .* 'holds'"),
+    ({"rests_on": {"maps-sparse@cifar10": HOLDS}}, "did you mean 'maps-sparser'"),
+    ({"rests_on": {"maps-sparser@cifar100": HOLDS}}, "did you mean 'cifar10'"),
+    ({"rests_on": {"maps-sparser@cifar10": "hold"}}, "did you mean 'holds'"),
+    ({"text": "by {pints maps-sparser@cifar10}"}, "did you mean 'points'"),
+    ({"text": "by {points maps-sparser}"}, "isn't a place that can be filled"),
+    ({"text": "by {points maps-sparser@tiny-imagenet}"}, "no such number in the rows"),
+    ({"text": "by {accuracy pgd-linf-9@cifar10} %"}, "no clean accuracy of pgd-linf-9"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), WRONG)
+def test_a_sentence_that_the_rows_do_not_bear_out_is_refused(change, message, published, tmp_path: Path) -> None:
+    content = yaml.safe_load(checkout_path(bound.ANSWER).read_text(encoding="utf-8"))
+    content["answer"][1] |= change
+    path = tmp_path / "answer.yaml"
+    path.write_text(yaml.safe_dump(content))
+    with pytest.raises(InputError, match=message) as caught:
+        bound.answer(published, path)
+    assert "answer, sentence 2" in str(caught.value) and "\n" not in str(caught.value)
