@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from filelock import FileLock, Timeout
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -113,27 +112,18 @@ def hold(path: Path, note: str, refusal: str) -> Iterator[None]:
     note: who we are, for others to read. InputError if another process has the lock (`refusal`, then that process's
     note), or if the file system has no locks.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path, timeout=PATIENCE, fallback_to_soft=False)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise _in_use(path, refusal) from None
-    except OSError as error:
-        raise _not_locked(path, error) from None
-    try:
-        path.write_text(note, encoding="utf-8")
-        yield
-    finally:
-        lock.release()
+    with hold_for_children(path, note, refusal) as lock:
+        try:
+            yield
+        finally:
+            fcntl.flock(lock, fcntl.LOCK_UN)  # whoever may have inherited it meanwhile
 
 
 @contextmanager
 def hold_for_children(path: Path, note: str, refusal: str) -> Iterator[int]:
     """As `hold`, but yields the lock's file descriptor: a process that inherits it holds the lock, too.
 
-    The lock ends with the last process that has the descriptor. `filelock` can't do this: it unlocks when the first
-    one ends.
+    The lock ends with the last process that has the descriptor.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a+", encoding="utf-8") as lock:

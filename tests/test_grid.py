@@ -6,13 +6,14 @@ import json
 import os
 import subprocess
 import sys
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from atlib import evaluation, style, training, transforms
-from atlib.campaign import grid
+from atlib.campaign import grid, publishing
 from atlib.configuration import resolve
 from atlib.errors import InputError
 from atlib.files import REPOSITORY, results_dir, write_json
@@ -94,11 +95,12 @@ def test_the_reports_grid_loads_without_weights_or_data_and_knows_every_publishe
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     planned = grid.load()
-    assert {p.block for p in planned} == {"shapes", "map", *"abcdef"}
-    assert {p.block for p in grid.select(planned)} == {"shapes", "map", *"abcde"}  # f only on request
+    assert {p.block for p in planned} == {"shapes", "map", "replication", "noise", "accuracy", *"abcdefgh"}
+    assert {p.block for p in grid.select(planned)} == {"shapes", "map", "replication", "noise", "accuracy", *"abcde"}
     assert {p.block for p in grid.select(planned, "f, a")} == {"a", "f"}
-    with pytest.raises(InputError, match=r"^BLOCKS = 'g': must be one of shapes, map, a, b, c, d, e, f$"):
-        grid.select(planned, "g")
+    blocks = "shapes, map, a, b, replication, noise, c, accuracy, d, e, f, g, h"
+    with pytest.raises(InputError, match=f"^BLOCKS = 'i': must be one of {blocks}$"):
+        grid.select(planned, "i")
     monkeypatch.setenv("ATLIB_RESULTS", str(REPOSITORY / "results"))
     assert set(load()["run"]) <= {p.run for p in planned}
 
@@ -189,3 +191,76 @@ def test_a_lock_that_nobody_holds_is_no_running_run(tmp_path: Path) -> None:
     assert grid.held(tmp_path) is None
     (tmp_path / "lock").write_text(json.dumps(1))
     assert grid.held(tmp_path) is None
+
+
+MANY = """
+t:
+  title: tiny
+  common: {dataset: shapes, width: 4, seed: [5, 6, 7, 8]}
+  runs: [{model: normal}]
+"""
+
+
+def test_of_many_seeds_status_counts_the_states(tmp_path: Path) -> None:
+    planned = grid.load(written(tmp_path / "grid.yaml", MANY))
+    publish(planned[1], evaluation.expected(planned[1].config))
+    write_json(planned[2].folder / "failed.json", {"error": "x"})
+    (line,) = grid.wide(grid.status(planned)).to_dict("records")
+    assert (line["seed 5"], line["seeds 6–8"]) == ("pending", "1 of 3 done, 1 failed")
+
+
+def test_a_run_that_differs_in_precision_alone_would_be_counted_twice(tmp_path: Path) -> None:
+    text = TWO + "    - {model: normal, seed: 2, precision: fp32}\n"
+    with pytest.raises(InputError, match=r"in precision alone \(fp32, not auto\), and tables would count it twice$"):
+        grid.load(written(tmp_path / "grid.yaml", text))
+
+
+def block(name: str) -> list[grid.Planned]:
+    return [p for p in grid.load() if p.block == name]
+
+
+def test_the_replication_is_what_was_registered() -> None:
+    """claims-2026-11-27.yaml: seeds 6 to 25, amplitudes .12 and .20, four networks; noise of root mean square 8/255."""
+    planned = block("replication")
+    networks = {("normal", 8.0), ("pgd-linf-8", 8.0), ("noise-0.0313725", 8.0), ("normal", 24.0)}
+    expected = {(*network, a, seed) for network in networks for a in (0.12, 0.2) for seed in range(6, 26)}
+    found = [(p.config.model, p.config.epochs, p.config.amplitude, p.config.seed) for p in planned]
+    assert len(found) == len(expected) == 160 and set(found) == expected
+    (sigma,) = {p.config.sigma for p in planned if p.config.attack == "noise"}
+    assert sigma == pytest.approx(8 / 255, rel=1e-5)  # six digits, as in the name
+    # but for precision and seed, the networks of blocks shapes and map
+    before = {
+        (p.config.model, p.config.amplitude): p.config
+        for p in [*block("shapes"), *block("map")]
+        if p.config.cue == "both"
+    }
+    for p in planned:
+        if p.config.epochs == 8 and p.config.attack != "noise":
+            old = before[p.config.model, p.config.amplitude]
+            assert publishing.differences(asdict(p.config), asdict(old)) == [] and p.config.recipe == old.recipe
+
+
+def test_blocks_of_the_evidence_name_their_precision_and_their_runs() -> None:
+    assert {p.config.precision for p in [*block("replication"), *block("noise"), *block("accuracy")]} == {"fp32"}
+    assert {(p.config.precision, p.config.width, p.on_request) for p in [*block("g"), *block("h")]} == {
+        ("bf16", 64, True)
+    }
+    seeds: dict[tuple, list[int]] = {}
+    for p in grid.load():
+        name = p.config.model if p.config.epochs == 12 else f"{p.config.model} {p.config.epochs:g}"
+        seeds.setdefault((p.block, p.config.dataset, name, p.config.width), []).append(p.config.seed)
+    three = [
+        *(("g", "cifar10", name, 64) for name in ("normal", "pgd-linf-8", "underfit", "noise-0.1")),
+        *(("c", "cifar10", name, 16) for name in ("fgsm-8", "pgd-l2-12", "spatial")),
+        *(("accuracy", "cifar10", f"normal {epochs}", 16) for epochs in (1, 2, 4)),
+        *(("accuracy", "cifar10", "normal", width) for width in (4, 8)),
+        ("noise", "cifar10", "noise-0.1", 16),
+        ("noise", "caltech101", "noise-0.1 6", 64),
+    ]
+    for cell in three:
+        assert seeds[cell] == [1, 2, 3], cell
+    assert seeds["noise", "cifar10", "blur-1", 16] == [1]
+    # compared with the published networks of the claims' settings, so of their recipe
+    settings = claims.load().settings
+    for p in block("noise"):
+        assert p.config.recipe == settings[p.config.dataset].recipe

@@ -248,6 +248,20 @@ def test_the_grid_shows_what_is_published_and_calls_the_rest_pending(tmp_path):
     assert "**1 of 12** runs" in tables.grid_sentence(planned, frame)
 
 
+def test_the_grid_counts_many_seeds_instead_of_showing_each(tmp_path):
+    planned = [p for p in grid.load() if p.block in ("shapes", "replication", "g")]
+    run = publish(tmp_path, {"attack": "none", "precision": "fp32", "amplitude": 0.2}, 25, cues(0.9, 0.01, 0.5))
+    assert run in {p.run for p in planned}
+    frame = load(tmp_path)
+    table = tables.grid_table(planned, frame)
+    assert [name for name in map(str, table) if name.startswith("seed")] == [*(f"seed {n}" for n in range(1, 6)), "seeds 6–25"]
+    counts = table.loc[table["block"] == "replication", "seeds 6–25"].tolist()
+    assert sorted(counts) == ["0 of 20 published"] * 7 + ["1 of 20 published"]
+    assert set(table.loc[table["block"] == "shapes", "seeds 6–25"]) == {""}
+    sentence = tables.grid_sentence(planned, frame)
+    assert "**1 of 215** runs" in sentence and "12 of the others" in sentence and "(blocks g)" in sentence
+
+
 def test_a_commit_keeps_its_mark():
     assert tables.short("0123456789abcdef") == "0123456789ab"
     assert tables.short("0123456789abcdef-dirty") == "0123456789ab-dirty" and tables.short("unknown") == "unknown"

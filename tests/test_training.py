@@ -197,6 +197,7 @@ def test_a_parameter_that_a_later_version_adds_renames_no_run() -> None:
         ({"attack": "none"}, "normal"),
         ({"attack": "none", "match": 0.8}, "underfit-0.8"),
         ({"attack": "noise"}, "noise-0.1"),
+        ({"attack": "noise", "sigma": 0.0313725}, "noise-0.0313725"),
         ({"attack": "blur", "sigma": 2}, "blur-2"),
         ({"attack": "fgsm", "eps": 8}, "fgsm-8"),
         ({"attack": "fgsm", "eps": 4.0}, "fgsm-4"),

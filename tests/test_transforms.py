@@ -53,6 +53,19 @@ def test_blur_equals_the_plain_one_at_pixels_scaled_by_the_side(side: int, sigma
     torch.testing.assert_close(blurred[0, 1], plain_blur(images[0, 1], sigma * side / 32), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize(("side", "sigma"), [(32, 1.0), (32, 0.3), (20, 2.0), (64, 1.5)])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+def test_blur_is_torchvisions_to_the_bit(side: int, sigma: float, layout: torch.memory_format) -> None:
+    """Published rows were computed with it; a machine without torchvision has to give the same."""
+    from atlib._torchvision import torchvision
+
+    images = torch.rand(3, 3, side, side).contiguous(memory_format=layout)
+    scaled = sigma * side / 32
+    size = [2 * math.ceil(3 * scaled) + 1] * 2
+    theirs = torchvision.transforms.functional.gaussian_blur(images, size, [scaled, scaled]).clamp(0, 1)
+    assert torch.equal(transforms.blur(images, sigma), theirs)
+
+
 def test_no_blur_changes_nothing_and_a_flat_picture_stays_flat() -> None:
     images = torch.rand(1, 3, 32, 32)
     assert torch.equal(transforms.blur(images, 0), images)

@@ -22,6 +22,7 @@ BLOCK_KEYS = ("title", "on_request", "common", "runs")
 NAMED = ("attack", "norm", "eps", "sigma", "tau", "max_flow", "quick")  # by the model's name, or never varied
 RUN_KEYS = ("model", *(f.name for f in fields(Config) if f.name not in NAMED))
 STATES = ("done", "running", "failed", "pending")
+SHOWN_SEEDS = 5  # in columns of their own; of the seeds above, tables say how many are done
 
 
 @dataclass(frozen=True)
@@ -167,7 +168,13 @@ def _check_once(path: Path, found: list[Planned]) -> None:
             raise InputError(f"{path}: block {planned.block}: {planned.run} is there twice (also in block {other})")
         seen[planned.run] = planned
         config = planned.config
-        first = cells.setdefault((config.dataset, config.model, config.width, config.share, config.recipe), planned)
+        cell = (config.dataset, config.model, config.width, config.share, config.recipe)
+        first, same = cells.setdefault(cell, planned), cells.setdefault((*cell, config.seed), planned)
+        if same is not planned and not publishing.differences(asdict(config), asdict(same.config)):
+            raise InputError(
+                f"{path}: block {planned.block}: {planned.run} differs from {same.run} (block {same.block}) in "
+                f"precision alone ({config.precision}, not {same.config.precision}), and tables would count it twice"
+            )
         if unlike := publishing.differences(asdict(config), asdict(first.config)):
             raise InputError(
                 f"{path}: block {planned.block}: {planned.run} differs from {first.run} (block {first.block}) in "
@@ -286,11 +293,27 @@ def status(planned: list[Planned]) -> pd.DataFrame:
 
 
 def wide(table: pd.DataFrame) -> pd.DataFrame:
-    """`status` with a column for each seed."""
+    """`status` with a column for each seed up to `SHOWN_SEEDS`, and one that counts the states of the others."""
     keys = ["block", "dataset", "recipe", "model", "width", "share"]
-    table = table.assign(order=range(len(table)))
-    order = table.groupby(keys, sort=False)["order"].min()
-    cells = table.pivot_table(index=keys, columns="seed", values="text", aggfunc="first", sort=False)
-    cells.columns = [f"seed {seed}" for seed in cells.columns]
-    cells = cells[sorted(cells.columns, key=lambda name: int(str(name).split()[1]))]
-    return cells.loc[order.sort_values().index].fillna("").reset_index()
+    lines: dict[tuple, dict[str, object]] = {}
+    for cell, some in table.groupby(keys, sort=False):
+        shown, more = some[some["seed"] <= SHOWN_SEEDS], some[some["seed"] > SHOWN_SEEDS]
+        line = dict(zip((f"seed {seed}" for seed in shown["seed"]), shown["text"], strict=True))
+        if len(more):
+            line[seeds_above(more["seed"])] = counted(more["state"])
+        lines[cell] = dict(zip(keys, cell, strict=True)) | line
+    found = pd.DataFrame(list(lines.values()))
+    columns = sorted(found.columns.difference(keys), key=lambda name: int(name.split()[1].partition("–")[0]))
+    return found[[*keys, *columns]].fillna("")
+
+
+def seeds_above(seeds: Iterable[int]) -> str:
+    """The column of all seeds that have none of their own: "seeds 6–25"."""
+    return f"seeds {min(seeds)}–{max(seeds)}"
+
+
+def counted(states: pd.Series) -> str:
+    """States as text: "3 of 20 done, 1 failed"."""
+    counts = states.value_counts()
+    others = [f", {counts[name]} {name}" for name in ("running", "failed") if name in counts]
+    return f"{counts.get('done', 0)} of {len(states)} done{''.join(others)}"

@@ -570,25 +570,36 @@ def _done(planned: grid.Planned, frame: pd.DataFrame) -> pd.DataFrame:
 
 def grid_sentence(planned: Sequence[grid.Planned], frame: pd.DataFrame) -> str:
     """How many of the grid's runs are published, in words."""
-    done = [p for p in planned if p.run in set(frame["run"])]
-    asked = sum(p.on_request for p in planned)
-    return (
-        f"**{len(done)} of {len(planned)}** runs have published rows. {asked} of the others, at the paper's own size, "
-        "are only run when asked for (`BLOCKS=f`): they want GPUs."
-    )
+    published = set(frame["run"])
+    done = [p for p in planned if p.run in published]
+    asked = [p for p in planned if p.on_request and p.run not in published]
+    blocks = ", ".join(dict.fromkeys(p.block for p in asked))
+    more = f" {len(asked)} of the others are at the paper's own width, want a GPU, and are run only when asked for "
+    return f"**{len(done)} of {len(planned)}** runs have published rows.{f'{more}(blocks {blocks}).' if asked else ''}"
 
 
 def grid_table(planned: Sequence[grid.Planned], frame: pd.DataFrame) -> pd.DataFrame:
-    """The grid, one line a network and setting: clean / robust accuracy in per cent for each seed, or "pending"."""
-    seeds = sorted({p.config.seed for p in planned})
+    """The grid, one line a network and setting: clean / robust accuracy in per cent for each seed, or "pending".
+
+    Of the seeds above grid.SHOWN_SEEDS it says how many are published.
+    """
+    seeds = sorted({p.config.seed for p in planned if p.config.seed <= grid.SHOWN_SEEDS})
+    above = {p.config.seed for p in planned} - set(seeds)
+    others, published = grid.seeds_above(above) if above else "", set(frame["run"])
+    states: dict[tuple, list[bool]] = {}
     lines: dict[tuple, dict] = {}
     for p in planned:
         config = p.config
         first: dict[str, object] = {"network": config.model, "block": p.block}
         last: dict[str, object] = {"width": config.width, "share": f"{config.share:g}" if config.share else "–"}
         last |= {"data set": config.dataset, "setting": config.recipe}
-        empty = {f"seed {seed}": "" for seed in seeds}
-        line = lines.setdefault((*first.values(), *last.values()), first | empty | last)
+        empty = {f"seed {seed}": "" for seed in seeds} | ({others: ""} if others else {})
+        place = (*first.values(), *last.values())
+        line = lines.setdefault(place, first | empty | last)
+        if config.seed in above:
+            states.setdefault(place, []).append(p.run in published)
+            line[others] = f"{sum(states[place])} of {len(states[place])} published"
+            continue
         rows = _done(p, frame)
         cell = Cell(grid.accuracies(rows), map(row_id, rows.to_dict("records"))) if len(rows) else Cell(PENDING)
         line[f"seed {config.seed}"] = cell
