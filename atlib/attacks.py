@@ -124,7 +124,11 @@ def missing(gradient: Tensor) -> Tensor:
 
 
 def refuse_broken(failed: Tensor) -> None:
-    """NetworkError if the gradient of some images (bool N) was NaN or infinite: no gradient attack can judge that."""
+    """NetworkError, with their number, if the gradient of some images (bool N) was NaN or infinite.
+
+    Such images are not counted like those whose gradient is zero (`Outcome.vanished`): their next iterate would be NaN,
+    so that an accuracy of the batch would mean nothing.
+    """
     if wrong := int(failed.sum()):
         raise NetworkError(f"model: its gradient by the input is NaN or infinite for {wrong} of {len(failed)} images")
 
@@ -304,15 +308,6 @@ def robustness(
     return Outcome(None, always, None, vanished) if drop_fooled else Outcome(last, always, logits, vanished)
 
 
-def vanished(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """Whether the gradient by each image is zero, so that an attack has nothing to follow, N bools; errors as `pgd`."""
-    check(images, 0, "linf", 1, None)
-    with frozen(model):
-        gradient, _ = input_gradient(model, images.detach(), class_labels(labels, images))
-    refuse_broken(broken(gradient))
-    return missing(gradient)
-
-
 def warp(images: Tensor, flow: Tensor) -> Tensor:
     """Sample each image at its pixels' places plus `flow` (N×2×H×W, in pixels, x then y), bilinear, edges repeated.
 
@@ -389,3 +384,21 @@ def spatial(
                 flow = (flow + step_size * gradient.sign()).clamp(-max_flow, max_flow)
         refuse_broken(failed)
         return warp(images, best).clamp(0, 1).detach()
+
+
+def vanished_flow(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """Whether `spatial` has no gradient to follow where it begins, N bools; errors as for `pgd`.
+
+    It is the gradient of the margin by the flow, at a flow of zero, also for images that are misclassified already. An
+    image of one colour has none, whatever its gradient by the pixels: moving these changes nothing.
+    """
+    check(images, 0, "linf", 1, None)
+    labels, images = class_labels(labels, images), images.detach()
+    with frozen(model):
+        images = images.clone() if images.is_inference() else images
+        flow = images.new_zeros(len(images), 2, *images.shape[-2:])
+        with torch.enable_grad():
+            gap = margin(model(warp(images, flow.requires_grad_(True))).float(), labels)
+            (gradient,) = torch.autograd.grad(gap.sum(), flow)
+        refuse_broken(broken(gradient) | ~gap.detach().isfinite())
+    return missing(gradient)

@@ -182,7 +182,10 @@ def clean(subject: Subject, level: str) -> Findings:
 
 def under_pgd(subject: Subject, arguments: dict) -> Findings:
     """Accuracy under a PGD attack, at its last iterate and at all of them, in one pass; and the share of pictures whose
-    gradient was zero where the attack began (`vanished`), which says whether that accuracy can be believed."""
+    gradient was zero where the attack began (`vanished`), which says whether that accuracy can be believed.
+
+    NetworkError, with the number of pictures, for a gradient that is NaN or infinite: such a network gets no row.
+    """
     last, always, vanished = [], [], []
     generator = torch.Generator().manual_seed(subject.seed)
     for images, labels in batches(subject, *subject.test):
@@ -218,7 +221,7 @@ def trained_attack(subject: Subject, level: str) -> Findings:
     right, vanished = [], []
     for images, labels in batches(subject, *subject.test):
         moved = training.perturb(config, subject.model, images, labels)
-        vanished.append(attacks.vanished(subject.model, images, labels).cpu())
+        vanished.append(attacks.vanished_flow(subject.model, images, labels).cpu())
         with torch.no_grad():
             right.append((subject.model(moved).argmax(1) == labels).cpu())
     arrays = {"last": torch.cat(right).numpy()}

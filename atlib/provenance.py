@@ -18,6 +18,7 @@ from .files import REPOSITORY
 SOURCES = (
     ":(glob)atlib/*.py",
     ":(glob)atlib/data/**/*.py",
+    ":(glob)atlib/style/**/*.py",
     "atlib/campaign/jobs.py",
     "atlib/report/destroyed.py",
     "atlib/report/frames.py",

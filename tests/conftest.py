@@ -13,6 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # workers, and what they start, share the processors
+    share = (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ["OMP_NUM_THREADS"] = str(max(1, share))
+
 import atlib  # noqa: F401  (before torch: it sets how OpenMP's threads wait)
 
 # isort: split
@@ -20,8 +24,9 @@ import hypothesis
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock
 
-from atlib.files import REPOSITORY
+from atlib.files import REPOSITORY, data_dir
 
 OFFLINE = Path(__file__).parent / "offline"
 SCRATCH = Path(tempfile.mkdtemp(prefix="atlib-tests-"))
@@ -35,8 +40,23 @@ os.environ["ATLIB_BUILD"] = "1"  # sliders over kept frames, as in the pages
 os.environ["ATLIB_COMMIT"] = "0" * 40  # rows of code that is being edited would not be published
 os.environ["ATLIB_RUNS"], os.environ["ATLIB_DATA"] = str(SCRATCH / "runs"), str(SCRATCH / "data")
 
+# In CI the examples are the same each time: a failure there is one of the code that was pushed.
 hypothesis.settings.register_profile("atlib", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("atlib")
+
+# Files that take longest, in this order; with two workers, one that is begun last is waited for by the other one.
+FIRST = ("test_slurm", "test_campaign", "test_browser", "test_book", "test_training", "test_own", "test_evaluation")
+TOGETHER = {"test_browser": "book", "test_book": "book"}  # both read the built book
+SEVERAL = ("test_training", "test_evaluation", "test_jobs", "test_campaign")  # long, and their tests share little
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tell pytest-xdist (`-n 2 --dist loadgroup`) which tests go to one worker, in order: a file's, or a notebook's."""
+    for item in items:
+        if item.path.stem not in SEVERAL:
+            item.add_marker(pytest.mark.xdist_group(TOGETHER.get(item.path.stem, item.path.name)))
+    place = {name: number for number, name in enumerate(FIRST)}
+    items.sort(key=lambda item: place.get(item.path.stem, len(FIRST)))  # stable
 
 
 def pytest_unconfigure() -> None:
@@ -75,6 +95,17 @@ def lacks() -> Callable[[str, str], NoReturn]:
     return end
 
 
+@pytest.fixture
+def few_pictures() -> None:
+    """CIFAR-10 in the test's data directory, of 40 and 10 random pictures: a network is measured on it in seconds."""
+    draws = np.random.default_rng(0)
+    counts = {"train": 40, "test": 10}
+    arrays = {f"x_{part}": draws.integers(0, 255, (n, 32, 32, 3), dtype=np.uint8) for part, n in counts.items()}
+    labels = {f"y_{part}": np.arange(n) % 10 for part, n in counts.items()}
+    data_dir().mkdir(parents=True)
+    np.savez(data_dir() / "cifar10.npz", **arrays, **labels)  # type: ignore[arg-type]
+
+
 def build_book(source: Path, output: Path) -> Path:
     """Build a book as `make book` does; the folder of its HTML."""
     program = Path(sys.executable).with_name("jupyter-book")
@@ -92,5 +123,14 @@ def build() -> Callable[[Path, Path], Path]:
 
 @pytest.fixture(scope="session")
 def book(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """This book, built once for all tests."""
-    return build_book(REPOSITORY, tmp_path_factory.mktemp("book"))
+    """This book, built once for all tests, by whichever worker comes first."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent  # each worker's is a folder in that of the whole run
+    output = shared / "book"
+    with FileLock(shared / "book.lock"):
+        if not (output / "complete").exists():
+            output.mkdir(exist_ok=True)
+            build_book(REPOSITORY, output)
+            (output / "complete").touch()
+    return output / "_build" / "html"

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from atlib import attacks, models, shapes
 from atlib.errors import InputError, NetworkError
 from benchmarks.measure import Passes
+from helpers import Halves
 
 Attack = Callable[..., Tensor]
 # Every attack, with a budget that moves images; the tests of what all attacks promise go through this table.
@@ -811,18 +812,6 @@ def test_a_network_whose_gradient_is_nan_does_not_pass_for_a_robust_one() -> Non
 # --- confident networks, small gradients, gradients that are not there ------------------------------------------------
 
 
-class Halves(nn.Module):
-    """Logits (sum of the left half + gap, sum of the right half) of one-channel pictures."""
-
-    def __init__(self, gap: float) -> None:
-        super().__init__()
-        self.gap = gap
-
-    def forward(self, images: Tensor) -> Tensor:
-        left, right = images.chunk(2, dim=3)
-        return torch.stack([left.sum((1, 2, 3)) + self.gap, right.sum((1, 2, 3))], 1)
-
-
 @pytest.mark.parametrize("gap", [5.0, 18.0, 40.0, 80.0])
 def test_the_gradient_of_a_confident_network_keeps_all_its_pixels(gap: float) -> None:
     images, labels = torch.full((1, 1, 2, 2), 0.5), torch.tensor([0])
@@ -900,6 +889,13 @@ def test_half_precision_stays_in_the_ball(norm: str) -> None:
     assert torch.equal(attacks.project(images, images, 0.1, norm), images)
 
 
+class Broken(Small):
+    """A network whose outputs are NaN."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return super().forward(images) * math.nan
+
+
 class Rounded(Small):
     """A network behind a rounding of its input: its gradient is zero everywhere."""
 
@@ -912,9 +908,19 @@ def test_a_gradient_that_is_not_there_is_counted() -> None:
     labels = model(images).argmax(1)
     outcome = attacks.robustness(model, images, labels, eps=8 / 255, steps=2)
     assert outcome.always.all() and outcome.vanished.all()  # "robust", and why it isn't
-    assert attacks.vanished(model, images, labels).all()
     assert not attacks.robustness(Small(), images, labels, eps=8 / 255, steps=2).vanished.any()
-    assert not attacks.vanished(Small(), images, labels).any()
+
+
+def test_the_gradient_that_the_spatial_attack_lacks_is_the_flows() -> None:
+    model, images = Small().eval(), pictures(3)
+    images[1] = 0.3  # of one colour: moving its pixels changes nothing
+    labels = model(images).argmax(1)
+    labels[2] = (labels[2] + 1) % 3  # one that is misclassified already has a gradient, too
+    assert attacks.vanished_flow(model, images, labels).tolist() == [False, True, False, False]
+    assert not attacks.robustness(model, images, labels, eps=8 / 255, steps=2).vanished.any()
+    assert attacks.vanished_flow(Rounded(), images, labels).all()
+    with pytest.raises(NetworkError, match=r"^model: its gradient by the input is NaN or infinite for 4 of 4 images$"):
+        attacks.vanished_flow(Broken(), images, labels)
 
 
 # --- labels, numpy's numbers, inference mode --------------------------------------------------------------------------

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from atlib import models
 from atlib.campaign import audit
 from atlib.errors import InputError, Missing
 from atlib.files import REPOSITORY, load_tensors, save_tensors
-from atlib.rows import load, row_id
+from atlib.rows import load, measurement, row_id
 
 RESULTS = REPOSITORY / "results"
 
@@ -24,20 +26,24 @@ def published(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ATLIB_RESULTS", str(RESULTS))
 
 
-def test_a_random_handful_of_published_rows_is_found_again(published: None, capsys: pytest.CaptureFixture) -> None:
-    seed = random.SystemRandom().randrange(10_000)
+# Of these one row each is measured again. Not of the map under PGD-40 and of PGD-40 itself, which take minutes.
+KINDS = ("maps@(clean|patch-shuffle|saturation)", "trained-attack@", "(?!maps|trained|pgd)")
+
+
+def test_a_handful_of_published_rows_is_found_again(published: None) -> None:
+    """In CI always the same rows; elsewhere others each time, by a seed that a failure names."""
+    seed = 0 if "CI" in os.environ else random.SystemRandom().randrange(10_000)
     rows = audit.at_hand(load())
-    assert len(rows) >= 18
-    with capsys.disabled():
-        print(f"\naudit, seed {seed}:")
-        for row in rows.sample(3, random_state=seed).to_dict("records"):
-            found = audit.audit(row_id(row))
-            print(f"  {found}")
-            assert found.agrees
+    places = pd.Series([measurement(row) for row in rows.to_dict("records")], rows.index)
+    chosen = [rows[places.str.match(kind)].sample(1, random_state=seed) for kind in KINDS]
+    for row in pd.concat(chosen).to_dict("records"):
+        found = audit.audit(row_id(row))
+        assert found.agrees, f"seed {seed}: {found}"
 
 
 def test_a_changed_number_is_noticed(published: None) -> None:
-    row = audit.at_hand(load()).iloc[[0]].assign(value=0.5)
+    rows = audit.at_hand(load())
+    row = rows[rows["distortion"] == "clean"].iloc[[0]].assign(value=0.5)
     found = audit.audit(row_id(row.iloc[0]), row)
     assert not found.agrees and "DIFFERS" in str(found)
 

@@ -708,6 +708,14 @@ def test_prepared_once(root: Path, monkeypatch: pytest.MonkeyPatch, archive: Pat
     assert torch.equal(together(load("cifar10"))[0], images)
 
 
+def test_a_cache_of_the_first_format_goes_when_its_successor_is_there(root: Path, archive: Path) -> None:
+    (root / "prepared").mkdir()
+    for name in ("cifar10-32", "caltech101-73"):
+        (root / "prepared" / f"{name}.safetensors").write_bytes(b"")
+    load("cifar10")
+    assert {path.name for path in (root / "prepared").iterdir()} == {"cifar10-32", "caltech101-73.safetensors"}
+
+
 def test_cache_survives_nothing_half_done(root: Path, monkeypatch: pytest.MonkeyPatch, archive: Path) -> None:
     """Stopped after the first pictures: no cache, no temporary file, and the next call does the whole work."""
     read = archives.READERS["cifar10"]

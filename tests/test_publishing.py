@@ -14,21 +14,10 @@ import pytest
 from atlib.campaign import publishing
 from atlib.errors import InputError, Missing
 from atlib.report import statistics, verdicts
-from atlib.rows import COLUMNS, archive, load, read_predictions, read_rows
-
-RUN = "shapes/pgd-linf-8-w16-s1-1a2b3c4d"
-LINE = f"{RUN},shapes,pgd-linf-8,16,1.0,stride2,1,"
-HEADER = ",".join(COLUMNS)
-
-
-def write_csv(path: Path, *lines: str, header: str = HEADER, end: str = "\n") -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join([header, *lines]) + end, encoding="utf-8")
-    return path
-
+from atlib.rows import archive, load, read_predictions, read_rows
+from helpers import GOOD, LINE, RUN, write_csv
 
 COMMIT = "c" * 40
-GOOD = LINE + "clean,,accuracy,0.5,5,10"
 
 
 def one_line(caught: pytest.ExceptionInfo[InputError], path: Path, *words: str) -> None:

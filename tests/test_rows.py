@@ -11,16 +11,7 @@ import pytest
 
 from atlib.errors import InputError
 from atlib.rows import COLUMNS, load, read_rows
-
-RUN = "shapes/pgd-linf-8-w16-s1-1a2b3c4d"
-LINE = f"{RUN},shapes,pgd-linf-8,16,1.0,stride2,1,"
-HEADER = ",".join(COLUMNS)
-
-
-def write_csv(path: Path, *lines: str, header: str = HEADER, end: str = "\n") -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("\n".join([header, *lines]) + end, encoding="utf-8")
-    return path
+from helpers import GOOD, HEADER, LINE, RUN, write_csv
 
 
 def test_rows_come_back_with_their_types(tmp_path: Path) -> None:
@@ -35,7 +26,6 @@ def test_rows_come_back_with_their_types(tmp_path: Path) -> None:
     pd.testing.assert_frame_equal(read_rows(tmp_path / "again.csv"), frame)
 
 
-GOOD = LINE + "clean,,accuracy,0.5,5,10"
 MALFORMED = {
     "value is text": (LINE + "clean,,accuracy,high,5,10", "line 2, value = 'high': must be a finite number"),
     "value is nan": (LINE + "clean,,accuracy,nan,5,10", "line 2, value = 'nan': must be a finite number"),

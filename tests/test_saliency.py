@@ -22,6 +22,7 @@ from atlib import data, evaluation, models, saliency, training
 from atlib.configuration import resolve
 from atlib.errors import InputError
 from atlib.report import plots
+from helpers import Halves
 
 mpl.use("agg")
 
@@ -170,18 +171,6 @@ def test_labels_that_fit_no_image_are_one_line(
             InputError, match=r"^images = torch\.uint8 \(2, 3, .*\): must be a float tensor, N×C×H×W, in \[0, 1\]$"
         ):
             maps(network, (images[:2] * 255).byte(), LABELS[:2])
-
-
-class Halves(nn.Module):
-    """Logits (sum of the left half + gap, sum of the right half)."""
-
-    def __init__(self, gap: float) -> None:
-        super().__init__()
-        self.gap = gap
-
-    def forward(self, images: Tensor) -> Tensor:
-        left, right = images.chunk(2, dim=3)
-        return torch.stack([left.sum((1, 2, 3)) + self.gap, right.sum((1, 2, 3))], 1)
 
 
 @pytest.mark.parametrize("gap", [0.0, 5.0, 18.0, 40.0, 80.0])

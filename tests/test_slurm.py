@@ -38,7 +38,7 @@ def lacking() -> str:
     return "" if running.SNAKEMAKE.is_file() else f"{running.SNAKEMAKE} not installed (make campaign)"
 
 
-def wait_for(what: str, done: Callable[[], bool], seconds: float = 60) -> None:
+def wait_for(what: str, done: Callable[[], bool], seconds: float = 600) -> None:
     end = time.time() + seconds
     while not done():
         if time.time() > end:
@@ -122,10 +122,10 @@ latency-wait: 5
 """
 GRID = """t:
   title: eight runs, the last of which always fails
-  common: {dataset: shapes, width: 4, epochs: 0.3, precision: fp32}
+  common: {dataset: cifar10, width: 4, batch: 16, epochs: 2, precision: fp32}
   runs:
-    - {model: normal, epochs: 12, seed: 1}
-    - {model: normal, epochs: 20, seed: 2}
+    - {model: normal, epochs: 80, seed: 1}
+    - {model: normal, epochs: 120, seed: 2}
     - {model: normal, seed: [3, 4]}
     - {model: fgsm-8, seed: [1, 2, 3]}
     - {model: normal, width: 64, stem: 7x7, weights: absent, seed: 1}
@@ -144,7 +144,7 @@ def holder(planned: grid.Planned) -> int:
 
 
 def test_eight_jobs_one_failing_one_killed_one_preempted(
-    slurm: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    slurm: None, few_pictures: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("runs", "results"):
         monkeypatch.setenv(f"ATLIB_{name.upper()}", str(tmp_path / name))
@@ -153,23 +153,23 @@ def test_eight_jobs_one_failing_one_killed_one_preempted(
     (tmp_path / "grid.yaml").write_text(GRID)
     planned = grid.load(tmp_path / "grid.yaml")
     words = [sys.executable, "-m", "atlib.campaign", "--grid", str(tmp_path / "grid.yaml"), "run"]
-    words += ["--jobs", "8", "--threads", "1", "--minutes", "12", "--profile", str(tmp_path / "profile")]
+    words += ["--jobs", "8", "--threads", "1", "--minutes", "25", "--profile", str(tmp_path / "profile")]
     killed, preempted, *_ = planned
     with open(tmp_path / "log", "w", encoding="utf-8") as log:
         child = subprocess.Popen(words, cwd=REPOSITORY, stdout=log, stderr=subprocess.STDOUT)
         try:
-            wait_for("the run to kill", lambda: grid.held(killed.folder) is not None, 300)
+            wait_for("the run to kill", lambda: grid.held(killed.folder) is not None)
             os.kill(holder(killed), signal.SIGKILL)  # its kernel
             wait_for("its failure", (killed.folder / "failed.json").exists)
             first = read_json(killed.folder / "failed.json")["error"]
-            wait_for("the run to preempt", lambda: grid.held(preempted.folder) is not None, 300)
+            wait_for("the run to preempt", lambda: grid.held(preempted.folder) is not None)
             job = job_of(holder(preempted))
             said("scontrol", "requeue", job)
             wait_for("its end", lambda: grid.held(preempted.folder) is None)
             assert f"JobId={job}" in (shown := said("scontrol", "show", "job", job)) and "Restarts=1" in shown
             wait_for("its place in the queue", lambda: job in said("squeue", "-h", "-t", "PENDING", "-o", "%i").split())
             said("scontrol", "update", f"JobId={job}", "StartTime=now")  # SLURM would wait two minutes
-            child.wait(timeout=900)
+            child.wait(timeout=1800)
         finally:
             child.terminate()
             child.wait()
@@ -177,7 +177,9 @@ def test_eight_jobs_one_failing_one_killed_one_preempted(
     table = grid.status(planned).set_index("run")["state"].to_dict()
     *good, bad = planned
     assert first.startswith("the notebook's kernel died")  # and the second attempt, restart-times, came to its end
-    assert table == {p.run: "done" for p in good} | {bad.run: "failed"}, text
+    # not "done": the stylised test sets that can't be made here are still to come
+    assert table == {p.run: "pending" for p in good} | {bad.run: "failed"}, text
+    assert all(running.settled(p) for p in good), text
     why = "weights = 'absent': neither a file"
     assert child.returncode == 1 and why in read_json(bad.folder / "failed.json")["error"]
     rows = load()

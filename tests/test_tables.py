@@ -124,6 +124,16 @@ def test_table_1_puts_the_setting_into_the_same_line(tmp_path):
     assert table.loc["fgsm-8", "clean: ours"] == "pending"
 
 
+def test_table_1_says_where_an_attack_had_no_gradient_if_rows_do(tmp_path):
+    robust, vanished = ("pgd-linf", "accuracy_last"), ("pgd-linf", "vanished")
+    publish(tmp_path, {"dataset": "cifar10", "attack": "none"}, 1, {robust: 0.4})
+    assert "no gradient" not in tables.table_1(load(tmp_path), tables.records(tmp_path), "cifar10")
+    publish(tmp_path, {"dataset": "cifar10"}, 1, {robust: 0.9, vanished: 0.25})
+    table = tables.table_1(load(tmp_path), tables.records(tmp_path), "cifar10").set_index("network")
+    cells = table["no gradient"].to_dict()
+    assert str(cells["pgd-linf-8"]).startswith("25.00 [") and cells["normal"] == "–"
+
+
 def test_table_1_of_a_stand_in_stands_beside_the_paper_s_own_data_set_without_a_difference(tmp_path):
     publish(tmp_path, {"dataset": "caltech101", "side": 112, "attack": "none"}, 1, {("clean", "accuracy"): 0.9})
     table = tables.table_1(load(tmp_path), tables.records(tmp_path), "caltech101").set_index("network")

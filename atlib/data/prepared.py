@@ -44,7 +44,8 @@ class Prepared(NamedTuple):
 def write_cache(path: Path, content: Content, side: int, source: str, progress: bool) -> None:
     """Write a data set, picture by picture: Caltech-256 is larger than many memories.
 
-    Each split is one piece of images.npy, mapped and not copied.
+    Each split is one piece of images.npy, mapped and not copied. A cache of the first format, one file named
+    NAME-STORED.safetensors, is removed once this one has taken its place: nothing reads it any more.
     """
     train_count = len(content.train_labels)
     labels = np.array([*content.train_labels, *content.test_labels], dtype=np.int64)
@@ -67,6 +68,7 @@ def write_cache(path: Path, content: Content, side: int, source: str, progress: 
         write_images(temporary / "images.npy", content, row, side, source, f"preparing {path.name}" if progress else "")
         about["digest"] = cache_digest(about, temporary / "images.npy")
         (temporary / "about.json").write_text(json.dumps(about) + "\n", encoding="utf-8")
+    path.with_name(f"{path.name}.safetensors").unlink(missing_ok=True)
 
 
 def write_images(path: Path, content: Content, row: np.ndarray, side: int, source: str, title: str) -> None:

@@ -160,7 +160,8 @@ def table_1(frame: pd.DataFrame, about: dict[str, dict], dataset: str) -> pd.Dat
     """The paper's Table 1 on one data set beside this repository's rows, one line for each of our settings.
 
     Percentages. A single seed has Wilson's interval over its images, several the t-interval over seeds. No difference
-    for a stand-in, nor for l_2 networks of CIFAR-10: the paper's unit there is unknown.
+    for a stand-in, nor for l_2 networks of CIFAR-10: the paper's unit there is unknown. Where rows have it, "no
+    gradient" is the share of pictures whose gradient was zero where the attack began.
     """
     theirs, name_there = paper().set_index(["dataset", "model", "metric"])["value"], in_paper(dataset)
     lines = []
@@ -178,8 +179,11 @@ def table_1(frame: pd.DataFrame, about: dict[str, dict], dataset: str) -> pd.Dat
                 line[f"{name}: paper"] = "–" if value != value else percent(value, 2)
                 line[f"{name}: ours"] = one_cell(cell)
                 line[f"{name}: difference"] = "–" if no_difference else f"{100 * difference:+.1f}"
+            cell = group[(group["distortion"] == "pgd-linf") & (group["metric"] == "vanished")]
+            line["no gradient"] = "–" if cell.empty else one_cell(cell)
             lines.append(line | setting_of(group, about))
-    return frame_of(lines)
+    table = frame_of(lines)
+    return table if (table["no gradient"] != "–").any() else table.drop(columns="no gradient")
 
 
 def one_cell(rows: pd.DataFrame) -> Cell:
