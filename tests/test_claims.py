@@ -272,6 +272,123 @@ def test_the_table_has_a_line_for_each_claim_and_data_set() -> None:
     assert table.loc[1, "effect"] == pytest.approx(0.31) and table.loc[1, "seeds"] == (1, 2, 3)
 
 
+# --- the control, the primary claims, the choice of pictures -------------------------------------------------------
+
+SATURATED = Statistic("difference", ("main",), ("saturation@8",), ("accuracy",), "normal")
+
+
+def three_kinds(normal: float, stopped: float, trained: float) -> list[dict[str, Any]]:
+    """Accuracy under saturation of the three kinds of network, nearly the same at each of three seeds."""
+    values = {"normal": normal, "underfit": stopped, "pgd-linf-8": trained}
+    return rows_by(lambda m, s, u: values[m] + s / 1e4 * (m == "normal"), [*values], ["saturation@8"], "accuracy")
+
+
+def test_a_claim_that_holds_against_normal_alone_does_not_hold_beyond_the_control() -> None:
+    entry = claim(SATURATED)
+    assert verdict_of(entry, three_kinds(0.3, 0.3, 0.6)).verdict == "holds"
+    found = verdict_of(entry, three_kinds(0.3, 0.6, 0.6))
+    decision = found.decisions[0]
+    assert (found.verdict, decision.judged.verdict) == ("holds, not beyond the control", "holds")
+    assert decision.control is not None and decision.control.kind == "no effect"
+    assert verdict_of(entry, three_kinds(0.6, 0.3, 0.6)).verdict == "does not hold"
+    assert verdict_of(replace(entry, control=False), three_kinds(0.3, 0.6, 0.6)).verdict == "holds"
+    without = [r for r in three_kinds(0.3, 0.6, 0.6) if r["model"] != "underfit"]
+    assert verdict_of(entry, without).verdict == "holds"
+    none_here = replace(LEDGER, settings={"cifar10": replace(SETTING, no_control="why")})
+    assert verdicts.verdict(entry, frame_of(three_kinds(0.3, 0.6, 0.6)), none_here, no_predictions).verdict == "holds"
+
+
+def test_where_the_control_can_be_asked() -> None:
+    known = claims.load()
+    against = {c.id: verdicts.with_control(c.statistic) for c in known.claims}
+    shuffled, moved = against["shuffle-hurts-more"], against["normal-maps-move-further-under-attack"]
+    assert shuffled is not None and (shuffled.models, shuffled.reference) == (("main",), "underfit")
+    assert moved is not None and (moved.models, moved.reference) == (("underfit",), "main")
+    for id in ("not-just-less-accurate", "stylised-stronger-better", "normal-not-robust", "spatial-maps-far"):
+        assert against[id] is None, id
+    assert not known["robustness-costs-accuracy"].control  # the control is matched to this very accuracy
+
+
+def test_a_setting_with_seeds_takes_no_others() -> None:
+    rows = rows_of([0.30, 0.31, 0.32])
+    few = replace(LEDGER, settings={"cifar10": replace(SETTING, seeds=(1, 2))})
+    found = verdicts.verdict(claim(), frame_of(rows), few, no_predictions)
+    assert found.verdict == "not run" and found.decisions[0].seeds == (1, 2)
+
+
+def test_the_primary_claims_are_corrected_for_their_number() -> None:
+    """One that holds at p = .03 alone doesn't among five; the same one that isn't primary has a q instead."""
+    values = [0.10, 0.13, 0.16]
+    assert 0.02 < statistics.estimate(values).above(0.05) < 0.05
+    entries = tuple(replace(claim(), id=name) for name in "abcdef")
+    rows = frame_of(rows_of(values))
+    primary = tuple(claims.Primary(name, "p", "r") for name in "abcde")
+    ledger = replace(LEDGER, claims=entries, primary=primary)
+    table = verdicts.table(rows, ledger, no_predictions)
+    here = table[table["dataset"] == "cifar10"].set_index("id")
+    assert here.loc["f", "verdict"] == "holds" and here.loc["f", "q"] < 0.05
+    for name in "abcde":
+        assert (here.loc[name, "verdict"], here.loc[name, "kind"]) == ("undecided", "after Holm's correction")
+        assert math.isnan(here.loc[name, "q"])
+
+
+def answers(seed: int, right: float, total: int = 400) -> Predictions:
+    """A network that knows every picture when clean, and a share of them, drawn at random, when saturated."""
+    wrong = (np.random.default_rng(seed).random(total) > right).astype(int)
+    return {"labels": np.zeros(total, int), "clean@/class": np.zeros(total, int), "saturation@8/class": wrong}
+
+
+def test_the_choice_of_pictures_is_counted_as_a_bootstrap_over_pictures_would() -> None:
+    """Three pairs of networks on the same 400 pictures, against 4,000 draws by a plain loop."""
+    stored = {f"normal{s}": answers(s, 0.4) for s in (1, 2, 3)} | {
+        f"pgd-linf-8{s}": answers(9 + s, 0.7) for s in (1, 2, 3)
+    }
+
+    def said(run: str) -> Predictions:
+        model, seed = run.split("/")[1].split("-w16-s")
+        return stored[f"{model}{seed[0]}"]
+
+    right = {name: some["saturation@8/class"] == 0 for name, some in stored.items()}
+    rows = [row(name[:-1], int(name[-1]), "saturation@8", "accuracy", kept.mean()) for name, kept in right.items()]
+    judged = verdict_of(claim(SATURATED), rows, said).decisions[0].judged
+    gain = np.mean([right[f"pgd-linf-8{s}"] * 1.0 - right[f"normal{s}"] for s in (1, 2, 3)], axis=0)
+    random = np.random.default_rng(0)
+    spread = np.var([gain[random.integers(400, size=400)].mean() for _ in range(4000)])
+    expected = statistics.estimate(judged.values, float(spread)).interval()
+    assert judged.pictures and (judged.low, judged.high) == pytest.approx(expected, abs=0.006)
+    assert judged.effect == pytest.approx(gain.mean())
+
+
+def test_differences_on_the_common_set_add_up() -> None:
+    stored = {"normal": network(range(90), range(60)), "pgd-linf-8": network(range(20, 80), range(10, 70))}
+    stored["underfit"] = network(range(10, 95), range(30, 50))
+
+    def effect(model: str, reference: str) -> float:
+        statistic = Statistic("difference", (model,), ("saturation@8",), ("common",), reference)
+        rows = rows_of([0.1] * 3) + three_kinds(0.1, 0.1, 0.1)
+        said = verdict_of(claim(statistic), rows, lambda run: stored[run.split("/")[1].split("-w16")[0]])
+        return said.decisions[0].judged.effect
+
+    whole = effect("main", "normal")
+    assert whole == pytest.approx(effect("main", "underfit") + effect("underfit", "normal"))
+    known = set(range(20, 80))  # what all three know when clean
+    assert whole == pytest.approx((len(known & set(range(10, 70))) - len(known & set(range(60)))) / 60)
+
+
+def test_every_adversarial_takes_those_of_which_the_grid_has_three_seeds() -> None:
+    at = claims.load().settings["cifar10"]
+    found = quantities.expand([claims.EVERY], at)
+    assert found[:2] == ["main", "weak"] and {"fgsm-8", "pgd-l2-12"} <= set(found)
+    assert not {"normal", "underfit", "spatial", "pgd-l2-8", at.main, at.weak} & set(found)
+
+
+def test_verdicts_are_kept_for_a_set_of_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = frame_of(rows_of([0.3, 0.31, 0.32]))
+    first = verdicts.verdicts(frame)
+    assert verdicts.verdicts(frame.copy()) is first
+    assert verdicts.verdicts(frame_of(rows_of([0.3, 0.31, 0.33]))) is not first
+
+
 # --- the file -----------------------------------------------------------------------------------------------------
 
 REGISTERED: dict[str, Any] = yaml.safe_load(checkout_path("book/claims-2026-11-27.yaml").read_text(encoding="utf-8"))

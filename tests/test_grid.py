@@ -95,10 +95,19 @@ def test_the_reports_grid_loads_without_weights_or_data_and_knows_every_publishe
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     planned = grid.load()
-    assert {p.block for p in planned} == {"shapes", "map", "replication", "noise", "accuracy", *"abcdefgh"}
-    assert {p.block for p in grid.select(planned)} == {"shapes", "map", "replication", "noise", "accuracy", *"abcde"}
+    assert {p.block for p in planned} == {
+        "shapes",
+        "map",
+        "replication",
+        "resolution",
+        "noise",
+        "accuracy",
+        *"abcdefgh",
+    }
+    more = {"shapes", "map", "replication", "resolution", "noise", "accuracy"}
+    assert {p.block for p in grid.select(planned)} == {*more, *"abcde"}
     assert {p.block for p in grid.select(planned, "f, a")} == {"a", "f"}
-    blocks = "shapes, map, a, b, replication, noise, c, accuracy, d, e, f, g, h"
+    blocks = "shapes, map, a, b, resolution, replication, noise, c, accuracy, d, e, f, g, h"
     with pytest.raises(InputError, match=f"^BLOCKS = 'i': must be one of {blocks}$"):
         grid.select(planned, "i")
     monkeypatch.setenv("ATLIB_RESULTS", str(REPOSITORY / "results"))

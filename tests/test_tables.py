@@ -264,7 +264,8 @@ def test_the_grid_counts_many_seeds_instead_of_showing_each(tmp_path):
     assert run in {p.run for p in planned}
     frame = load(tmp_path)
     table = tables.grid_table(planned, frame)
-    assert [name for name in map(str, table) if name.startswith("seed")] == [*(f"seed {n}" for n in range(1, 6)), "seeds 6–25"]
+    seeds = [name for name in map(str, table) if name.startswith("seed")]
+    assert seeds == [*(f"seed {n}" for n in range(1, 6)), "seeds 6–25"]
     counts = table.loc[table["block"] == "replication", "seeds 6–25"].tolist()
     assert sorted(counts) == ["0 of 20 published"] * 7 + ["1 of 20 published"]
     assert set(table.loc[table["block"] == "shapes", "seeds 6–25"]) == {""}

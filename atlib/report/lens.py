@@ -488,14 +488,22 @@ def points_text(values: Sequence[float]) -> str:
 
 
 def against_normal(found: pd.DataFrame, name: str, level: str) -> str:
-    """The main network and the normal one under one level, on their common pictures, in words; empty if pending."""
-    main = found[(found["model"] == tables.setting(name).main) & (found["level"] == level) & found["common"].notna()]
+    """The main network, the normal one and the control under one level, on their common pictures, in words.
+
+    Empty if the main one has no rows there. Where the network stopped early is no control, it is left out.
+    """
+    here = found[(found["level"] == level) & found["common"].notna()]
+    main = here[here["model"] == tables.setting(name).main]
     if main.empty:
         return ""
     mine, theirs = (100 * main[column].mean() for column in ("common", "common_reference"))
+    stopped = here[(here["model"] == "underfit") & here["seed"].isin(main["seed"])]
+    control = ""
+    if len(stopped) and not tables.setting(name).no_control:
+        control = f"; a network that was merely stopped early keeps **{100 * stopped['common'].mean():.1f} %**"
     return (
         f"{label(name)}: {main['model'].iloc[0]} keeps **{mine:.1f} %**, the normal network **{theirs:.1f} %** "
-        f"({points_text(list(main['difference']))})"
+        f"({points_text(list(main['difference']))}){control}"
     )
 
 
@@ -522,7 +530,7 @@ def opening(frame: pd.DataFrame, distortion: str, level: str, predictions: Archi
 HEADLINES = {  # the claim that a section is about
     "saturation": "saturation-less-sensitive",
     "patch-shuffle": "shuffle-hurts-more",
-    "stylised": "stylised-conditional",
+    "stylised": "stylised-common",
     "low-pass": "low-pass-better",
     "high-pass": "high-pass-worse",
 }
