@@ -69,6 +69,6 @@ def test_the_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     entry = lines("yaml", "id: grey-harmless").replace("grey@1", "saturation@8")
     path.write_text(f"{whole.rstrip()}\n\n{entry}", encoding="utf-8")
     found = claims.load(path)["grey-harmless"]
-    assert (found.direction, found.statistic.metric, found.smallest_effect) == ("greater", "common", 0.02)
+    assert (found.direction, found.statistic.metrics, found.e) == ("greater", ("common",), 0.02)
     for key in ("origin", "smallest_effect", "datasets", "needed", "known", "changes"):
         assert re.search(rf"^#   {key} ", whole, re.MULTILINE) and f"    {key}: " in entry, key

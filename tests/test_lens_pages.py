@@ -87,7 +87,7 @@ def published(monkeypatch) -> pd.DataFrame:
 
 def test_points_count_in_three_ways(two):
     found = lens.points(two[0], "cifar10", "saturation", two[1])
-    assert list(found["model"]) == ["pgd-linf-8", "underfit", "normal"]  # the report's order
+    assert list(found["model"]) == ["pgd-linf-8", "normal", "underfit"]  # the report's order
     trained = found.iloc[0]
     assert (trained["accuracy"], trained["pictures"]) == (0.6, 10)
     assert (trained["conditional"], trained["conditional_total"]) == (6 / 8, 8)
@@ -157,7 +157,8 @@ def test_opening_has_exactly_the_numbers_of_the_rows(two):
     mean = np.mean([6, 4, 3]) / 6
     low, high = statistics.t_interval([5 / 6, 3 / 6, 2 / 6])
     assert lines == [
-        "- CIFAR-10 (width 16): pgd-linf-8 keeps **83.3 %**, the normal network **16.7 %** (+66.7 points, one seed).",
+        "- CIFAR-10 (width 16): pgd-linf-8 keeps **83.3 %**, the normal network **16.7 %** (+66.7 points, one seed); "
+        "a network that was merely stopped early keeps **0.0 %**.",
         f"- shapes (width 16): pgd-linf-8 keeps **{100 * mean:.1f} %**, the normal network **16.7 %** "
         f"({100 * (mean - 1 / 6):+.1f} points [{100 * low:+.1f}, {100 * high:+.1f}], 3 seeds).",
         "- Caltech-101 at 112 pixels, Tiny ImageNet: **pending**.",

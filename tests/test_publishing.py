@@ -194,7 +194,7 @@ def test_command_line(run: Path, capsys: pytest.CaptureFixture[str], tmp_path: P
     assert publishing.main([RUN.replace("1a2b", "1a2c")]) == 2
     error = capsys.readouterr().err
     assert verdicts.main([]) == 0
-    assert capsys.readouterr().out.count("pending") > 100
+    assert capsys.readouterr().out.count("not run") > 100
     assert error.startswith("error: run = ") and f"did you mean '{RUN}'?" in error and error.count("\n") == 1
 
 
