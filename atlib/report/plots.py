@@ -12,9 +12,10 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pandas as pd
+import seaborn
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from torch import Tensor
 
 from .. import attacks, data, evaluation, models, saliency, shapes, transforms
@@ -368,16 +369,6 @@ def budget(config: dict) -> float:
     return 255 * eps / (1 if config["norm"] == "linf" else float(np.sqrt(3 * config["side"] ** 2)))
 
 
-def seeds(axis: Axes, x: float, values: Sequence[float], colour: str, label: str | None = None) -> None:
-    """One point a seed, and the mean with its 95 % t-interval where there are two or more."""
-    offsets = np.linspace(-0.09, 0.09, len(values)) if len(values) > 1 else [0.0]
-    axis.plot(x + np.asarray(offsets), values, "o", color=colour, alpha=0.55, markersize=4.5, label=label, zorder=3)
-    if len(values) > 1:
-        low, high = t_interval(values)
-        axis.plot([x, x], [max(low, 0), min(high, 1)], color=colour, linewidth=1.2, zorder=2)
-        axis.plot([x - 0.14, x + 0.14], [np.mean(values)] * 2, color=colour, linewidth=2, zorder=4)
-
-
 def pending() -> Drawing:
     """An empty figure that says so: no published row has what it would draw."""
     figure = Drawing(figsize=(6, 1))
@@ -385,33 +376,45 @@ def pending() -> Drawing:
     return figure
 
 
-def bias_by_budget(table: pd.DataFrame) -> Drawing:
-    """Shape bias and coverage of each network against its training budget; every seed a point.
+def interval(values: pd.Series) -> tuple[float, float]:
+    """The 95 % t-interval of the mean of shares, within [0, 1]; NaN for fewer than two."""
+    low, high = t_interval(values) if len(values) > 1 else (float("nan"), float("nan"))
+    return max(low, 0), min(high, 1)  # max and min keep a NaN that stands first
 
-    table: one line a run with the columns model, budget, shape_bias, coverage. Families are joined through their
-    means, starting at the normal network; the spatially trained one has no budget and stands apart.
+
+def bias_by_budget(table: pd.DataFrame) -> Drawing:
+    """Shape bias and coverage of each network against its training budget: every seed a point, beside their mean.
+
+    table: one line a run with the columns model, budget, shape_bias, coverage. Families stand a little apart, so that
+    no interval hides another's, and are joined through their means, beginning at the normal network; the spatially
+    trained one has no budget and stands at the right.
     """
     if table.empty:
         return pending()
+    runs = table.assign(family=table["model"].map(family))
+    names = [name for name in FAMILIES if name in set(runs["family"])]
+    trained = [name for name in names if name not in ("normal", "underfit", "spatial")]
+    apart = {"spatial": 0.0}
+    for neighbours in (("normal", "underfit"), trained):
+        apart |= {name: 0.3 * (place - (len(neighbours) - 1) / 2) for place, name in enumerate(neighbours)}
+    runs["place"] = runs["budget"].where(runs["model"] != "spatial", 10.0) + runs["family"].map(apart)
+    starts = [runs[runs["family"] == "normal"].assign(family=name) for name in trained]
+    joined = pd.concat([*starts, runs[runs["family"].isin(trained)]])
+    beside = runs.assign(place=runs["place"] - 0.11)
+    means: dict[str, Any] = {"linestyle": "", "marker": "D", "markersize": 6.5, "errorbar": interval}
     with sheet(1, 2, 9.5, 4, sharey=True) as (figure, axes):
         for axis, metric in zip(axes[0], ("shape_bias", "coverage"), strict=True):
-            start = table.loc[table["model"] == "normal", metric].mean()
-            for name, colour in FAMILIES.items():
-                mine = table[table["model"].map(family) == name]
-                if mine.empty:
-                    continue
-                places = mine["budget"].where(mine["model"] != "spatial", 10.0)
-                for number, (x, group) in enumerate(mine.assign(x=places).groupby("x")):
-                    seeds(axis, float(str(x)), list(group[metric]), colour, name if number == 0 else None)
-                if name not in ("normal", "underfit", "spatial"):
-                    line = mine.groupby("budget")[metric].mean()
-                    axis.plot([0, *line.index], [start, *line], color=colour, linewidth=1, alpha=0.6, zorder=1)
-            axis.set(
-                xlabel="largest RMS change in training, in 1/255", ylim=(-0.03, 1.03), title=metric.replace("_", " ")
-            )
+            given: dict[str, Any] = {"x": "place", "y": metric, "hue": "family", "palette": FAMILIES, "ax": axis}
+            given["legend"] = False
+            seaborn.lineplot(joined, errorbar=None, linewidth=1, alpha=0.6, **given)
+            seaborn.lineplot(runs, err_style="bars", **means, **given)
+            seaborn.scatterplot(beside, s=16, alpha=0.7, linewidth=0, **given)
+            axis.set(xlabel="largest RMS change in training, in 1/255", ylabel="", ylim=(-0.03, 1.03))
+            axis.set_title(metric.replace("_", " "))
             axis.set_xticks([0, 2, 4, 6, 8, 10], ["0", "2", "4", "6", "8", "spatial"])
         axes[0, 0].set_ylabel("share of cue-conflict pictures")
-        axes[0, 0].legend(fontsize=9, loc="lower right")
+        handles = [Line2D([], [], color=FAMILIES[name], marker="o", markersize=5) for name in names]
+        figure.legend(handles, names, loc="outside lower center", ncols=len(names), fontsize=9)
     return figure
 
 
