@@ -12,29 +12,14 @@ import ast
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..choices import ATTACKS, BELONGS
 from ..errors import InputError, nearest, one_of
 
 if TYPE_CHECKING:
     from ..configuration import Config
-
-# Parameters of some attacks only. Given with another attack they would be ignored without a word, so that is refused.
-BELONGS = {
-    "norm": ("pgd", "fgsm"),
-    "eps": ("pgd", "fgsm"),
-    "steps": ("pgd", "spatial"),
-    "step_size": ("pgd",),
-    "random_start": ("pgd",),
-    "tau": ("spatial",),
-    "max_flow": ("spatial",),
-    "sigma": ("noise", "blur"),
-    "share": ("pgd", "fgsm", "spatial", "noise", "blur"),
-    "match": ("none",),
-}
-ATTACKS = tuple(dict.fromkeys(chain(*BELONGS.values())))
 
 
 def quick() -> bool:

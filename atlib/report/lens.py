@@ -42,7 +42,7 @@ POINTS = [
 SUMMARY = ["model", "level", "mean", "low", "high", "seeds", "width", "rows"]
 
 
-def settled(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+def in_main_setting(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     """The rows of a main setting; no row while its recipe isn't fixed."""
     at = tables.setting(name)
     mine = (frame["dataset"] == at.dataset) & (frame["width"] == at.width) & (frame["recipe"] == at.recipe)
@@ -74,7 +74,7 @@ def points(
     rows: ids of what it is computed from. The columns from `common` on are NaN where the reference has no predictions.
     """
     predictions = predictions or archive()
-    rows = settled(frame, name)
+    rows = in_main_setting(frame, name)
     rows = rows[(rows["distortion"] == distortion) & (rows["metric"] == "accuracy")]
     found = []
     for level in levels_of(distortion):  # by level: a reference that was not shown this one is none
@@ -132,7 +132,7 @@ def panels(
 
 def of_rows(frame: pd.DataFrame, name: str, distortion: str, metric: str) -> pd.DataFrame:
     """Plain rows of one metric over seeds: SUMMARY. One seed has no interval here."""
-    rows = settled(frame, name)
+    rows = in_main_setting(frame, name)
     rows = rows[(rows["distortion"] == distortion) & (rows["metric"] == metric)]
     lines = []
     for model in tables.MODELS:
@@ -161,7 +161,7 @@ def map_points(
 ) -> pd.DataFrame:
     """Statistics of saliency maps over seeds: metric, then SUMMARY, whose level is "DISTORTION@LEVEL"."""
     predictions = predictions or archive()
-    rows = settled(frame, name)
+    rows = in_main_setting(frame, name)
     rows = rows[rows["metric"].isin(metrics)]
     lines = []
     for metric in metrics:
@@ -244,7 +244,7 @@ def table_2(frame: pd.DataFrame, name: str, predictions: Archive | None = None) 
     theirs = tables.paper().set_index(["dataset", "model", "metric"])["value"]
     found = points(frame, name, "stylised", predictions)
     ours = {(one["model"], one["level"]): one for one in summary(found, "conditional").to_dict("records")}
-    rows = settled(frame, name)
+    rows = in_main_setting(frame, name)
     clean = rows[(rows["distortion"] == "clean") & (rows["metric"] == "accuracy")]
     lines = []
     for model in tables.MODELS[:-1]:  # the paper has no spatially trained network here
@@ -376,7 +376,7 @@ def per_run(frame: pd.DataFrame, name: str, predictions: Archive | None = None) 
     """One line a run of a main setting: model, seed, robust (Table 1's attack), and QUANTITIES; ids in "rows"."""
     predictions = predictions or archive()
     lines = []
-    for run, some in settled(frame, name).groupby("run", sort=True):
+    for run, some in in_main_setting(frame, name).groupby("run", sort=True):
         rows = {(f"{r['distortion']}@{r['level']}", r["metric"]): r for r in some.to_dict("records")}
         first = next(iter(rows.values()))
         line = {"model": first["model"], "seed": first["seed"], "rows": ()}
@@ -449,7 +449,7 @@ def paper_absolute() -> pd.DataFrame:
 
 def spatial_table(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     """Normal, main and spatially trained networks: accuracy, robustness, shape bias, and how far their maps move."""
-    rows = settled(frame, name)
+    rows = in_main_setting(frame, name)
     columns = {
         "clean, %": ("clean", "", "accuracy", 100),
         "under PGD 8/255, %": ("pgd-linf", "8", "accuracy_last", 100),
