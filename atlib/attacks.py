@@ -244,7 +244,7 @@ def fgsm(model: nn.Module, images: Tensor, labels: Tensor, *, eps: float) -> Ten
 
 
 class Outcome(NamedTuple):
-    """What an attack left, one entry an image: right after the last iterate, right after every one (bool N), the last
+    """What an attack left, one entry per image: right after the last iterate, right after every one (bool N), the last
     logits (N×classes); and whether the gradient was zero where the attack began (bool N), so that it had nothing to
     follow: a network of which that is true is not robust but hidden (Athalye et al. 2018)."""
 
@@ -326,7 +326,7 @@ def warp(images: Tensor, flow: Tensor) -> Tensor:
 
 
 def roughness(flow: Tensor) -> Tensor:
-    """Total variation of a flow field (Xiao et al. 2018, equation 4), one value an image, in pixels a pixel."""
+    """Total variation of a flow field (Xiao et al. 2018, equation 4), one value per image, in pixels per pixel."""
     right = F.pad(flow.diff(dim=3), (0, 1))
     down = F.pad(flow.diff(dim=2), (0, 0, 0, 1))
     return (right.square().sum(1) + down.square().sum(1) + 1e-8).sqrt().mean((1, 2))

@@ -35,7 +35,7 @@ def commit() -> str:
     """The commit of this code: ATLIB_COMMIT if it is set, otherwise what git says.
 
     git's answer gets "-dirty" if one of SOURCES differs from the commit. It is "unknown" without git, and for a copy
-    without a `.git` of its own, even inside another repository. git is asked once a process; a long job asks at its
+    without a `.git` of its own, even inside another repository. git is asked once per process; a long job asks at its
     start, since what is committed or edited later is not what runs.
     """
     return os.environ.get("ATLIB_COMMIT") or _from_git()

@@ -1,9 +1,10 @@
-"""Parameters of the job notebooks, checked before any work.
+"""Check the parameters of the job notebooks before any work.
 
-papermill writes the parameters that it was given into a cell of their own, which begins with "# Parameters". Of a name
-that the notebook doesn't know it only warns, and runs with the default of what the user meant. Here that is an error.
+papermill writes the parameters that it was given into a cell of their own, which begins with "# Parameters". If the
+notebook doesn't know one of the names, papermill only warns and runs with the default of the parameter that the user
+meant. Here an unknown name is an error.
 
-What can be said from the names and types alone is said before torch is imported, which takes seconds.
+Names and types are checked before torch is imported, which takes seconds.
 """
 
 from __future__ import annotations

@@ -1,13 +1,14 @@
-"""What the sections on distortions and saliency maps show: points, tables and sentences, made from published rows.
+"""Points, tables and sentences for the sections on distortions and saliency maps, made from published rows.
 
-A *point* is one network under one distortion at one level; the three ways to count its accuracy are
+A *point* is one network under one distortion at one level. Its accuracy is counted in three ways:
 
 - accuracy: over all test pictures;
-- conditional: over those that the network itself knows when clean (the paper's measure, 4.2);
-- common: over those that it and the reference both know when clean (ours), and the difference of the two there.
+- conditional: over the pictures that the network itself gets right when clean (the paper's measure, 4.2);
+- common: over the pictures that both it and the reference get right when clean (our measure), with the difference
+  between the two networks there.
 
-Only runs of a data set's main setting (book/claims.yaml) are taken. Several seeds have a 95 % t-interval over seeds, a
-single one Wilson's over its pictures (t over pictures, where the value is a mean).
+Only runs in a data set's main setting (book/claims.yaml) are used. Values from several seeds have a 95 % t-interval
+over seeds; those from a single seed have Wilson's interval over its pictures (a t-interval where they are means).
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ from ..rows import Archive, archive, row_id
 from . import claims, destroyed, statistics, tables, verdicts
 from .tables import ONE_SEED, PENDING, Cell
 
-SETS = {  # settings of claims.yaml in the order of the report, and what the text calls them
+SETS = {  # settings of claims.yaml in the report's order, with the names that the text uses
     "caltech101": "Caltech-101 at 112 pixels",
     "tiny-imagenet": "Tiny ImageNet",
     "cifar10": "CIFAR-10",
     "shapes": "shapes",
 }
-ALIKE = ("tiny-imagenet", "cifar10")  # the same data set as the paper's, so that a difference from it means something
-# How many of what each measure counts, as a column of `points`.
+ALIKE = ("tiny-imagenet", "cifar10")  # the paper's own data sets: a difference from its numbers means something
+# The column of `points` that holds the number of pictures behind each measure.
 TOTALS = {"accuracy": "pictures", "conditional": "conditional_total", "common": "total"}
 POINTS = [
     "dataset", "distortion", "level", "model", "seed", "width", "run", *TOTALS, *TOTALS.values(), "common_reference",
@@ -43,14 +44,14 @@ SUMMARY = ["model", "level", "mean", "low", "high", "seeds", "width", "rows"]
 
 
 def in_main_setting(frame: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The rows of a main setting; no row while its recipe isn't fixed."""
+    """The rows of runs in a data set's main setting; none until its recipe is fixed."""
     at = tables.setting(name)
     mine = (frame["dataset"] == at.dataset) & (frame["width"] == at.width) & (frame["recipe"] == at.recipe)
     return frame[mine & ((frame["share"] == 0) | np.isclose(frame["share"], at.share))]
 
 
 def label(name: str) -> str:
-    """A data set with the width of its networks, as text names it."""
+    """A data set's name in the text, with the width of its networks."""
     return f"{SETS[name]} (width {tables.setting(name).width})"
 
 
@@ -69,15 +70,16 @@ def points(
     predictions: Archive | None = None,
     reference: str = "normal",
 ) -> pd.DataFrame:
-    """One line a network, level and seed of a main setting under a distortion: POINTS, in the report's order.
+    """One line per network, level and seed of a main setting under a distortion: POINTS, in the report's order.
 
-    rows: ids of what it is computed from. The columns from `common` on are NaN where the reference has no predictions.
+    rows: ids of the rows that it is computed from. The columns from `common` on are NaN where the reference has no
+    predictions.
     """
     predictions = predictions or archive()
     rows = in_main_setting(frame, name)
     rows = rows[(rows["distortion"] == distortion) & (rows["metric"] == "accuracy")]
     found = []
-    for level in levels_of(distortion):  # by level: a reference that was not shown this one is none
+    for level in levels_of(distortion):  # a network not tested at this level can't be the reference
         here = rows[rows["level"] == level]
         beside = statistics.comparison(here, predictions, reference)
         more = dict(zip(here["run"], here.to_dict("records"), strict=True))
@@ -85,13 +87,13 @@ def points(
             row = more[line["run"]]
             found.append(line | {"pictures": row["total"], "rows": (row_id(row),)})
     order = {model: number for number, model in enumerate(tables.MODELS)}
-    found.sort(key=lambda line: (order.get(line["model"], len(order)), line["seed"]))  # stable: levels keep theirs
+    found.sort(key=lambda line: (order.get(line["model"], len(order)), line["seed"]))  # stable: levels stay in order
     return pd.DataFrame(found, columns=POINTS)
 
 
 def summary(found: pd.DataFrame, measure: str) -> pd.DataFrame:
-    """Points over seeds: SUMMARY. measure: accuracy, conditional, common, or difference (which one seed has no interval
-    of)."""
+    """Points averaged over seeds, with the columns SUMMARY. measure: accuracy, conditional, common, or difference (of
+    which a single seed has no interval)."""
     lines = []
     found = found[found[measure].notna()]
     for (model, level), some in found.groupby(["model", "level"], sort=False):
@@ -109,7 +111,7 @@ def summary(found: pd.DataFrame, measure: str) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=SUMMARY)
 
 
-# Those that the sections draw: every family's strongest, and all of one; the supplement's tables have every network.
+# Networks that the sections draw: the strongest of every family and all of one; the supplement's tables have them all.
 DRAWN = ("pgd-linf-8", "pgd-linf-4", "pgd-linf-2", "pgd-linf-1", "pgd-l2-8", "fgsm-8", "normal", "underfit")
 
 
@@ -131,7 +133,7 @@ def panels(
 
 
 def of_rows(frame: pd.DataFrame, name: str, distortion: str, metric: str) -> pd.DataFrame:
-    """Plain rows of one metric over seeds: SUMMARY. One seed has no interval here."""
+    """Plain rows of one metric over seeds, with the columns SUMMARY. A single seed has no interval here."""
     rows = in_main_setting(frame, name)
     rows = rows[(rows["distortion"] == distortion) & (rows["metric"] == metric)]
     lines = []
@@ -159,7 +161,7 @@ def map_points(
     places: Sequence[str],
     predictions: Archive | None = None,
 ) -> pd.DataFrame:
-    """Statistics of saliency maps over seeds: metric, then SUMMARY, whose level is "DISTORTION@LEVEL"."""
+    """Statistics of saliency maps over seeds, with the columns metric and SUMMARY; its level is "DISTORTION@LEVEL"."""
     predictions = predictions or archive()
     rows = in_main_setting(frame, name)
     rows = rows[rows["metric"].isin(metrics)]
@@ -176,7 +178,7 @@ def map_points(
 
 
 def _mean_of_maps(some: pd.DataFrame, place: str, metric: str, predictions: Archive) -> tuple:
-    """Mean, interval, seeds, width, ids of one statistic of one network: over seeds, or one seed's pictures."""
+    """Mean, interval, seeds, width and ids of one statistic of one network: over seeds, or over one seed's pictures."""
     values = list(some["value"])
     if len(values) == 1:
         key, stored = f"maps@{place}/{metric}", predictions(some["run"].iloc[0])
@@ -187,7 +189,7 @@ def _mean_of_maps(some: pd.DataFrame, place: str, metric: str, predictions: Arch
 
 
 def baselines(name: str, metrics: Sequence[str], folder_of: pd.DataFrame | None = None) -> dict[tuple[str, str], Cell]:
-    """(baseline, metric): cell, of the picture's own edges and of a network never trained, on clean pictures."""
+    """(baseline, metric): cell, of the picture's own edges and of an untrained network, on clean pictures."""
     found = destroyed.load() if folder_of is None else folder_of
     mine = found[(found["dataset"] == tables.setting(name).dataset) & (found["distortion"] == "clean")]
     cells = {}
@@ -297,7 +299,7 @@ PLACES = {
 
 
 def places_of(name: str) -> dict[str, str]:
-    """What maps of a data set are drawn of; `shapes` has no stylised pictures."""
+    """The distortions under which a data set's maps are drawn; `shapes` has no stylised pictures."""
     return {place: shown for place, shown in PLACES.items() if name != "shapes" or not place.startswith("stylised")}
 
 
@@ -309,7 +311,7 @@ def trio(name: str) -> tuple[str, str, str]:
 def map_table(
     found: pd.DataFrame, name: str, models: Iterable[str], metrics: Sequence[str], folder_of: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """Statistics of maps, one line a statistic and network, one column a place; baselines last. found: `map_points`."""
+    """Statistics of maps by network (lines) and place (columns); baselines last. found: `map_points`."""
     cells = {(one["metric"], one["model"], one["level"]): one for one in found.to_dict("records")}
     fixed = baselines(name, metrics, folder_of)
     lines = []
@@ -326,7 +328,7 @@ def map_table(
             lines.append(line | {"seeds": seeds_of(number)})
         for baseline in () if distance else ("edges of the picture", "random network"):
             if baseline.startswith("edges") and metric.startswith("grad_"):
-                continue  # the edges have no gradient
+                continue  # edges are no gradient map
             cell = fixed[baseline, metric]
             line = {"statistic": shown, "network": baseline, "clean": cell}
             lines.append(line | dict.fromkeys(list(places_of(name).values())[1:], "–") | {"seeds": "–"})
@@ -334,7 +336,7 @@ def map_table(
 
 
 def settings_table(about: Mapping[str, dict]) -> pd.DataFrame:
-    """The hyper-parameters of every published run, one line a network and setting, from the runs' own records."""
+    """The hyper-parameters of every published run, one line per network and setting, from the runs' own records."""
     shared = {
         "side": "side", "width": "width", "stem": "stem", "epochs": "epochs", "batch": "batch", "lr": "rate",
         "schedule": "schedule", "weight_decay": "decay", "norm": "norm", "eps": "budget", "steps": "steps",
@@ -362,7 +364,7 @@ def _setting(value: object) -> str:
 
 # --- Correlations over networks --------------------------------------------------------------------------------------
 
-QUANTITIES = {  # what is ranked against robustness: a row, or a measure under distortions
+QUANTITIES = {  # quantities that are ranked against robustness: a row, or a measure under distortions
     "shape bias, cue conflict": ("conflict@", "shape_bias"),
     "conditional accuracy, saturation 1024": ("saturation@1024", "conditional"),
     "conditional accuracy, shuffled 2 × 2": ("patch-shuffle@2", "conditional"),
@@ -373,7 +375,7 @@ QUANTITIES = {  # what is ranked against robustness: a row, or a measure under d
 
 
 def per_run(frame: pd.DataFrame, name: str, predictions: Archive | None = None) -> pd.DataFrame:
-    """One line a run of a main setting: model, seed, robust (Table 1's attack), and QUANTITIES; ids in "rows"."""
+    """One line per run of a main setting: model, seed, robust (Table 1's attack), and QUANTITIES; ids in "rows"."""
     predictions = predictions or archive()
     lines = []
     for run, some in in_main_setting(frame, name).groupby("run", sort=True):
@@ -394,7 +396,7 @@ def per_run(frame: pd.DataFrame, name: str, predictions: Archive | None = None) 
 
 
 def correlations(found: pd.DataFrame) -> pd.DataFrame:
-    """Spearman's correlation with robustness within each seed, over the networks that have both, ten or more.
+    """Spearman's correlation with robustness within each seed, over the networks that have both, at least ten.
 
     found: `per_run`. The underfit control is left out, as in the claims.
     """
@@ -432,9 +434,9 @@ def paper_correlations() -> pd.DataFrame:
 
 
 def paper_absolute() -> pd.DataFrame:
-    """The paper's Table 2 as absolute accuracies: clean times conditional, which is the least that they can be.
+    """The paper's Table 2 as absolute accuracies: clean times conditional accuracy, which is a lower bound.
 
-    Pictures that a network gets wrong when clean and right when stylised are not in the product. Per cent.
+    The product leaves out pictures that a network gets right only when stylised. Per cent.
     """
     lines = []
     for model in tables.MODELS[:-1]:
@@ -486,7 +488,7 @@ def points_text(values: Sequence[float]) -> str:
 
 
 def against_normal(found: pd.DataFrame, name: str, level: str) -> str:
-    """The main network and the normal one under one level, on their common pictures, in words; empty if pending."""
+    """The main network against the normal one at one level, on their common pictures, in words; empty if pending."""
     main = found[(found["model"] == tables.setting(name).main) & (found["level"] == level) & found["common"].notna()]
     if main.empty:
         return ""
@@ -507,7 +509,7 @@ UNDER = {
 
 
 def opening(frame: pd.DataFrame, distortion: str, level: str, predictions: Archive | None = None) -> str:
-    """A section's first sentence: the two networks under a distortion on every data set, the rest named as pending."""
+    """A section's first sentence: the two networks under a distortion on every data set, those without rows last."""
     predictions = predictions or archive()
     sets = [name for name in SETS if distortion != "stylised" or name != "shapes"]
     said = {name: against_normal(points(frame, name, distortion, predictions), name, level) for name in sets}
@@ -535,7 +537,7 @@ def answer(claim: str, frame: pd.DataFrame) -> str:
 
 
 def listed(start: str, said: Mapping[str, str]) -> str:
-    """One line a data set below its start, and one for those that are pending (whose text is empty)."""
+    """An opening, a line for each data set, and one for the data sets that are pending (those with an empty text)."""
     waiting = ", ".join(SETS[name] for name, text in said.items() if not text)
     lines = [f"- {text}." for text in said.values() if text] + ([f"- {waiting}: **{PENDING}**."] if waiting else [])
     return "\n".join([start, "", *lines])
@@ -588,7 +590,7 @@ def discussion_opening(frame: pd.DataFrame) -> str:
 
 
 def without(claim: str, model: str, name: str, frame: pd.DataFrame) -> str:
-    """What becomes of a claim's effect and verdict on a data set if one of its models is left out, in words.
+    """How a claim's effect and verdict on a data set change if one of its models is left out, in words.
 
     InputError if the claim's statistic doesn't have the model.
     """
@@ -683,7 +685,7 @@ ORIGINS = {
 
 
 def ledger(frame: pd.DataFrame, known: claims.Ledger | None = None, predictions: Archive | None = None) -> str:
-    """Every claim of claims.yaml with everything that decides it and what the rows say, as HTML; one block a claim."""
+    """Every claim of claims.yaml, with all that decides it and what the rows say, as HTML, a block for each claim."""
     known = known or claims.load()
     found = verdicts.table(frame, known, predictions)
     return "\n".join(_entry(claim, found[found["id"] == claim.id]) for claim in known.claims)
@@ -724,7 +726,7 @@ def _decided(row: pd.Series) -> str:
 
 
 def claim_settings(known: claims.Ledger) -> pd.DataFrame:
-    """Which runs decide claims on each data set, and the networks that "main" and "weak" stand for."""
+    """The runs that decide claims on each data set, and the networks that "main" and "weak" stand for."""
     return tables.frame_of(
         {"on": name, "main": at.main, "weak": at.weak, "width": str(at.width), "share": f"{at.share:g}"}
         | {"recipe": at.recipe or PENDING}
@@ -745,7 +747,7 @@ def ledger_sentence(frame: pd.DataFrame) -> str:
 
 
 def many_claims(known: claims.Ledger) -> str:
-    """What follows from there being many claims, in words."""
+    """What the number of claims means for the verdicts, in words."""
     chance = (1 - known.confidence) / 2
     return (
         f"There are {len(known.claims)} claims, each may be judged on several data sets, and nothing is corrected for "

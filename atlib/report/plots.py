@@ -24,7 +24,7 @@ from ..files import load_tensors
 from . import frames
 from .statistics import t_interval
 
-# One colour a family of networks on every page (Okabe and Ito's palette: safe for colour-blind readers).
+# One colour per family of networks on every page (Okabe and Ito's palette: safe for colour-blind readers).
 FAMILIES = {
     "normal": "#000000",
     "underfit": "#999999",
@@ -49,7 +49,7 @@ STYLE: dict[Any, Any] = {
 
 
 class Drawing(Figure):
-    """A figure that a notebook shows when it is a cell's value, once, whatever the backend: pyplot holds none of it."""
+    """A figure that a notebook shows once, when it is a cell's value, with any backend; pyplot doesn't know of it."""
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
@@ -168,7 +168,7 @@ def show_distortions(image: Tensor, count: int = 5) -> Drawing:
 
 
 def kept(panels: Mapping[str, pd.DataFrame], labels: tuple[str, str]) -> Drawing:
-    """What distortions leave, one panel a key: every distortion a path through its levels; as a figure.
+    """What distortions leave of pictures: one panel per key, in which every distortion is a path through its levels.
 
     panels: frames with the columns distortion, level, x, y; a line of distortion "other" is drawn as two dotted lines.
     labels: of the two axes.
@@ -176,7 +176,7 @@ def kept(panels: Mapping[str, pd.DataFrame], labels: tuple[str, str]) -> Drawing
     panels = {name: frame for name, frame in panels.items() if not frame.empty}
     if not panels:
         return pending()
-    columns = min(2, len(panels))  # side by side, more could not be read on a phone
+    columns = min(2, len(panels))  # more panels side by side would be illegible on a phone
     rows = -(-len(panels) // columns)
     with sheet(rows, columns, 3.3 * columns + 0.6, 3.3 * rows + 0.9, sharex=True, sharey=True) as (figure, axes):
         for axis, (title, frame) in zip(axes.flat, panels.items(), strict=False):
@@ -224,15 +224,15 @@ def curves(
     order: Sequence[str],
     limits: tuple[float, float] | None = (-0.03, 1.03),
 ) -> Drawing:
-    """A value against level, one line a network in its family's colour, with its interval; one panel above the other.
+    """A value against level, one line per network in its family's colour, with its interval; one panel above the other.
 
     panels: of `lens.summary` (model, level, mean, low, high), by title; labels: of the two axes; order: all levels.
-    Levels stand at equal distances. Families with several networks: the strongest is drawn through, weaker ones dashed.
+    Levels are equally spaced. In a family of several networks the strongest has a solid line, weaker ones broken lines.
     """
     panels = {title: frame for title, frame in panels.items() if not frame.empty}
     if not panels:
         return pending()
-    fullest = sorted(panels.values(), key=len, reverse=True)  # its order is the legend's
+    fullest = sorted(panels.values(), key=len, reverse=True)  # it sets the order of the legend
     names = list(dict.fromkeys(model for frame in fullest for model in frame["model"]))
     with sheet(len(panels), 1, 5.6, 3.3 * len(panels) + 1.1, sharex=True) as (figure, axes):
         for axis, (title, frame) in zip(axes[:, 0], panels.items(), strict=True):
@@ -257,7 +257,7 @@ def curves(
 
 
 def map_statistics(found: pd.DataFrame, titles: Mapping[str, str], places: Mapping[str, str]) -> Drawing:
-    """Statistics of saliency maps under each distortion, two panels a row: one line a network, with its interval.
+    """Statistics of saliency maps under each distortion, two panels per row: one line per network, with its interval.
 
     found: of `lens.map_points`; titles: of the metrics, places: of the distortions, in order.
     """
@@ -289,8 +289,8 @@ def maps_of(
 ) -> Drawing:
     """Pictures of `shapes` under some changes, beside their maps of the true class by shipped networks.
 
-    networks: names of `models.load`; silhouettes: numbers of the pictures' shapes (texture and shape agree); rows: what
-    is done to the float pictures, N×3×H×W, by what it is called; smooth: SmoothGrad, else Grad. Computed here; each map
+    networks: names of `models.load`; silhouettes: numbers of the pictures' shapes (texture and shape agree); rows: by
+    name, functions that change the float pictures, N×3×H×W; smooth: SmoothGrad, else Grad. Computed here; each map
     is scaled by itself.
     """
     chosen = torch.tensor(silhouettes)
@@ -299,7 +299,7 @@ def maps_of(
     shown = {name: change(clean) for name, change in rows.items()}
     columns = [images.permute(0, 2, 3, 1) for images in shown.values()]
     maps = [[_maps(network, images, chosen, smooth) for images in shown.values()] for network in networks]
-    # all rows of a picture below each other
+    # all rows of a picture one below the other
     grid = [[part[n] for part in column] for n in range(len(chosen)) for column in zip(columns, *maps, strict=True)]
     titles = ["picture", *(network.rpartition("/")[2] for network in networks)]
     return gallery(grid, list(rows) * len(chosen), titles)
@@ -329,7 +329,7 @@ def gallery(grid: Sequence[Sequence[Any]], names: Sequence[str], titles: Sequenc
 def figure_2(found: frames.Frames, pictures: Sequence[int]) -> Drawing:
     """The paper's Figure 2 from kept frames: pictures clean, at saturation 1024 and stylised, beside SmoothGrad maps.
 
-    pictures: which of the kept ones.
+    pictures: indices among the kept ones.
     """
     saturated = found.about["saturation"].index("1024")
     clean = found.about["saturation"].index("2")
@@ -347,7 +347,7 @@ def figure_2(found: frames.Frames, pictures: Sequence[int]) -> Drawing:
 
 
 def scatter(found: pd.DataFrame, labels: tuple[str, str]) -> Drawing:
-    """One point a run in its family's colour. found: model, x, y; labels: of the axes."""
+    """One point per run in its family's colour. found: model, x, y; labels: of the axes."""
     found = found.dropna(subset=["x", "y"])
     if found.empty:
         return pending()
@@ -370,7 +370,7 @@ def budget(config: dict) -> float:
 
 
 def pending() -> Drawing:
-    """An empty figure that says so: no published row has what it would draw."""
+    """An empty figure that says "pending": no published row has what it would draw."""
     figure = Drawing(figsize=(6, 1))
     figure.text(0.5, 0.5, "pending", ha="center", va="center", fontsize=14)
     return figure
@@ -379,13 +379,13 @@ def pending() -> Drawing:
 def interval(values: pd.Series) -> tuple[float, float]:
     """The 95 % t-interval of the mean of shares, within [0, 1]; NaN for fewer than two."""
     low, high = t_interval(values) if len(values) > 1 else (float("nan"), float("nan"))
-    return max(low, 0), min(high, 1)  # max and min keep a NaN that stands first
+    return max(low, 0), min(high, 1)  # max and min return a NaN given as the first argument
 
 
 def bias_by_budget(table: pd.DataFrame) -> Drawing:
     """Shape bias and coverage of each network against its training budget: every seed a point, beside their mean.
 
-    table: one line a run with the columns model, budget, shape_bias, coverage. Families stand a little apart, so that
+    table: one line per run with the columns model, budget, shape_bias, coverage. Families stand a little apart, so that
     no interval hides another's, and are joined through their means, beginning at the normal network; the spatially
     trained one has no budget and stands at the right.
     """
@@ -419,9 +419,9 @@ def bias_by_budget(table: pd.DataFrame) -> Drawing:
 
 
 def bias_map(table: pd.DataFrame) -> Drawing:
-    """Shape bias (above) and coverage (below) against budget, one panel for each texture amplitude; one line a seed.
+    """Shape bias (above) and coverage (below) against budget, one panel for each texture amplitude, one line per seed.
 
-    table: one line a run with the columns amplitude, budget, seed, shape_bias, coverage.
+    table: one line per run with the columns amplitude, budget, seed, shape_bias, coverage.
     """
     if table.empty:
         return pending()
