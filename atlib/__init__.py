@@ -3,8 +3,8 @@
 Images are float tensors in [0, 1], N×3×H×W, unless a docstring says otherwise; normalisation is part of the
 model, so that attacks, distortions and maps all speak of pixels.
 
-`import atlib` is quick: the modules in `__all__`, which are the public interface, are imported when they are first used
-(`atlib.attacks.pgd`). What a module's own documentation describes is public, except for names that begin with "_".
+`import atlib` is quick: the modules in `__all__`, which are the public interface, are imported on first use
+(`atlib.attacks.pgd`). Everything documented in them is public, except names that begin with "_".
 """
 
 import importlib
@@ -34,9 +34,10 @@ if TYPE_CHECKING:  # for type checkers and editors, which don't run __getattr__
         underfit,
     )
 
-# Idle OpenMP threads spin by default, and two of them beside any other load make torch ten times slower
-# (measured: over 100 s for what takes 11). libgomp reads these once, when torch is loaded. A thousand turns before
-# a thread sleeps make small networks a quarter faster on an idle machine and cost as much beside a full core.
+# Idle OpenMP threads spin by default, and two of them next to any other load make torch ten times slower
+# (measured: over 100 s for what takes 11). libgomp reads these once, when torch is loaded. Letting a
+# thread spin a thousand times before it sleeps makes small networks a quarter faster on an idle machine, and as much
+# slower next to a fully used core.
 if "OMP_WAIT_POLICY" not in os.environ:
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
     os.environ.setdefault("GOMP_SPINCOUNT", "1000")

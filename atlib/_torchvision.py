@@ -1,6 +1,6 @@
-"""torchvision, importable also beside a torch without CUDA: `from atlib._torchvision import torchvision`.
+"""Import torchvision, even next to a torch without CUDA: `from atlib._torchvision import torchvision`.
 
-The torchvision on PyPI is built against CUDA. Beside a CPU-only torch its compiled part cannot be loaded, so its
+The torchvision on PyPI is built against CUDA. With a CPU-only torch its compiled part cannot be loaded, so its
 operators are unknown, and `import torchvision` stops at the first Python line that registers something for them
 ("operator torchvision::nms does not exist"). Declaring the two by name is enough for models, transforms and data
 sets; `torchvision.ops.nms` and `torchvision.io` stay unusable. Where the compiled part loads, nothing is declared.
@@ -36,7 +36,7 @@ def declare_operators() -> torch.library.Library:
     return library
 
 
-# A first import that failed half-way cannot be repaired, so this is decided before it.
+# An import that fails half-way cannot be repaired, so this is decided beforehand.
 _declared = None if compiled_part_loads() else declare_operators()
 
 import torchvision  # noqa: E402

@@ -1,14 +1,14 @@
 """Adversarial examples: FGSM, PGD in two norms, spatial transformation; and how accurate a network remains under them.
 
-Every attack is a function `attack(model, images, labels, …)` of float images in [0, 1], N×C×H×W, and labels, whole
-numbers, N, and returns images in [0, 1], detached. Budgets are distances between pixels in [0, 1]: `budget` turns the
-paper's units into them. The model is put in evaluation mode and its parameters are frozen while an attack runs; both
-are left as found. Only the gradient of the images is computed. Attacks run in the precision of the autocast around
-them, and inside `torch.no_grad` and `torch.inference_mode` too.
+Every attack is a function `attack(model, images, labels, …)`. It takes float images in [0, 1], N×C×H×W, and labels,
+whole numbers, N, and returns detached images in [0, 1]. Budgets are distances between pixels in [0, 1]: `budget` turns
+the paper's units into them. The model is put in evaluation mode and its parameters are frozen while an attack runs;
+both are restored afterwards. Only the gradient of the images is computed. Attacks follow the precision of a surrounding
+autocast, and also work inside `torch.no_grad` and `torch.inference_mode`.
 
 Attacks climb the log-odds against the label (`log_odds`) instead of the cross entropy. The two gradients have the same
 direction, and only the direction is used; but the cross entropy's carries the factor 1 − p, which single precision
-rounds to zero on a confident network, so that the network would pass for a robust one.
+rounds to zero on a confident network, which would then look robust.
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ def budget(norm: str, eps: float, side: int) -> float:
 
 
 def default_step(eps: float, steps: int) -> float:
-    """The paper's step, eps/2, at its 20 steps; 2.5·eps/steps at any other number (Madry et al. 2018)."""
+    """The paper's step, eps/2, for its 20 steps; 2.5·eps/steps for any other number (Madry et al. 2018)."""
     return eps / 2 if steps == PAPER_STEPS else 2.5 * eps / steps
 
 
 @contextmanager
 def frozen(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode and no parameter gradients inside; every module's mode and every flag as found afterwards.
+    """Evaluation mode and no parameter gradients inside the block; afterwards every mode and flag is as it was.
 
-    Inference mode is switched off inside, since it allows no gradient at all.
+    Inference mode, which allows no gradients at all, is switched off inside.
     """
     modes = [(module, module.training) for module in model.modules()]
     flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
@@ -58,7 +58,7 @@ def frozen(model: nn.Module) -> Iterator[None]:
     for parameter, _ in flags:
         parameter.requires_grad_(False)
     try:
-        # leaving inference mode switches gradients on, so it is left only where one is in it
+        # leaving inference mode also switches gradients on, so leave it only if it is on
         with torch.inference_mode(False) if torch.is_inference_mode_enabled() else contextlib.nullcontext():
             yield
     finally:
@@ -69,12 +69,12 @@ def frozen(model: nn.Module) -> Iterator[None]:
 
 
 def check_logits(logits: Tensor, labels: Tensor) -> None:
-    """NetworkError unless the logits are N×classes and every label is one of these."""
+    """NetworkError unless the logits are N×classes and every label is one of the classes."""
     if logits.dim() != 2 or len(logits) != len(labels) or logits.shape[1] < 2:
         raise NetworkError(
             f"model: gives outputs of shape {tuple(logits.shape)} for {len(labels)} images: must be N×classes"
         )
-    # not on a GPU, where the comparison would wait for the queue at every step
+    # not on a GPU, where the comparison would force a synchronisation at every step
     if not labels.is_cuda and len(labels) and int(labels.max()) >= logits.shape[1]:
         raise NetworkError(f"labels = {int(labels.max())}: the model has only {logits.shape[1]} outputs")
 
@@ -82,9 +82,9 @@ def check_logits(logits: Tensor, labels: Tensor) -> None:
 def log_odds(logits: Tensor, labels: Tensor) -> Tensor:
     """Log-odds against the label, m = logsumexp of the other logits − the label's logit; N×classes to float N.
 
-    All of classification in one number: the cross entropy is softplus(m), log p of the label −softplus(m), and p itself
+    It determines the usual quantities: the cross entropy is softplus(m), log p of the label −softplus(m), and p itself
     the sigmoid of −m. Unlike the softmax's, its gradient keeps all its digits however confident the network is. It is
-    computed in single precision at least. NetworkError as `check_logits`.
+    computed in at least single precision. NetworkError as `check_logits`.
     """
     check_logits(logits, labels)
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
@@ -95,7 +95,7 @@ def log_odds(logits: Tensor, labels: Tensor) -> Tensor:
 def input_gradient(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """(gradient of the log-odds against each label with respect to its image, N×C×H×W; logits).
 
-    It points where the cross entropy's does, which is this times 1 − p. labels: int64, N.
+    It has the direction of the cross entropy's gradient, which is this one times 1 − p. labels: int64, N.
     """
     with torch.enable_grad():
         images = (images.clone() if images.is_inference() else images).detach().requires_grad_(True)
@@ -108,7 +108,7 @@ def input_gradient(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Te
 
 
 def class_labels(labels: Tensor, images: Tensor) -> Tensor:
-    """Labels as int64; InputError unless they are whole numbers from 0 on, one for each image."""
+    """Labels as int64; InputError unless they are whole numbers, at least 0, one for each image."""
     if not isinstance(labels, Tensor) or labels.dtype not in WHOLE or labels.shape != images.shape[:1]:
         found = f"{labels.dtype} {tuple(labels.shape)}" if isinstance(labels, Tensor) else f"a {type(labels).__name__}"
         raise InputError(f"labels = {found}: must be a tensor of whole numbers, one for each image, {len(images)}")
@@ -127,7 +127,7 @@ def refuse_broken(failed: Tensor) -> None:
     """NetworkError, with their number, if the gradient of some images (bool N) was NaN or infinite.
 
     Such images are not counted like those whose gradient is zero (`Outcome.vanished`): their next iterate would be NaN,
-    so that an accuracy of the batch would mean nothing.
+    so an accuracy would mean nothing.
     """
     if wrong := int(failed.sum()):
         raise NetworkError(f"model: its gradient by the input is NaN or infinite for {wrong} of {len(failed)} images")
@@ -149,9 +149,9 @@ def project(images: Tensor, centre: Tensor, eps: float, norm: str) -> Tensor:
 
 
 def normalised(change: Tensor) -> Tensor:
-    """Each image of N×C×H×W scaled to Euclidean length one, however small it is; zeros stay zeros.
+    """Each image of N×C×H×W scaled to Euclidean length one, however short it is; zeros stay zeros.
 
-    Its largest value is brought to one first, so that no square underflows; in single precision at least.
+    The largest value is scaled to one first, so that no square underflows. Uses at least single precision.
     """
     flat = change.flatten(1).to(torch.promote_types(change.dtype, torch.float32))
     top = flat.abs().amax(1, keepdim=True) if flat.shape[1] else flat.new_ones(len(flat), 1)
@@ -161,7 +161,7 @@ def normalised(change: Tensor) -> Tensor:
 
 
 def step(images: Tensor, gradient: Tensor, size: float, norm: str) -> Tensor:
-    """Go uphill by `size`: along the sign (linf), or along the gradient scaled to length one (l2)."""
+    """A step of `size` uphill: along the gradient's sign (linf), or along the gradient scaled to length one (l2)."""
     direction = gradient.sign() if norm == "linf" else normalised(gradient)
     return images + size * direction.to(images)
 
@@ -175,7 +175,7 @@ def start(images: Tensor, eps: float, norm: str, random_start: bool, generator: 
         noise = torch.rand(images.shape, generator=generator, device=device).to(images) * 2 * eps - eps
     else:
         draws = torch.randn(images.shape, generator=generator, device=device)
-        share = torch.rand(len(images), generator=generator, device=device)  # of the ball's volume
+        share = torch.rand(len(images), generator=generator, device=device)  # uniform in the ball's volume
         radius = share ** (1 / images.shape[1:].numel())
         noise = (eps * radius.view(-1, 1, 1, 1) * normalised(draws)).to(images)
     return (images + noise).clamp(0, 1)
@@ -189,7 +189,7 @@ def check_floats(images: Tensor) -> None:
 
 
 def check(images: Tensor, reach: float, norm: str, steps: int, step_size: float | None, name: str = "eps") -> None:
-    """Raise InputError for images outside [0, 1] or a parameter out of range; name: what the caller calls `reach`."""
+    """Raise InputError for images outside [0, 1] or a parameter out of range; name: the caller's name for `reach`."""
     one_of("norm", norm, NORMS)
     in_range(name, reach, 0)
     if name == "eps" and norm == "linf" and reach > 1:
@@ -215,9 +215,9 @@ def pgd(
 ) -> Tensor:
     """Projected gradient ascent on the loss (Madry et al. 2018; the paper's section 2.1); the last iterate.
 
-    eps: radius of the ball in [0, 1] pixels (8/255; 12·side/224), 0 returns the images bit for bit. norm: "linf"
-    (steps along the sign) or "l2" (along the normalised gradient). step_size: `default_step` unless given.
-    random_start: begin at a uniform draw from the ball (`generator`), as the released code does not. steps forward and
+    eps: radius of the ball in [0, 1] pixels (8/255; 12·side/224), 0 returns the images unchanged. norm: "linf" (steps
+    along the sign) or "l2" (along the normalised gradient). step_size: `default_step` unless given. random_start: begin
+    at a uniform draw from the ball (`generator`), which the released code does not do. Takes `steps` forward and
     backward passes. An image whose gradient is zero stays where it is (`robustness` counts them). InputError for a
     parameter out of range, images outside [0, 1] or labels that don't fit; NetworkError for a gradient that is NaN or
     infinite.
@@ -234,7 +234,7 @@ def pgd(
             gradient, _ = input_gradient(model, x, labels)
             failed |= broken(gradient)
             x = project(step(x, gradient, size, norm), images, eps, norm)
-    refuse_broken(failed)  # once, at the end: asking a GPU at every step would make it wait
+    refuse_broken(failed)  # once, at the end: checking at every step would force a GPU to synchronise
     return x
 
 
@@ -244,9 +244,10 @@ def fgsm(model: nn.Module, images: Tensor, labels: Tensor, *, eps: float) -> Ten
 
 
 class Outcome(NamedTuple):
-    """What an attack left, one entry an image: right after the last iterate, right after every one (bool N), the last
-    logits (N×classes); and whether the gradient was zero where the attack began (bool N), so that it had nothing to
-    follow: a network of which that is true is not robust but hidden (Athalye et al. 2018)."""
+    """The outcome of an attack, one entry per image: whether the network is right at the last iterate, and at all of
+    them (bool N); the last logits (N×classes); and whether the gradient was zero where the attack began (bool N), so
+    that it had nothing to follow. A network with such gradients isn't robust, it only masks them (Athalye et al.
+    2018)."""
 
     last: Tensor | None
     always: Tensor
@@ -269,8 +270,8 @@ def robustness(
 ) -> Outcome:
     """Which images a network still gets right under PGD, judged at the last iterate and at every iterate, in one pass.
 
-    The start and the clean image count as iterates. With `drop_fooled` an image that was misclassified once leaves
-    the batch: the same answer for "always" in a fraction of the time, and none for "last". Parameters as for `pgd`;
+    The start and the clean image count as iterates. With `drop_fooled` an image leaves the batch once it is
+    misclassified, which gives the same "always" in a fraction of the time, but no "last". Parameters as for `pgd`;
     steps + 1 forward passes (one more with a random start, for the clean images). Errors as for `pgd`.
     """
     check(images, eps, norm, steps, step_size)
@@ -309,7 +310,7 @@ def robustness(
 
 
 def warp(images: Tensor, flow: Tensor) -> Tensor:
-    """Sample each image at its pixels' places plus `flow` (N×2×H×W, in pixels, x then y), bilinear, edges repeated.
+    """Sample each image at its pixel positions plus `flow` (N×2×H×W, in pixels, x then y), bilinear, edges repeated.
 
     Zero flow gives the image back (up to rounding). The official code's grid swaps x and y and transposes the image.
     """
@@ -326,7 +327,7 @@ def warp(images: Tensor, flow: Tensor) -> Tensor:
 
 
 def roughness(flow: Tensor) -> Tensor:
-    """Total variation of a flow field (Xiao et al. 2018, equation 4), one value an image, in pixels a pixel."""
+    """Total variation of a flow field (Xiao et al. 2018, equation 4), one value per image, in pixels per pixel."""
     right = F.pad(flow.diff(dim=3), (0, 1))
     down = F.pad(flow.diff(dim=2), (0, 0, 0, 1))
     return (right.square().sum(1) + down.square().sum(1) + 1e-8).sqrt().mean((1, 2))
@@ -351,10 +352,10 @@ def spatial(
 ) -> Tensor:
     """Move the pixels of each image along a smooth flow until it is misclassified (Xiao et al. 2018).
 
-    Goes uphill on min(margin, 0) − tau·roughness with sign steps of `step_size` pixels, each component of the flow
-    held within `max_flow` pixels (0 returns the images bit for bit), and keeps for each image the smoothest flow that
-    fooled the network, or the last one. steps + 1 forward passes. The paper's own code used L-BFGS with a line search
-    shared by the batch; sign steps fool as many images for a fraction of the passes. Errors as for `pgd`.
+    Goes uphill on min(margin, 0) − tau·roughness with sign steps of `step_size` pixels, each component of the flow held
+    within `max_flow` pixels (0 returns the images unchanged), and keeps for each image the smoothest flow that fooled
+    the network, or else the last one. Takes steps + 1 forward passes. The paper's own code used L-BFGS with a line
+    search shared by the batch; sign steps fool as many images for a fraction of the passes. Errors as for `pgd`.
     """
     check(images, max_flow, "linf", steps, step_size, name="max_flow")
     in_range("tau", tau, 0)
@@ -371,7 +372,7 @@ def spatial(
                 flow.requires_grad_(True)
                 gap = margin(model(warp(images, flow)).float(), labels)
                 rough = roughness(flow)
-                # within the classes the gradient of a won margin is cut, so that only smoothness is left to improve
+                # once an image is misclassified its margin is clamped, so that only the smoothness improves
                 gain = (gap.clamp_max(0) - tau * rough).sum()
                 gradient = torch.autograd.grad(gain, flow)[0] if iterate < steps else None
             flow = flow.detach()
@@ -389,8 +390,9 @@ def spatial(
 def vanished_flow(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     """Whether `spatial` has no gradient to follow where it begins, N bools; errors as for `pgd`.
 
-    It is the gradient of the margin by the flow, at a flow of zero, also for images that are misclassified already. An
-    image of one colour has none, whatever its gradient by the pixels: moving these changes nothing.
+    This is the gradient of the margin with respect to the flow, at zero flow, also for images that are misclassified
+    already. An image of a single colour has none, whatever its gradient with respect to the pixels: moving pixels of
+    the same colour changes nothing.
     """
     check(images, 0, "linf", 1, None)
     labels, images = class_labels(labels, images), images.detach()

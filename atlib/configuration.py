@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from . import attacks, data, models
+from .choices import ATTACKS
 from .errors import InputError, in_range, nearest, one_of
 from .files import RUN_NAME, results_dir, runs_dir
 from .shapes import CUES
 
-ATTACKS = ("none", "fgsm", "pgd", "spatial", "noise", "blur")  # the last two are controls, not attacks
 CORRUPTIONS = {"noise": 0.1, "blur": 1.0}  # and their usual sigma
 SCHEDULES = ("one-cycle", "steps")
 PRECISIONS = ("auto", "fp32", "bf16")

@@ -1,4 +1,4 @@
-"""Errors told in one line; for bad input the parameter, the value, and what is allowed."""
+"""Errors with messages of one line. For bad input the line names the parameter, its value and what is allowed."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from typing import Any, Protocol
 
 
 class AtlibError(Exception):
-    """What stops atlib for a reason that can be told in one line; the kinds below say whose it is."""
+    """An error whose reason fits in one line; its subclasses say where the fault lies."""
 
     def _render_traceback_(self) -> list[str]:
-        """What a notebook shows: the one line, without the traceback."""
+        """Show only the one line in a notebook, without the traceback."""
         return [f"{type(self).__name__}: {self}"]
 
 
@@ -29,7 +29,7 @@ class Missing(AtlibError):
 
 
 class NetworkError(AtlibError):
-    """A network that gives outputs, gradients or maps that are NaN or infinite, or outputs that are no classes."""
+    """A network whose outputs, gradients or maps are NaN or infinite, or whose outputs are not classes."""
 
 
 class Main(Protocol):
@@ -39,7 +39,7 @@ class Main(Protocol):
 
 
 def command_line(main: Callable[[Sequence[str] | None], int]) -> Main:
-    """Decorator of a module's `main`: what can't be used, read or written gives one line on stderr and status 2.
+    """Decorator for a module's `main`: one line on stderr and status 2 for input, files or folders that can't be used.
 
     A character that the terminal's encoding lacks is printed as "?" instead of ending the program.
     """
@@ -89,7 +89,7 @@ def in_range(
     bounds = f"above {lowest}" if open_low else f"at least {lowest}"
     bounds += f" and at most {highest}" if math.isfinite(high) else ""
     allowed = lowest if low == high else f"{'a whole number' if whole else 'a number'} {bounds}"
-    # numpy's scalars are numbers, too; its booleans, like Python's, aren't meant
+    # numpy's scalars count as numbers; booleans, numpy's or Python's, do not
     number = isinstance(value, numbers.Integral if whole else numbers.Real) and not isinstance(value, bool)
     # only comparisons: they also work for whole numbers too large for a float, and NaN fails all of them
     inside = number and low <= value <= high and abs(value) != math.inf

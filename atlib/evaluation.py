@@ -1,4 +1,4 @@
-"""What a trained network can do: one registry of measurements, one table a run.
+"""What a trained network can do: one registry of measurements, one table per run.
 
 A measurement has a name and levels; for each level it gives rows (metric, value, count, total) and small arrays of
 what the network said of every test image. `evaluate` computes those that a run lacks, in single precision, and writes
@@ -30,7 +30,7 @@ from .errors import AtlibError, InputError, NetworkError, one_of
 from .files import atomic, load_tensors, read_json, tensor_digest, write_json
 from .rows import frame_of, measurement, read_predictions, read_rows
 
-BATCH = 250  # images a pass; chunks of this size fit a processor's cache at width 16
+BATCH = 250  # images per pass; chunks of this size fit a processor's cache at width 16
 # Table 1's attack (the official code's gen_result.py): PGD-40, 8/255, step 2/255, zero start.
 TABLE_1: dict[str, Any] = {"eps": 8 / 255, "norm": "linf", "steps": 40, "step_size": 2 / 255}
 
@@ -77,7 +77,7 @@ class Row:
 
 
 class Findings(NamedTuple):
-    """What a measurement found at one level: rows, arrays with one entry a test image, and more for its record."""
+    """What a measurement found at one level: rows, arrays with one entry per test image, and more for its record."""
 
     rows: list[Row]
     arrays: dict[str, np.ndarray]
@@ -335,7 +335,7 @@ def in_batches(do: Callable[[Tensor, Tensor], Tensor], images: Tensor, labels: T
 
 
 def map_statistics(maps: Tensor, shown: Tensor, clean: Tensor, clean_maps: Tensor) -> dict[str, Tensor]:
-    """rows.MAP_METRICS of signed maps, one value a picture. shown: the pictures that the maps are of; clean,
+    """rows.MAP_METRICS of signed maps, one value per picture. shown: the pictures that the maps are of; clean,
     clean_maps: the undistorted ones and theirs."""
     return {
         "gini": saliency.gini(maps),

@@ -22,11 +22,11 @@ from torch import Tensor
 from .errors import InputError
 
 RUN_NAME = re.compile(r"[^/]+/[^/]+-w\d+-s\d+-[0-9a-f]{8}")  # DATASET/MODEL-w16-s1-HASH
-# The folder that atlib/ lies in: the checkout's root, or site-packages where a wheel was installed (see `repository`).
+# The folder that contains atlib/: the checkout's root, or site-packages if a wheel was installed (see `repository`).
 REPOSITORY = Path(__file__).resolve().parent.parent
-HELD = (errno.EACCES, errno.EAGAIN)  # what flock answers where another process has the lock,
-MISSING = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)  # and where the file system has no locks
-PATIENCE = 0.3  # seconds: `held_for` takes a shared lock for an instant to see whether another process has one
+HELD = (errno.EACCES, errno.EAGAIN)  # flock's errors where another process has the lock,
+MISSING = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)  # and where locks aren't supported
+PATIENCE = 0.3  # seconds to wait: `held_for` briefly takes a shared lock to see whether another process holds one
 
 
 def repository() -> Path | None:
@@ -54,7 +54,7 @@ def _from_environment(variable: str) -> Path | None:
 def data_dir() -> Path:
     """Where data sets are kept: ATLIB_DATA, or ~/.cache/atlib.
 
-    For a user without a home folder, as in some containers: atlib-UID in the system's folder for temporary files.
+    For a user without a home folder, as in some containers, it is atlib-UID in the system's temporary folder.
     """
     if chosen := _from_environment("ATLIB_DATA"):
         return chosen
@@ -65,7 +65,7 @@ def data_dir() -> Path:
 
 
 def runs_dir() -> Path:
-    """Where training and evaluation write: ATLIB_RUNS, or the checkout's runs/, or without one ./runs."""
+    """Where training and evaluation write: ATLIB_RUNS, or the checkout's runs/, or ./runs without a checkout."""
     return _from_environment("ATLIB_RUNS") or (repository() or Path.cwd()) / "runs"
 
 
@@ -78,7 +78,7 @@ def results_dir() -> Path:
 
 
 def _umask() -> int:
-    """The permissions that new files of this process lack. They can't be read without being set for an instant."""
+    """The process's umask, which can only be read by setting it for an instant."""
     mask = os.umask(0o077)
     os.umask(mask)
     return mask
@@ -86,10 +86,10 @@ def _umask() -> int:
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Yield a temporary file in the folder of `path`, to be written. It replaces `path` when the block ends.
+    """Yield the path of a temporary file in the folder of `path`, to write to. It replaces `path` when the block ends.
 
-    After an exception it is removed, and `path` is what it was. The temporary name is this call's alone, also where
-    several machines or containers share the folder.
+    After an exception it is removed, and `path` is unchanged. The temporary name is unique, even if several machines or
+    containers share the folder.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
@@ -97,8 +97,8 @@ def atomic(path: Path) -> Iterator[Path]:
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())  # mkstemp's files are for their owner alone
-        with open(temporary, "rb") as written:  # on the disk before it is renamed: a power cut leaves the old file
+        temporary.chmod(0o666 & ~_umask())  # mkstemp's files can be read by their owner only
+        with open(temporary, "rb") as written:  # on disk before it is renamed: a power cut leaves the old file
             os.fsync(written.fileno())
         os.replace(temporary, path)
     finally:
@@ -107,10 +107,10 @@ def atomic(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def hold(path: Path, note: str, refusal: str) -> Iterator[None]:
-    """Lock a file until the block or the process ends, however it ends, and write into it who holds it.
+    """Lock a file until the block or the process ends, however that happens, and write into it who holds the lock.
 
-    note: who we are, for others to read. InputError if another process has the lock (`refusal`, then that process's
-    note), or if the file system has no locks.
+    note: who holds it, for others to read. InputError if another process has the lock (the message is `refusal`, then
+    that process's note), or if the file system doesn't support locks.
     """
     with hold_for_children(path, note, refusal) as lock:
         try:
@@ -121,7 +121,7 @@ def hold(path: Path, note: str, refusal: str) -> Iterator[None]:
 
 @contextmanager
 def hold_for_children(path: Path, note: str, refusal: str) -> Iterator[int]:
-    """As `hold`, but yields the lock's file descriptor: a process that inherits it holds the lock, too.
+    """Like `hold`, but yields the lock's file descriptor: a process that inherits it also holds the lock.
 
     The lock ends with the last process that has the descriptor.
     """
@@ -145,18 +145,18 @@ def hold_for_children(path: Path, note: str, refusal: str) -> Iterator[int]:
 
 
 def _in_use(path: Path, refusal: str) -> InputError:
-    """The refusal, with the note of the process that holds the lock."""
+    """The refusal, followed by the note of the process that holds the lock."""
     return InputError(f"{refusal} {path.read_text(encoding='utf-8').strip() or '?'}")
 
 
 def _not_locked(path: Path, error: OSError) -> InputError:
-    """What to say where a lock failed, but not since somebody has it."""
+    """The message where locking failed although nobody holds the lock."""
     hint = ": the file system has no locks, so that two processes could write here at once; use another folder"
     return InputError(f"{path}: can't be locked ({error.strerror}){hint if error.errno in MISSING else ''}")
 
 
 def held_for(path: Path) -> float | None:
-    """Seconds for which a process has held the lock at `path`; None if none has it, or where there are no locks."""
+    """How many seconds a process has held the lock at `path`; None if none holds it, or if locks aren't supported."""
     try:
         with open(path, encoding="utf-8") as lock:
             fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -168,7 +168,7 @@ def held_for(path: Path) -> float | None:
 
 
 def writable(folder: Path) -> None:
-    """InputError unless a file can be written there."""
+    """InputError unless files can be written in a folder."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".probe.", buffering=0) as probe:
@@ -240,7 +240,7 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict]:
 
 
 def load_meta(path: Path) -> dict:
-    """The meta of what `save_tensors` wrote. Only the file's header is read, so the digest is not checked.
+    """The `meta` that `save_tensors` wrote. Only the file's header is read, so the digest is not checked.
 
     InputError if the file is missing, truncated, or not one of atlib's.
     """

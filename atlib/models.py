@@ -1,7 +1,7 @@
-"""ResNet-18 for small and large pictures, with the normalisation inside, and its files.
+"""ResNet-18 for small and large pictures, with normalisation built in; saving and loading it.
 
-He et al. 2016 (basic blocks 2-2-2-2). `stem` chooses the entrance: "3x3" as usual for 32-pixel pictures (stride 1),
-"3x3-stride2" four times cheaper, "7x7" torchvision's layout for 224 pixels. Parameter names are torchvision's.
+He et al. 2016 (basic blocks 2-2-2-2). `stem` chooses the first layer: "3x3", usual for 32-pixel pictures (stride 1);
+"3x3-stride2", four times cheaper; "7x7", torchvision's layout for 224 pixels. Parameter names are torchvision's.
 """
 
 from __future__ import annotations
@@ -61,8 +61,8 @@ class ResNet18(nn.Module):
 
     @property
     def layout(self) -> torch.memory_format:
-        """The faster channels last, but not for narrow networks: there the weight gradient that torch 2.13 has for
-        processors writes outside its memory (measured, with glibc's own check of the heap).
+        """Channels last, which is faster, except for narrow networks: with these, torch 2.13's weight gradient on the
+        CPU writes outside its memory (found with glibc's heap checks).
         """
         return torch.contiguous_format if self.conv1.out_channels % 16 else torch.channels_last
 
@@ -83,7 +83,7 @@ def resnet18(
     std: tuple[float, ...] = IMAGENET_STD,
     seed: int = 0,
 ) -> ResNet18:
-    """A freshly initialised network, the same for the same seed; torch's own generator is left as found.
+    """A freshly initialised network, the same for the same seed; torch's global generator is left unchanged.
 
     width: channels of the first stage (usually 64); mean, std: what the network subtracts and divides by.
     InputError names an argument out of range.
@@ -115,7 +115,7 @@ def fold(model: nn.Module) -> nn.Module:
             if isinstance(child, nn.Conv2d) and isinstance(norm, nn.BatchNorm2d):
                 setattr(parent, name, fuse_conv_bn_eval(child, norm).to(memory_format=torch.channels_last))  # type: ignore[call-overload]
                 setattr(parent, partner, nn.Identity())
-    return folded.eval().requires_grad_(False)  # the new modules too
+    return folded.eval().requires_grad_(False)  # including the new modules
 
 
 def save(path: Path, model: nn.Module, config: dict) -> None:
@@ -129,7 +129,7 @@ def save(path: Path, model: nn.Module, config: dict) -> None:
 
 
 def shipped() -> dict[str, Path]:
-    """The networks that come with the repository, by name: "cifar10/pgd-linf-8". Empty where a wheel is installed."""
+    """The networks that come with the repository, by name ("cifar10/pgd-linf-8"). Empty if a wheel is installed."""
     root = repository()
     if root is None:
         return {}
@@ -140,9 +140,9 @@ def shipped() -> dict[str, Path]:
 
 
 def load(path: str | Path) -> tuple[ResNet18, dict]:
-    """(network in evaluation mode, configuration) from one of our own files, or by the name of a shipped one.
+    """(network in evaluation mode, configuration) from one of our own files, or by a shipped one's name.
 
-    InputError if it is not there or damaged.
+    InputError if it doesn't exist or is damaged.
     """
     known = shipped()
     if str(path) in known:
@@ -168,7 +168,7 @@ def weights_file(source: str) -> Path | None:
 
 
 def check_imagenet(source: object) -> None:
-    """Raise InputError unless `load_imagenet` could read from there: a file, or one of torchvision's names."""
+    """InputError unless `load_imagenet` could read weights from there: a file, or one of torchvision's names."""
     if isinstance(source, str) and weights_file(source):
         return
     from ._torchvision import torchvision

@@ -1,4 +1,4 @@
-"""Anybody's network: found by a text such as "torchvision:resnet50", and looked at before it is measured."""
+"""Find a network from anywhere by a text such as "torchvision:resnet50", and check that it can be measured."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from .errors import InputError, NetworkError, nearest
 from .files import load_state
 
 SOURCES = ("atlib:DATASET/MODEL", "torchvision:NAME", "timm:NAME", "module:function")
-ALIKE = 0.01  # what the same answers may differ by on another processor, as a share of the largest
+ALIKE = 0.01  # how far the same answers may differ between processors, as a share of the largest
 
 
 class Normalised(nn.Module):
-    """A network that wants normalised pixels, taking [0, 1] ones."""
+    """Wraps a network that expects normalised pixels so that it takes pixels in [0, 1]."""
 
     def __init__(self, model: nn.Module, mean: Sequence[float], std: Sequence[float]) -> None:
         super().__init__()
@@ -41,9 +41,9 @@ class Normalised(nn.Module):
 
 
 class Grouped(nn.Module):
-    """A network whose outputs are put together into the classes of a data set.
+    """A network whose outputs are merged into the classes of a data set.
 
-    groups: for each class the outputs that mean it; its logit is the log of the sum of their exponentials.
+    groups: the outputs that stand for each class; a class's logit is the log of the sum of their exponentials.
     """
 
     def __init__(self, model: nn.Module, groups: Sequence[Sequence[int]]) -> None:
@@ -68,7 +68,7 @@ def _fill(model: nn.Module, path: str) -> None:
         state = load_state(Path(path))
     except InputError as error:
         raise InputError(f"weights = {path!r}: {error}") from None
-    if all(name.startswith("module.") for name in state):  # saved from torch's DataParallel
+    if all(name.startswith("module.") for name in state):  # saved from within torch's DataParallel
         state = {name.removeprefix("module."): value for name, value in state.items()}
     try:
         model.load_state_dict(state)
@@ -90,7 +90,7 @@ def _atlib(name: str) -> Loaded:
     return Loaded(models.fold(model))
 
 
-# Of torchvision's networks these normalise once more, inside; its own weights switch that on.
+# These networks of torchvision normalise a second time, inside; loading torchvision's own weights switches that on.
 INSIDE = {"googlenet": {"transform_input": True}, "inception_v3": {"transform_input": True}}
 
 
@@ -105,7 +105,7 @@ def _torchvision(name: str, weights: str) -> Loaded:
     try:
         given = INSIDE.get(name, {}) if weights else {}
         model = torchvision.models.get_model(name, weights=None if weights else about, **given)
-    except OSError as error:  # no network, and not in torch's cache
+    except OSError as error:  # no connection, and not in torch's cache
         raise InputError(
             f"model = 'torchvision:{name}': no download ({last_line(error)}); give weights, a file"
         ) from None
@@ -143,7 +143,7 @@ LIBRARIES: dict[str, Callable[[str, str], Loaded]] = {"torchvision": _torchvisio
 
 @contextlib.contextmanager
 def _here() -> Iterator[None]:
-    """The working directory can be imported from, as with `python -m`."""
+    """Let modules be imported from the working directory, as with `python -m`."""
     sys.path.insert(0, os.getcwd())
     try:
         yield
@@ -158,7 +158,7 @@ def _function(module: str, function: str) -> Loaded:
     with _here():
         try:
             imported = importlib.import_module(module)
-        except (Exception, SystemExit) as error:  # whatever the reader's file raises
+        except (Exception, SystemExit) as error:  # the user's file may raise anything
             hint = nearest(module, ("atlib", *LIBRARIES))
             line = f"{spec}: {module} can't be imported: {type(error).__name__}: {last_line(error)}{hint}"
             raise InputError(line) from None
@@ -177,9 +177,10 @@ def _function(module: str, function: str) -> Loaded:
 
 
 def network(source: str, weights: str = "") -> Loaded:
-    """The network that a text means (SOURCES). weights: a state dict's file for a torchvision or timm network.
+    """The network that a text describes (SOURCES). weights: a state dict's file, for a torchvision or timm network.
 
-    Networks of torchvision and timm get the normalisation that their weights want. InputError says what is wrong.
+    Networks of torchvision and timm get the normalisation that their weights were trained with. InputError says what is
+    wrong.
     """
     kind, colon, name = source.partition(":")
     if not colon or not name:
@@ -199,7 +200,9 @@ def without_weights(weights: str) -> None:
 def class_lines(path: str) -> list[tuple[str, str, str]]:
     """(place in the file, class, output) of each line of a CSV with the header class,output; InputError names it."""
     try:
-        lines = list(csv.reader(Path(path).read_text(encoding="utf-8-sig").splitlines()))  # with a mark: Excel's
+        lines = list(
+            csv.reader(Path(path).read_text(encoding="utf-8-sig").splitlines())
+        )  # Excel begins the file with a byte-order mark
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"classes = {path!r}: not readable ({type(error).__name__})") from None
     if not lines or [cell.strip() for cell in lines[0]] != ["class", "output"]:
@@ -216,7 +219,7 @@ def class_lines(path: str) -> list[tuple[str, str, str]]:
 
 
 def read_classes(path: str, classes: Sequence[str], outputs: Sequence[str]) -> list[list[int]]:
-    """For each class of the data set the outputs that mean it, from a CSV with the header class,output.
+    """The outputs that stand for each class of the data set, from a CSV with the header class,output.
 
     A line names a class and an output, by number or, where the network's outputs have names, by name. A class may have
     several lines, an output only one. InputError names the line.
@@ -248,7 +251,7 @@ def read_classes(path: str, classes: Sequence[str], outputs: Sequence[str]) -> l
 
 
 def answer(model: nn.Module, source: str, pixels: Tensor) -> Tensor:
-    """What a network says of a few float pictures, N×outputs; InputError, one line, if it fails or says no logits."""
+    """A network's outputs for a few float pictures, N×outputs; InputError if it fails or its outputs aren't logits."""
     name, shape = f"model = {source!r}", "×".join(map(str, pixels.shape))
     if training := [part for part, module in model.named_modules() if module.training]:
         which = f"its {training[0]} is" if training[0] else "is"
@@ -256,7 +259,7 @@ def answer(model: nn.Module, source: str, pixels: Tensor) -> Tensor:
     before = pixels.detach().clone()
     try:
         logits = model(pixels)
-    except Exception as error:  # whatever the reader's network raises
+    except Exception as error:  # the user's network may raise anything
         raise InputError(
             f"{name}: fails on float pictures of {shape}: {type(error).__name__}: {last_line(error)}"
         ) from None
@@ -269,7 +272,7 @@ def answer(model: nn.Module, source: str, pixels: Tensor) -> Tensor:
 
 
 def check(model: nn.Module, source: str, classes: int, images: Tensor) -> None:
-    """InputError, one line, for a network that can't be measured. images: a few float pictures as it will see them."""
+    """InputError for a network that can't be measured. images: a few float pictures as it will see them."""
     name, pixels = f"model = {source!r}", images.clone().requires_grad_()
     logits = answer(model, source, pixels)
     if logits.shape[1] != classes:

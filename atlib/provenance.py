@@ -1,4 +1,4 @@
-"""Where a number comes from: commit, versions, hardware."""
+"""The provenance of a number: commit, versions, hardware."""
 
 from __future__ import annotations
 
@@ -28,15 +28,15 @@ SOURCES = (
     "constraints.txt",
 )
 PACKAGES = ("torch", "torchvision", "numpy", "safetensors", "papermill")
-OTHERS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")  # git sets these in its hooks: they name another repository
+OTHERS = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE")  # set in git's hooks; they may name another repository
 
 
 def commit() -> str:
     """The commit of this code: ATLIB_COMMIT if it is set, otherwise what git says.
 
     git's answer gets "-dirty" if one of SOURCES differs from the commit. It is "unknown" without git, and for a copy
-    without a `.git` of its own, even inside another repository. git is asked once a process; a long job asks at its
-    start, since what is committed or edited later is not what runs.
+    without a `.git` of its own, even inside another repository. git is asked once per process; a long job asks at its
+    start, since code that is committed or edited later isn't the code that runs.
     """
     return os.environ.get("ATLIB_COMMIT") or _from_git()
 
@@ -61,7 +61,7 @@ def _from_git() -> str:
 
 
 def processor() -> str:
-    """The CPU's name as the system gives it."""
+    """The CPU's name according to the system."""
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as lines:
             names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]

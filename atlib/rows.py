@@ -1,6 +1,6 @@
-"""The rows that evaluation writes and everything else reads: their format, a run's, and all that are published.
+"""The rows that evaluation writes and everything else reads: their format, those of a run, and all published ones.
 
-A run publishes a CSV of rows (COLUMNS), an NPZ of per-image predictions and a JSON of where they come from.
+A run publishes a CSV of rows (COLUMNS), an NPZ of per-image predictions and a JSON file with their provenance.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ FRACTIONS = (
     "accuracy", "p_true", "accuracy_last", "accuracy_any",
     "shape_bias", "coverage", "shape_accuracy", "texture_accuracy", "vanished",
 )  # fmt: skip
-# Of saliency maps; those of the plain gradient's begin with "grad_".
+# Of SmoothGrad maps; the same metrics of plain gradient maps begin with "grad_".
 MAP_METRICS = ("gini", "edge_correlation", "high_frequency", "alignment", "map_distance")
 
 Predictions = Mapping[str, NDArray[Any]]
@@ -39,7 +39,7 @@ Archive = Callable[[str], Predictions]
 
 
 def frame_of(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Rows as a frame with COLUMNS and their types; count and total are whole numbers with gaps (Int64)."""
+    """Rows as a frame with COLUMNS and their types; count and total are nullable whole numbers (Int64)."""
     return pd.DataFrame(list(rows), columns=list(COLUMNS)).astype(TYPES)
 
 
@@ -49,8 +49,8 @@ def frame_of(rows: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 def read_rows(path: Path) -> pd.DataFrame:
     """The rows of one run: a frame with COLUMNS; count and total are nullable integers.
 
-    InputError, in one line with file, line and column, if the file is missing, cut off or of another layout, has an
-    impossible cell, a row twice, or rows of more than one run.
+    InputError, in one line with file, line and column, if the file is missing, truncated or in another format, or if it
+    has an impossible cell, a duplicate row, or rows of more than one run.
     """
     return _checked({path: _cells(path)})
 
@@ -58,7 +58,7 @@ def read_rows(path: Path) -> pd.DataFrame:
 def load(folder: Path | None = None, *, provenance: bool = False) -> pd.DataFrame:
     """All published rows (of results/), sorted by run; an empty frame with the same columns if there are none.
 
-    With `provenance` also training_commit, evaluation_commit; processor, gpu and seconds of the training.
+    `provenance` adds training_commit and evaluation_commit, and the processor, gpu and seconds of the training.
     """
     folder = folder or results_dir()
     files = {}
@@ -76,7 +76,7 @@ def load(folder: Path | None = None, *, provenance: bool = False) -> pd.DataFram
 
 
 def _cells(path: Path) -> list[list[str]]:
-    """The cells of a CSV of rows, as text, below its header; InputError if that isn't what the file is."""
+    """The cells of a CSV of rows, as text, below its header; InputError if the file isn't such a CSV."""
     try:
         text = path.read_bytes().decode()
     except (OSError, UnicodeDecodeError) as error:
@@ -97,7 +97,7 @@ def _cells(path: Path) -> list[list[str]]:
 
 
 def _checked(files: Mapping[Path, list[list[str]]]) -> pd.DataFrame:
-    """The rows in the cells of files, one below the other, with their types; InputError for the first impossible."""
+    """The rows of several files' cells, concatenated, with their types; InputError for the first impossible row."""
     places = [f"{path}: line {number}" for path, lines in files.items() for number in range(2, len(lines) + 2)]
     cells = pd.DataFrame(list(chain(*files.values())), index=places, columns=list(COLUMNS), dtype="str")
     frame = _typed(cells)
@@ -110,7 +110,7 @@ def _checked(files: Mapping[Path, list[list[str]]]) -> pd.DataFrame:
 
 
 def _typed(cells: pd.DataFrame) -> pd.DataFrame:
-    """A frame of text, by the places of its rows, with the types of rows; InputError for a cell of another kind."""
+    """A frame of text, indexed by places in the files, with rows' types; InputError for a cell of another type."""
     typed = cells.copy()
     for column, kind in TYPES.items():
         empty = cells[column] == ""
@@ -128,7 +128,7 @@ def _typed(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def _check_values(frame: pd.DataFrame) -> None:
-    """InputError for the first row whose value, count and total are impossible together."""
+    """InputError for the first row whose value, count and total contradict each other."""
     value, count, total = (frame[name] for name in ("value", "count", "total"))
     of_none = (total == 0).fillna(False)
     _refuse(frame, "value", value.isna() & ~of_none, "only a fraction of 0 images may be empty")
@@ -142,7 +142,7 @@ def _check_values(frame: pd.DataFrame) -> None:
 
 
 def _refuse(frame: pd.DataFrame, column: str, refused: pd.Series, why: str) -> None:
-    """InputError for the first row that is refused: its place, its cell, and why (columns in braces)."""
+    """InputError for the first refused row, with its place, its cell and the reason (which has columns in braces)."""
     if refused.any():
         row = {str(name): "" if pd.isna(cell) else cell for name, cell in frame[refused].iloc[0].items()}
         shown = repr(row[column]) if isinstance(row[column], str) else f"{row[column]:g}"
@@ -169,13 +169,13 @@ def row_id(row: Mapping[Any, Any] | pd.Series) -> str:
 
 
 def measurement(row: Mapping[Any, Any] | pd.Series) -> str:
-    """The measurement, "NAME@LEVEL", that a row comes from: its distortion's, or that of the maps under it."""
+    """The measurement, "NAME@LEVEL", that a row comes from: of its distortion, or of the maps under that."""
     place = f"{row['distortion']}@{row['level']}"
     return f"maps@{place}" if str(row["metric"]).removeprefix("grad_") in MAP_METRICS else place
 
 
 def find_row(name: str, frame: pd.DataFrame | None = None) -> dict[str, Any]:
-    """The published row of that id; Missing, with the nearest there is, if there is none."""
+    """The published row with that id; if there is none, Missing, which names the closest one."""
     frame = load() if frame is None else frame
     rows = [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
     ids = [row_id(row) for row in rows]
@@ -192,7 +192,7 @@ def read_predictions(path: Path) -> dict[str, NDArray[Any]]:
     try:
         with np.load(path, allow_pickle=False) as stored:
             found = {key: stored[key] for key in stored.files}
-    except Exception as error:  # zipfile, zlib and numpy each raise their own
+    except Exception as error:  # zipfile, zlib and numpy each raise errors of their own
         raise InputError(f"{path}: not a readable file of predictions ({type(error).__name__})") from None
     if "labels" not in found:
         raise InputError(f"{path}: has no labels")
@@ -248,7 +248,7 @@ def archive(folder: Path | None = None) -> Archive:
 def correct(predictions: Predictions, under: str, attack: str = "last") -> NDArray[np.bool_]:
     """Which test images are classified correctly under "DISTORTION@LEVEL", N booleans.
 
-    Of an attack, `attack` says which iterate counts: the last, or any (lost once it was ever fooled).
+    For an attack, `attack` says which iterate counts: "last", or "any" (an image is lost once it is fooled).
     """
     if under.startswith("conflict@"):
         raise InputError(f"under = {under!r}: cue-conflict pictures aren't the test images")

@@ -24,8 +24,8 @@ def grad(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     """Equation 2 with S_c = log p_c: signed gradients, N×C×H×W, for images in [0, 1] and labels c (whole numbers, N).
 
     log p_c = −softplus(m) with the log-odds m against c (`attacks.log_odds`), so its gradient is −sigmoid(m)·∇m: no
-    digit is lost where p_c rounds to 1. (Below 10⁻³⁸, beyond log-odds of −87, single precision has no such numbers.)
-    InputError for images or labels of another type or shape.
+    digits are lost where p_c rounds to 1. (Below 10⁻³⁸, beyond log-odds of −87, single precision can't represent such
+    numbers.) InputError for images or labels of another type or shape.
     """
     labels = _check(images, labels)
     with frozen(model):
@@ -47,7 +47,7 @@ def smoothgrad(
     """Equation 3 (Smilkov et al. 2017): the mean signed gradient over noisy copies, N×C×H×W.
 
     samples: n of the equation; sigma: standard deviation of the noise as a share of each image's own range; noisy
-    copies are not clipped. chunk: gradients a pass. Equal generators give equal maps, whatever the chunk's size up to
+    copies are not clipped. chunk: gradients per pass. Equal generators give equal maps, whatever the chunk's size up to
     rounding. InputError for a parameter out of range, or images or labels of another type or shape.
     """
     labels = _check(images, labels)
@@ -82,20 +82,20 @@ def picture(maps: Tensor, percentile: float = 0.99) -> Tensor:
     strength = magnitude(unit(maps))
     flat = strength.flatten(1)
     top, most = flat.quantile(percentile, dim=1), flat.amax(1)
-    # where fewer pixels than the percentile leaves out have any strength at all, they are drawn full
+    # if so few pixels are nonzero that the percentile itself is 0, they are drawn at full strength
     top = torch.where(top > 0, top, torch.where(most > 0, flat.where(flat > 0, math.inf).amin(1), 1.0))
     return (strength / top.view(-1, 1, 1)).clamp(0, 1).to(maps)
 
 
 # --- What "sparser" and "smoother" mean in numbers --------------------------------------------------------------------
-# All of signed maps N×C×H×W, one value a map, float32, N; of their magnitude unless it says otherwise. Of a map that
-# holds NaN they are NaN.
+# All of these take signed maps, N×C×H×W, and return one value per map, float32, N: NaN for a map that holds NaN. They
+# describe the map's magnitude unless they say otherwise.
 
 
 def unit(maps: Tensor) -> Tensor:
     """Each map in double precision, its largest absolute value 1; a map of zeros stays as it is.
 
-    The gradients of a very confident network are as small as 1e-20, where any threshold would decide the outcome.
+    The gradients of a very confident network are as small as 1e-20, so that any threshold would decide the outcome.
     """
     maps = maps.double()
     top = maps.abs().flatten(1).amax(1).view(-1, *[1] * (maps.ndim - 1))
@@ -103,7 +103,7 @@ def unit(maps: Tensor) -> Tensor:
 
 
 def gini(maps: Tensor) -> Tensor:
-    """Gini coefficient of the magnitudes: 0 if all pixels matter alike, near 1 if few do (Chalasani et al. 2020).
+    """Gini coefficient of the magnitudes: 0 if all pixels matter equally, near 1 if few matter (Chalasani et al. 2020).
 
     0 for a map of zeros.
     """
@@ -149,12 +149,12 @@ def high_frequency(maps: Tensor, cutoff: float = 0.25) -> Tensor:
 
 
 def alignment(maps: Tensor, images: Tensor) -> Tensor:
-    """|cosine| between the signed map and the image that it is of (Etmann et al. 2019, free of scale)."""
+    """|cosine| between the signed map and its image (Etmann et al. 2019, without the scale)."""
     return F.cosine_similarity(unit(maps).flatten(1), images.flatten(1).double(), dim=1).abs().float()
 
 
 def map_distance(one: Tensor, two: Tensor) -> Tensor:
-    """Euclidean distance between the magnitudes, each scaled to length 1: 0 if alike, 1.41 if nothing is shared.
+    """Euclidean distance between the magnitudes, each scaled to length 1: 0 if equal, 1.41 if nothing is shared.
 
     The paper's section 5 speaks of an average distance between maps and doesn't define it; this is ours.
     """

@@ -1,9 +1,9 @@
-"""The embedded data set: silhouettes and textures that both name the class, or contradict each other.
+"""The generated data set: silhouettes and textures that agree on the class or contradict each other.
 
 Every picture shows one of ten silhouettes filled with one of ten textures on a plain background. The silhouette is
-lighter or darker than the background, so that its shape survives where the texture is lost, and the texture is a
-zero-mean pattern of one contrast for all ten, so that `amplitude` against the attack's budget decides what an
-adversary can erase. Colour, place, size, tilt, phase and lightness are drawn at random and name nothing.
+lighter or darker than the background, so that its shape survives if the texture is lost. The texture is a
+zero-mean pattern with the same contrast for all ten, so that `amplitude`, compared with the attack's budget, decides
+what an adversary can erase. Colour, place, size, tilt, phase and lightness are random and tell nothing of the class.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class Cues(NamedTuple):
 
 
 def _silhouette(shape: int, u: Tensor, v: Tensor) -> Tensor:
-    """How far inside the silhouette a point lies, in units of its radius (below 0: outside). u right, v down."""
+    """How far inside the silhouette a point lies, in units of its radius (below 0: outside). u points right, v down."""
     radius, angle = torch.hypot(u, v), torch.atan2(u, -v)  # angle from straight up, clockwise
     match SILHOUETTES[shape]:
         case "disc":
@@ -65,7 +65,7 @@ def _silhouette(shape: int, u: Tensor, v: Tensor) -> Tensor:
 
 
 def _texture(texture: int, count: int, generator: torch.Generator) -> Tensor:
-    """`count` pieces of a texture with random phases, N×32×32, each of mean 0 and RMS sqrt(1/2) like a unit sine."""
+    """`count` samples of a texture with random phases, N×32×32, each of mean 0 and RMS sqrt(1/2), like a unit sine."""
     y, x = torch.meshgrid(torch.arange(SIDE), torch.arange(SIDE), indexing="ij")
     first, second = torch.rand(2, count, 1, 1, generator=generator) * 2 * math.pi
     noise = torch.randn(count, 1, SIDE, SIDE, generator=generator)
@@ -168,7 +168,7 @@ def generate(
     """The data set: (images, labels) to train on, (images, labels) to test on, the cue-conflict split, class names.
 
     cue: "both" pairs each silhouette with its own texture; "shape" and "texture" draw the pairs independently and
-    take the label from that cue alone (what a network can do with one cue). Equal arguments give equal pictures.
+    take the label from that cue alone, to see what a network can do with it. Equal arguments give equal pictures.
     InputError names an argument out of range.
     """
     for name, value, high in (

@@ -1,4 +1,4 @@
-"""Abstract pictures to take a style from: drawn here, so that nothing is downloaded and nobody's rights are in them.
+"""Abstract pictures to take styles from, generated here so that nothing is downloaded and no one else holds rights.
 
 Each is a field of values (waves, cells, strokes, blobs, dots or weave) bent by a slow random flow, and coloured with a
 random palette, smoothly or in steps. Number i of a seed is the same whatever the count.
@@ -52,12 +52,12 @@ def _cells(generator: torch.Generator) -> Tensor:
     near = torch.cdist(torch.stack([u, v], -1).reshape(-1, 2), seeds).topk(2, largest=False)
     own = torch.rand(count, generator=generator)[near.indices[:, 0]].reshape(SIDE, SIDE)
     border = (near.values[:, 1] - near.values[:, 0]).reshape(SIDE, SIDE)
-    # shaded within a cell: equal values would be coloured by their place in the picture
+    # shaded within a cell, since equal values would be coloured by their place in the picture
     return own + 0.1 * _smooth(generator, 12)[0] - 1.5 * (border < 0.01).float()
 
 
 def _strokes(generator: torch.Generator) -> Tensor:
-    """Noise smeared along a slow flow: at every point, its mean over a path of a few pixels to both sides."""
+    """Noise smeared along a slow flow: every point is a mean over a path of a few pixels to both sides."""
     noise = torch.randn(1, 1, SIDE, SIDE, generator=generator)
     angle = float(_uniform(generator, 0.5, 1.5)) * _smooth(generator, 3)[0]
     step = torch.stack([angle.cos(), angle.sin()], -1)[None] * 2 / SIDE
@@ -93,7 +93,7 @@ KINDS: tuple[Callable[[torch.Generator], Tensor], ...] = (_waves, _cells, _strok
 
 
 def _coloured(field: Tensor, generator: torch.Generator) -> Tensor:
-    """A field in the colours of a random palette, each for an equal share of the picture."""
+    """A field in the colours of a random palette, each of which covers an equal share of the picture."""
     colours = torch.rand(int(_uniform(generator, 3, 7)), 3, generator=generator)
     steps = float(torch.rand((), generator=generator)) < 0.5
     rank = field.flatten().argsort().argsort().reshape(SIDE, SIDE) / (SIDE * SIDE - 1) * (len(colours) - 1)

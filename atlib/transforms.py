@@ -1,10 +1,12 @@
 """What is done to pictures apart from attacks: pure functions of images, N×3×H×W, on any device.
 
-Images are uint8, or float of any width in [0, 1]; other types and shapes get an InputError from every function, values
-outside [0, 1] from `distort`. All but patch_shuffle, which moves pixels as they are, give float ones: of the images'
-type if that is float. `numbers`, one for each image, are the images' places in their test set.
+Images are uint8, or of any floating-point type with values in [0, 1]. Every function raises InputError for other types
+and shapes, `distort` also for values outside [0, 1]. All functions return float images, of the input's type if that is
+float; only patch_shuffle, which moves pixels without changing them, returns the type it was given. `numbers` holds each
+image's index in its test set.
 
-DISTORTIONS lists those that every network is shown, at which levels, by the names that rows and claims use.
+DISTORTIONS lists the distortions that every network is shown, with their levels, under the names that rows and claims
+use.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from torch import Tensor
 from .errors import InputError, in_range, one_of
 
 SIDE = 32  # the side at which the strength of a blur is given
-SEEDS = 2**32  # how many seeds there are: torch's generators ignore all but the lower 32 bits
+SEEDS = 2**32  # the number of seeds: torch's generators use only the lower 32 bits
 ROUNDING = 1e-5  # how far a value may lie outside [0, 1]: an antialiased resize in single precision gives 1.0000002
 
 
@@ -46,7 +48,7 @@ def check_range(images: Tensor) -> None:
 
 
 def pixels(images: Tensor) -> Tensor:
-    """Images as float ones in [0, 1]; InputError as `check_images`."""
+    """Images converted to float in [0, 1]; InputError as for `check_images`."""
     check_images(images)
     return images / 255 if images.dtype == torch.uint8 else images
 
@@ -70,7 +72,7 @@ def numbered(images: Tensor, numbers: Sequence[int] | None) -> Sequence[int]:
 def each(numbers: Sequence[int], seed: int, draw: Callable[[torch.Generator], Tensor]) -> Tensor:
     """What `draw` gives for each image, stacked: it depends on the seed and the image's number, not on its batch.
 
-    InputError for a seed of more than 32 bits, which would draw what another seed does.
+    InputError for a seed of more than 32 bits, which would give the same draws as a smaller one.
     """
     in_range("seed", seed, 0, SEEDS - 1, whole=True)
     # the golden ratio keeps the seeds far from each other
@@ -86,11 +88,11 @@ def noise(
     seed: int = 0,
     numbers: Sequence[int] | None = None,
 ) -> Tensor:
-    """Gaussian noise of standard deviation `sigma` (in units of the range) on every value, clamped to [0, 1].
+    """Add Gaussian noise of standard deviation `sigma` (as a fraction of [0, 1]) to every value, then clamp to [0, 1].
 
-    Drawn on the CPU, so that one seed gives one noise on every device: for the whole batch from `generator`, or, if
-    `numbers` are given, for each image from `seed` and its number. InputError if sigma is negative, or the numbers are
-    not as many as the images.
+    Drawn on the CPU, so that a seed gives the same noise on every device: for the whole batch from `generator`, or, if
+    `numbers` are given, for each image from `seed` and its number. InputError if sigma is negative, or if there is
+    not one number per image.
     """
     in_range("sigma", sigma, 0)
     shown = pixels(images)
@@ -133,7 +135,7 @@ def saturation(images: Tensor, level: float) -> Tensor:
 
     level: 2 changes nothing, smaller ones move every value towards grey, larger ones towards 0 or 1; at 0 all is grey
     and at infinity (math.inf) all is 0 or 1, except the values that the formula leaves alone at every level: 0, 1/2, 1.
-    uint8 images go through a table of 256 entries. InputError if the level is negative or not a number.
+    uint8 images go through a table of 256 entries. InputError for a level that is negative or not a number.
     """
     known: Any = level  # a bool is a number to Python
     if isinstance(known, bool) or not isinstance(known, Real) or not level >= 0:
@@ -148,18 +150,19 @@ def saturation(images: Tensor, level: float) -> Tensor:
 def _saturated(values: Tensor, level: float) -> Tensor:
     if level == 2:
         return values.clone()
-    centred = (2 * values - 1).clamp(-1, 1)  # an exponent at level 0 is infinite, and 1.0000002 to it as well
-    exponent = 2 / level if level else math.inf  # at level infinity it is 0, and x**0 is 1 also where the sign is 0
+    centred = (2 * values - 1).clamp(-1, 1)  # the exponent is infinite at level 0, and so is 1.0000002 raised to it
+    exponent = (
+        2 / level if level else math.inf
+    )  # the exponent is 0 at level infinity; x**0 is 1 even where the sign is 0
     strength = centred.abs() ** exponent
     return (centred.sign() * strength + 1) / 2
 
 
 def patch_shuffle(images: Tensor, count: int, *, seed: int = 0, numbers: Sequence[int] | None = None) -> Tensor:
-    """Cut each image into count×count patches and put them together in another order (the paper's 4.2.3).
+    """Cut each image into count×count patches and reassemble them in a random order (the paper's 4.2.3).
 
-    A permutation of the pixels, drawn for each image from `seed` and its number (`numbers`, default 0, 1, …), and for
-    count > 1 never the one that changes nothing. uint8 or float. InputError unless `count` divides both sides and the
-    numbers are as many as the images.
+    The order is drawn for each image from `seed` and its number (`numbers`, default 0, 1, …); for count > 1 it is never
+    the original order. uint8 or float. InputError unless `count` divides both sides and there is one number per image.
     """
     check_images(images)
     numbers = numbered(images, numbers)
@@ -180,7 +183,7 @@ def patch_shuffle(images: Tensor, count: int, *, seed: int = 0, numbers: Sequenc
         return order
 
     order = each(numbers, seed, draw).view(n, count, 1, count)
-    # a patch is h pieces of w pixels: each piece of the result is copied from its place, once
+    # a patch is h runs of w pixels; every run of the result is copied once, from where it was
     down, across = order // count * h + torch.arange(h).view(1, 1, h, 1), (order % count).expand(n, count, h, count)
     pieces = (down * count + across).reshape(n, 1, -1) + torch.arange(n * channels).view(
         n, channels, 1
@@ -198,9 +201,9 @@ def frequencies(height: int, width: int) -> Tensor:
 def keep(images: Tensor, kept: Tensor) -> Tensor:
     """The images with only the coefficients of `torch.fft.rfft2` where `kept` is true, clamped to [0, 1].
 
-    The mean of each channel is always kept. (The official code drops it in its high-pass filter, which turns pictures
-    black and so mixes up brightness with frequency, and doesn't clamp.) Half-precision images are transformed in
-    float32, since no CPU transforms them and a GPU only at some sides, and given back in their own type.
+    The mean of each channel is always kept. (The official code drops it in its high-pass filter, which makes pictures
+    dark and so confounds brightness with frequency, and it doesn't clamp.) Half-precision images are transformed in
+    float32, since CPUs can't transform them and GPUs only at some sizes, and returned in their own type.
     """
     shown, kept = pixels(images), kept.to(images.device).clone()
     kept[..., 0, 0] = True
@@ -231,10 +234,10 @@ def high_pass(images: Tensor, cutoff: float) -> Tensor:
 
 
 def random_drop(images: Tensor, share: float, *, seed: int = 0, numbers: Sequence[int] | None = None) -> Tensor:
-    """Drop each frequency of each channel with probability `share`, together with its conjugate: the image stays real.
+    """Drop each frequency of each channel, with its conjugate, with probability `share`; the image stays real.
 
-    Drawn for each image from `seed` and its number. InputError unless share is in [0, 1] and the numbers are as many as
-    the images.
+    Drawn for each image from `seed` and its number. InputError unless share is in [0, 1] and there is one
+    number per image.
     """
     in_range("share", share, 0, 1)
     check_images(images)
@@ -244,7 +247,9 @@ def random_drop(images: Tensor, share: float, *, seed: int = 0, numbers: Sequenc
     n, channels, height, width = images.shape
     y, x = torch.arange(height)[:, None], torch.arange(width)
     own, conjugate = y * width + x, (-y % height) * width + (-x % width)
-    canonical = torch.minimum(own, conjugate)[:, : width // 2 + 1].reshape(-1)  # one draw for both of a pair
+    canonical = torch.minimum(own, conjugate)[:, : width // 2 + 1].reshape(
+        -1
+    )  # one draw for both frequencies of a conjugate pair
 
     def draw(generator: torch.Generator) -> Tensor:
         return torch.rand(channels, height * width, generator=generator)[:, canonical] >= share
@@ -301,9 +306,9 @@ def levels(name: str, side: int) -> tuple[str, ...]:
 def distort(images: Tensor, name: str, level: str, numbers: Sequence[int], seed: int = 0) -> Tensor:
     """One of DISTORTIONS by its name and level, of images N×3×H×W.
 
-    numbers: the images' places in their test set; with the seed they decide what is random, so that every network is
-    shown the same. InputError for another name, a level that is no number (of patches: no whole one), values outside
-    [0, 1], or numbers that are not as many as the images.
+    numbers: the images' indices in their test set; with the seed they determine all random draws, so that every network
+    is shown the same images. InputError for an unknown name, a level that is not a number (for patches: not a
+    whole number), values outside [0, 1], or a count of numbers other than that of the images.
     """
     one_of("distortion", name, DISTORTIONS)
     check_images(images)
@@ -314,5 +319,5 @@ def distort(images: Tensor, name: str, level: str, numbers: Sequence[int], seed:
         raise InputError(f"level = {level!r}: must be a number, for instance {DISTORTIONS[name].levels[0]}") from None
     if name == "patch-shuffle" and not strength.is_integer():
         raise InputError(f"level = {level!r}: must be a whole number, for instance {DISTORTIONS[name].levels[0]}")
-    shown = images.clamp(0, 1) if images.is_floating_point() else images  # what `check_range` forgives is rounding
+    shown = images.clamp(0, 1) if images.is_floating_point() else images  # `check_range` lets rounding errors pass
     return DISTORTIONS[name].change(shown, strength, numbered(images, numbers), seed)

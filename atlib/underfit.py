@@ -1,4 +1,4 @@
-"""The underfit control: a normal network stopped early, when it was no more accurate than the network to match."""
+"""The underfit control: a normal network, stopped early, when it was as accurate as the network to match."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from .files import read_json, results_dir
 
 
 def choose(config: Config, source: Path) -> dict[str, Any]:
-    """Of the snapshots of a normal run, the one whose hold-out accuracy is nearest to the target becomes the network.
+    """Make the network from the snapshot of a normal run whose hold-out accuracy is closest to the target.
 
     config: of the underfit run, into whose folder the weights are written; source: the folder of the finished normal
-    run. Returns what training.json says of the choice.
+    run. Returns what training.json records about the choice.
     """
     record = read_json(source / "training.json")
     target = target_accuracy(str(config.match))
@@ -36,7 +36,7 @@ def choose(config: Config, source: Path) -> dict[str, Any]:
 
 
 def target_accuracy(match: str) -> float:
-    """The hold-out accuracy to match: a number, or a finished run's own, which may be published and not here."""
+    """The hold-out accuracy to match: a given number, or that of a finished run, maybe a published one."""
     try:
         return float(match)
     except ValueError:

@@ -17,7 +17,8 @@ import pytest
 
 from atlib import own, style
 from atlib.campaign import jobs
-from atlib.configuration import ATTACKS, Config, resolve
+from atlib.choices import ATTACKS, BELONGS
+from atlib.configuration import Config, resolve
 from atlib.errors import InputError
 from atlib.files import REPOSITORY, data_dir, runs_dir, write_json
 from atlib.rows import read_rows
@@ -71,7 +72,8 @@ def test_the_known_parameters_are_those_of_the_notebook(name: str) -> None:
 
 def test_every_choice_of_a_run_is_a_parameter_and_every_attack_has_some() -> None:
     assert known("train") == jobs.choices()
-    assert set(jobs.ATTACKS) == set(ATTACKS)
+    assert {attack for attacks in BELONGS.values() for attack in attacks} == set(ATTACKS)
+    assert set(BELONGS) < set(jobs.choices())
 
 
 def test_defaults_of_the_notebook_are_those_of_the_library() -> None:
@@ -144,9 +146,9 @@ BAD_TRAIN: dict[str, Cases] = {
         ("both", {"dataset": "cifar10"}, "only the data set shapes has one"),
     ],
     "attack": [
-        ("pdg", {}, "must be one of pgd, fgsm, spatial, noise, blur, none (did you mean 'pgd'?)"),
-        (None, {}, "must be one of pgd, fgsm, spatial"),
-        (8, {}, "must be one of pgd, fgsm, spatial"),
+        ("pdg", {}, "must be one of none, fgsm, pgd, spatial, noise, blur (did you mean 'pgd'?)"),
+        (None, {}, "must be one of none, fgsm, pgd, spatial"),
+        (8, {}, "must be one of none, fgsm, pgd, spatial"),
     ],
     "norm": [
         ("linff", {}, "must be one of linf, l2 (did you mean 'linf'?)"),

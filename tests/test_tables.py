@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib.collections import LineCollection, PathCollection
 
 from atlib.campaign import grid
 from atlib.configuration import resolve
@@ -171,9 +172,16 @@ def test_figures_draw_every_seed(published):
     table = tables.cue_table(*published)
     main = tables.main_lines(table)
     figure = plots.bias_by_budget(main)
-    points = [line for line in figure.axes[0].lines if line.get_marker() == "o"]
-    drawn = sorted(float(y) for line in points for y in np.asarray(line.get_ydata()).ravel())
-    assert drawn == sorted(main["shape_bias"])
+    dots = [found for found in figure.axes[0].collections if isinstance(found, PathCollection)]
+    points = np.concatenate([np.asarray(found.get_offsets()) for found in dots])
+    assert sorted(points[:, 1]) == pytest.approx(sorted(main["shape_bias"]))
+    means = [line for line in figure.axes[0].lines if line.get_marker() == "D"]
+    drawn = sorted(float(y) for line in means for y in np.asarray(line.get_ydata()).ravel())
+    assert drawn == pytest.approx(sorted(main.groupby("model")["shape_bias"].mean()))
+    lines = [found for found in figure.axes[0].collections if isinstance(found, LineCollection)]
+    bars = [np.asarray(bar)[:, 1] for found in lines for bar in found.get_segments()]
+    low, high = statistics.t_interval([0.81, 0.82, 0.83])
+    assert any(sorted(bar) == pytest.approx([low, high]) for bar in bars)
     plots.bias_map(tables.map_rows(table))
     plots.bias_by_budget(main[:0])
     plots.bias_map(main[:0])

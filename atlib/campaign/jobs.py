@@ -1,9 +1,10 @@
-"""Parameters of the job notebooks, checked before any work.
+"""Check the parameters of the job notebooks before any work.
 
-papermill writes the parameters that it was given into a cell of their own, which begins with "# Parameters". Of a name
-that the notebook doesn't know it only warns, and runs with the default of what the user meant. Here that is an error.
+papermill writes the parameters that it was given into a cell of their own, which begins with "# Parameters". If the
+notebook doesn't know one of the names, papermill only warns and runs with the default of the parameter that the user
+meant. Here an unknown name is an error.
 
-What can be said from the names and types alone is said before torch is imported, which takes seconds.
+Names and types are checked before torch is imported, which takes seconds.
 """
 
 from __future__ import annotations
@@ -12,29 +13,14 @@ import ast
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..choices import ATTACKS, BELONGS
 from ..errors import InputError, nearest, one_of
 
 if TYPE_CHECKING:
     from ..configuration import Config
-
-# Parameters of some attacks only. Given with another attack they would be ignored without a word, so that is refused.
-BELONGS = {
-    "norm": ("pgd", "fgsm"),
-    "eps": ("pgd", "fgsm"),
-    "steps": ("pgd", "spatial"),
-    "step_size": ("pgd",),
-    "random_start": ("pgd",),
-    "tau": ("spatial",),
-    "max_flow": ("spatial",),
-    "sigma": ("noise", "blur"),
-    "share": ("pgd", "fgsm", "spatial", "noise", "blur"),
-    "match": ("none",),
-}
-ATTACKS = tuple(dict.fromkeys(chain(*BELONGS.values())))
 
 
 def quick() -> bool:

@@ -24,6 +24,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from .. import data, evaluation, rows, style
+from ..choices import ATTACKS, BELONGS
 from ..configuration import Config
 from ..errors import InputError, command_line, in_range, one_of
 from ..files import (
@@ -53,7 +54,7 @@ SECONDS_TO_STOP = 30.0  # a job that has been told to stop is killed after these
 def parameters(config: Config) -> dict[str, object]:
     """The parameters of train.ipynb that give this configuration: all that apply to its attack."""
     applies = {name: value for name, value in asdict(config).items() if name in jobs.choices() and value is not None}
-    return {name: v for name, v in applies.items() if config.attack in jobs.BELONGS.get(name, jobs.ATTACKS)}
+    return {name: v for name, v in applies.items() if config.attack in BELONGS.get(name, ATTACKS)}
 
 
 def watch(parent: int, deadline: float, stopping: threading.Event) -> None:
@@ -187,7 +188,7 @@ def out_of_reach(planned: grid.Planned) -> set[str]:
     return {place for place in evaluation.lacking(planned.config) if place.rpartition("@")[2] in blocked}
 
 
-def settled(planned: grid.Planned) -> bool:
+def finished(planned: grid.Planned) -> bool:
     """Whether everything that can be measured here is published."""
     return grid.published(planned, out_of_reach(planned))
 
@@ -196,9 +197,9 @@ def stamps(planned: Sequence[grid.Planned]) -> Path:
     """Snakemake's outputs as they ought to be: a stamp for each thing that is done, and no other."""
     folder = runs_dir() / ".campaign" / "stamps"
     # an underfit run is cut from the normal one's snapshots, which are in its folder and not among what is published
-    sources = {p.after[-1] for p in planned if p.after and not settled(p)}
+    sources = {p.after[-1] for p in planned if p.after and not finished(p)}
     for p in planned:
-        done = {"published": settled(p)}
+        done = {"published": finished(p)}
         done["evaluated"] = done["published"] or grid.evaluated(p, out_of_reach(p))
         done["trained"] = grid.trained(p) or (done["evaluated"] and p.run not in sources)
         for name, is_done in done.items():
@@ -277,7 +278,7 @@ def run(
     with alone() as lock:
         stop_file().unlink(missing_ok=True)
         stamps(planned)
-        todo = [p for p in planned if not settled(p)]
+        todo = [p for p in planned if not finished(p)]
         print(f"{len(planned) - len(todo)} of {len(planned)} runs are done, {len(todo)} to do", flush=True)
         blocked = {line for p in planned for line in stylised_sets(p.config).values() if line}
         for line in sorted(blocked):

@@ -1,11 +1,11 @@
-"""Any data set as uint8 pictures, labels and class names; and what training and tests see of it.
+"""Data sets as uint8 pictures, labels and class names, and the batches that training and tests make of them.
 
     pictures = data.load("shapes")
     images = data.prepare(pictures.test.images[:100], pictures.side)
 
-Its modules, from the bottom up: `registry`, what is fixed about each data set; `datasets`, what is loaded; `pictures`,
-from a file to a square; `npz`, `archives`, `folders` and `prepared`, where pictures come from; `loading`, which chooses
-among these; `batches`, what a network sees.
+Its modules, from the bottom up: `registry` lists what is known about each data set; `datasets` defines what `load`
+returns; `pictures` turns files into squares; `npz`, `archives`, `folders` and `prepared` are the sources of pictures,
+and `loading` chooses among them; `batches` prepares what a network sees.
 """
 
 from ..files import data_dir

@@ -34,26 +34,26 @@ def fetch(name: str, archive: Archive, root: Path, progress: bool) -> Path:
 
 def download(name: str, archive: Archive, path: Path, progress: bool) -> None:
     """Download an archive; it gets its name once it is whole and its md5 is right."""
-    import pooch  # only here, as it brings requests along
+    import pooch  # imported here because it imports requests
     import requests
 
-    # Unpacked on the way, which some servers offer, its bytes would be others than those of the md5.
+    # Some servers would compress the transfer; unpacked on arrival, the bytes would not match the md5.
     headers = {"Accept-Encoding": "identity", "User-Agent": "atlib"}
     downloader = pooch.HTTPDownloader(progressbar=progress, timeout=30, headers=headers)
     try:
         with quiet(pooch.get_logger()):
             pooch.retrieve(archive.url, f"md5:{archive.md5}", path.name, path.parent, downloader=downloader)
-    except (requests.RequestException, ValueError) as error:  # ValueError: pooch's, of another md5
+    except (requests.RequestException, ValueError) as error:  # pooch raises ValueError for a wrong md5
         raise InputError(
             f"dataset = {name!r}: no download ({reason(error)}): download {archive.url} by hand and put it at {path}"
         ) from None
-    # pooch's temporary file is its user's alone; who may read the data directory may read what lies in it.
+    # pooch's temporary file can be read by its owner only; give it the permissions of other new files.
     path.chmod(path.parent.stat().st_mode & 0o666)
 
 
 @contextmanager
 def quiet(logger: logging.Logger) -> Iterator[None]:
-    """Nothing below a warning is logged."""
+    """Log nothing below a warning."""
     level = logger.level
     logger.setLevel(logging.WARNING)
     try:
@@ -63,7 +63,7 @@ def quiet(logger: logging.Logger) -> Iterator[None]:
 
 
 def reason(error: BaseException) -> str:
-    """Why a download failed, in one line: the innermost of the errors that libraries wrap into each other."""
+    """Why a download failed, in one line: the innermost of the errors that libraries have wrapped."""
     while error.__context__ is not None:
         error = error.__context__
     return one_line(error).partition(". Deleted download")[0]

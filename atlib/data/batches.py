@@ -1,4 +1,4 @@
-"""A batch of stored pictures as a network sees it, in training and in tests."""
+"""Turn a batch of stored pictures into what a network sees, in training and in tests."""
 
 from __future__ import annotations
 

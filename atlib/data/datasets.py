@@ -1,4 +1,4 @@
-"""What a loaded data set is: pictures and labels to train on, to hold out and to test on."""
+"""The loaded data set: pictures and labels for training, for the hold-out and for testing."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Conflict(NamedTuple):
 class Dataset:
     """A data set ready to train on.
 
-    `classes`: output i of a network that is measured on it means classes[i]. They stand in the order of their source;
-    those of folder:PATH in the order of their folders' names as text: 0, 1, 10, 11, 2 (`class_order` says so in a
-    line where it matters). No run trains on `holdout`. `side` is the height and width that the network sees,
+    `classes`: output i of a network measured on the data set stands for classes[i]. They keep the order of their
+    source; those of folder:PATH are sorted by folder name as text: 0, 1, 10, 11, 2 (`class_order` says so in one line
+    where it matters). No run trains on `holdout`. `side` is the height and width that the network sees,
     `augmentation` the kind that `augment` applies in training, `source` what the pictures came from, with its hash.
     Only `shapes` has a `conflict`.
     """
@@ -53,7 +53,7 @@ class Dataset:
 def hold_out(count: int) -> tuple[Tensor, Tensor]:
     """Sorted indexes of the training pictures to train on, and of those that no run ever trains on.
 
-    The second are the first min(5000, count // 10) of a permutation that depends on nothing but `count`.
+    The latter are the first min(5000, count // 10) entries of a permutation that depends on `count` alone.
     """
     order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
     size = min(5000, count // 10)

@@ -1,4 +1,4 @@
-"""folder:PATH, anybody's pictures: which parts and classes its folders mean, and a hash of names and contents."""
+"""folder:PATH, a user's own pictures: its parts and classes, and a hash of names and contents."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from ..files import atomic, file_hash
 from .pictures import SUFFIXES, Content, Picture, is_picture, read_pictures, split_classes
 from .registry import is_utf8
 
-HELD_OUT = ("test", "val", "valid", "validation")  # parts to test on: the first that there is
+HELD_OUT = ("test", "val", "valid", "validation")  # names of the part to test on; the first one found is used
 OTHER_PARTS = (
     "training", "testing", "eval", "evaluation", "dev", "holdout", "hold-out", "heldout", "held-out",
     *(f"{part}{between}{end}" for part in ("train", "test", "training", "testing", "val", "valid", "validation")
@@ -30,7 +30,7 @@ LAYOUTS = (
 )
 SYSTEM = ("__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found", "__pycache__")
 HASHES = 1  # format of the file that keeps hashes between loads
-SETTLED = 2 * 10**9  # nanoseconds after a change: before, a second change might leave a file's times as they are
+SETTLED = 2 * 10**9  # nanoseconds after a change; sooner, a second change might leave a file's times unchanged
 
 
 class Listing(NamedTuple):
@@ -50,12 +50,12 @@ class Listing(NamedTuple):
 
 
 def counts(name: str) -> bool:
-    """Whether a file or folder is the user's: not hidden, not an operating system's."""
+    """Whether a file or folder belongs to the user: it is neither hidden nor one that an operating system leaves."""
     return not name.startswith(".") and name.casefold() not in SYSTEM
 
 
 def shown(path: str | Path) -> str:
-    """A path that can be printed, whatever its bytes."""
+    """A path in a form that can be printed, whatever bytes it has."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
@@ -79,13 +79,13 @@ def lineage(path: str | Path) -> set[str]:
 
 
 def folders_in(path: Path) -> list[Path]:
-    """The folders directly below a folder that count, sorted by name as text; no link back to it or around it."""
+    """The folders below a folder that count, sorted by name as text, without links back to it or to one above it."""
     folders = (p for p in path.iterdir() if counts(p.name) and p.is_dir())
     return sorted(p for p in folders if os.path.realpath(p) not in lineage(path))
 
 
 def pictures_in(folder: Path, around: set[str]) -> list[str]:
-    """Paths of the pictures at any depth. Each real folder is entered once, one that is in `around` never."""
+    """Paths of the pictures at any depth. Each real folder is entered once, and those in `around` never."""
     found, entered, waiting = [], set(around), [os.fspath(folder)]
     while waiting:
         place = waiting.pop()
@@ -113,9 +113,9 @@ def class_folders(path: Path) -> dict[str, list[str]]:
 
 
 def class_order(classes: Sequence[str]) -> str:
-    """A line that says how numbered classes are ordered where that isn't by number; else empty.
+    """One line on the order of numbered classes where that isn't the order of their numbers; otherwise empty.
 
-    Folders' names are sorted as text, so that output 2 of a network for classes 0 to 11 means class 10.
+    Folder names are sorted as text, so that output 2 of a network for classes 0 to 11 stands for class 10.
     """
     by_number = sorted(
         classes,
@@ -135,9 +135,9 @@ def class_order(classes: Sequence[str]) -> str:
 
 
 def parts_of(path: Path) -> tuple[Path | None, Path | None]:
-    """The folders of the pictures to train on and of those to test on; (None, None) if PATH holds the classes.
+    """The folders with the pictures to train on and to test on; (None, None) if PATH itself holds the classes.
 
-    Names of parts count in any case. To test on is the first of HELD_OUT that there is; the others are left aside.
+    Names of parts may be upper or lower case. The first of HELD_OUT that exists is tested on; the others are ignored.
     InputError where folders might be parts or classes: a part beside other folders but not PATH/train beside one of
     HELD_OUT; PATH/train alone; a part that usually goes by another name (OTHER_PARTS) and might be the one to test on.
     """
@@ -146,7 +146,7 @@ def parts_of(path: Path) -> tuple[Path | None, Path | None]:
     train, held_out = named.get("train"), next((named[part] for part in HELD_OUT if part in named), None)
     others = [folder for folder in folders if folder.name.casefold() not in HELD_OUT]
     unusual = [name for name in named if name in OTHER_PARTS]
-    if len(named) == len(folders):  # else two names differ only in case
+    if len(named) == len(folders):  # otherwise two names differ only in case
         if train and held_out and ("test" in named or not unusual):
             return train, held_out
         if held_out and not others:
@@ -162,10 +162,10 @@ def parts_of(path: Path) -> tuple[Path | None, Path | None]:
 
 
 def list_folder(path: Path, memory: Path | None = None, progress: bool = False) -> Listing:
-    """PATH/train and PATH/test with a folder a class each; or PATH with them, split 80/20; or PATH/test alone.
+    """PATH/train and PATH/test with one folder per class; or PATH with these folders, split 80/20; or PATH/test alone.
 
-    PATH/val, PATH/valid and PATH/validation stand for PATH/test where that isn't there (`parts_of`). PATH/test without
-    any other folder: nothing to train on, and every picture is tested. Classes are numbered in the order of their
+    PATH/val, PATH/valid and PATH/validation stand in for a missing PATH/test (`parts_of`). With PATH/test alone there
+    is nothing to train on, and every picture is tested. Classes are numbered in the order of their
     folders' names as text: 0, 1, 10, 11, 2. Hidden folders and those of operating systems don't count, nor does a link
     that leads back to a folder around it. memory: a file that keeps the pictures' hashes between calls. InputError, in
     the order of the checks: folders that might be classes or parts; names that aren't UTF-8; a class of fewer than 5
@@ -184,7 +184,7 @@ def list_folder(path: Path, memory: Path | None = None, progress: bool = False) 
             train = [(f"{train_folder.name}/{p}", label[name]) for name in pictures for p in pictures[name]]
         test = [(f"{held_out.name}/{p}", label[name]) for name in tested for p in tested[name]]
         if not train_folder and len(pictures) < 2:
-            raise InputError(f"{held_out}: must hold at least 2 folders of pictures, one a class")
+            raise InputError(f"{held_out}: must hold at least 2 folders of pictures, one per class")
     else:
         pictures = class_folders(path)
         train, test = split_classes(pictures)
@@ -217,7 +217,7 @@ def read_folder(path: Path, listing: Listing, side: int) -> Content:
 
 
 def picture_hashes(path: Path, names: Sequence[str], memory: Path | None, progress: bool) -> dict[str, str]:
-    """sha256 of every file. memory: a JSON file of those already known; a file is hashed again once it has changed."""
+    """sha256 of every file. memory: a JSON file of known hashes; only files that have changed are hashed again."""
     known = recalled(memory) if memory else {}
     now, marks = time.time_ns(), {name: mark_of(file_of(path, name)) for name in names}
     hashes = {name: known[name][-1] for name in names if known.get(name, [])[:-1] == marks[name]}
@@ -236,19 +236,19 @@ def picture_hashes(path: Path, names: Sequence[str], memory: Path | None, progre
                 bar.update()
     settled = {name: [*marks[name], hashes[name]] for name in names if max(marks[name][1:3]) < now - SETTLED}
     if memory and settled != known:
-        with suppress(OSError), atomic(memory) as temporary:  # it only saves time, and the disk may be read-only
+        with suppress(OSError), atomic(memory) as temporary:  # the file only saves time, and the disk may be read-only
             temporary.write_text(json.dumps({"format": HASHES, "files": settled}) + "\n", encoding="utf-8")
     return hashes
 
 
 def mark_of(file: Path) -> list[int]:
-    """What changes with a file's content: size, times of the last change in nanoseconds, inode."""
+    """What changes when a file's content does: size, times of the last change in nanoseconds, inode."""
     stat = file.stat()
     return [stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
 
 
 def recalled(memory: Path) -> dict[str, list]:
-    """What `picture_hashes` kept: name to mark and hash; empty if there is nothing, or nothing that can be read."""
+    """What `picture_hashes` kept, as name to mark and hash; empty if there is no such file or it can't be read."""
     try:
         kept = json.loads(memory.read_text(encoding="utf-8"))
         files = kept["files"] if kept["format"] == HASHES else {}

@@ -1,7 +1,8 @@
-"""A data set by its name, from the first source that there is.
+"""Load a data set by its name from the first source that is available.
 
-That is its generator (`shapes`), NAME-STORED.npz or NAME.npz in the data directory, the prepared cache there, the
-official archive there, the official archive from its address. `folder:PATH` is anybody's pictures, one folder a class.
+The sources are tried in this order: the generator (for `shapes`), NAME-STORED.npz or NAME.npz in the data directory,
+the prepared cache there, the official archive there, and the official archive downloaded from its address.
+`folder:PATH` means a user's own pictures, with one folder per class.
 """
 
 from __future__ import annotations
@@ -30,10 +31,10 @@ def load(
 
     side: height and width that the network sees (None: 32, 32, 64, 224, 224, 224). Pictures are stored at
     side 32, 32 and 64 for the first three, at 256/224 of `side` for the others, whatever they come from. root: the data
-    directory (ATLIB_DATA). parameters: of `shapes`. Caltech is split 80/20 a class, seeded, over all its categories,
-    the clutter and background ones included, as in the paper's code; folder:PATH likewise, unless PATH holds
-    train/ and test/ (or val/), or the latter alone: then there is nothing to train on (see `list_folder`).
-    InputError says in one line what is wrong, or which file to put where if there is no network.
+    directory (ATLIB_DATA). parameters: of `shapes`. Each class of Caltech is split 80/20 by a fixed seed,
+    including the clutter and background categories, as in the paper's code. folder:PATH is split likewise, unless PATH
+    holds train/ and test/ (or val/), or only the latter: then there is nothing to train on (see `list_folder`).
+    InputError says in one line what is wrong or, without a network connection, which file to put where.
     """
     spec, side = check(name, side, **parameters)
     if name == "shapes":

@@ -1,4 +1,4 @@
-"""A data set from an .npz of squares that somebody has prepared."""
+"""Read a data set from an .npz file of square pictures that was prepared beforehand."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def channels_first(images: Tensor) -> Tensor:
 
 
 def read_npz(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an .npz that make a data set; InputError if it is damaged or lacks one."""
+    """The arrays of an .npz that make up a data set; InputError if the file is damaged or lacks one of them."""
     needed = ("x_train", "y_train", "x_test", "y_test")
     try:
         with zipfile.ZipFile(path) as file:

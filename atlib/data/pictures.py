@@ -1,4 +1,4 @@
-"""Picture files as squares of one size, decoded on all processors, and the seeded split of a class."""
+"""Decode picture files, on all processors, into squares of one size; and split each class with a seed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from PIL import Image
 from ..errors import InputError
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-LONGEST = 16  # times its short side: how much of a strip's long side is resized
+LONGEST = 16  # the most of a strip's long side that is resized, in multiples of its short side
 
 Entry = tuple[str, Callable[[], bytes]]  # a file's name in its archive, and what reads it
 Picture = tuple[str, int]  # a picture's name in its source, and its label
@@ -44,7 +44,7 @@ def read_pictures(
     test: list[Picture],
     side: int,
 ) -> Content:
-    """Content whose pictures are decoded from `entries`, whatever their order there."""
+    """Content whose pictures are decoded from `entries`, in whatever order these come."""
     positions = {name: position for position, (name, _) in enumerate([*train, *test])}
     blocks = decoded(source, entries, positions, side)
     return Content(tuple(classes), [label for _, label in train], [label for _, label in test], blocks)
@@ -53,7 +53,7 @@ def read_pictures(
 def decoded(
     source: Path, entries: Iterable[Entry], positions: dict[str, int], side: int
 ) -> Iterator[tuple[list[int], np.ndarray]]:
-    """Blocks of positions and decoded squares, on all processors: Pillow works outside Python's lock."""
+    """Blocks of positions and decoded squares. All processors decode, since Pillow releases Python's lock."""
     wanted = ((name, read()) for name, read in entries if name in positions)
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         while block := list(itertools.islice(wanted, 256)):
@@ -65,8 +65,8 @@ def square(content: bytes, side: int, name: str, least: int = 1) -> np.ndarray:
     """A picture file as RGB, uint8 3×side×side: short side resized to `side` (bilinear), centre cropped.
 
     Grey, palette and CMYK become RGB; alpha and EXIF orientation are ignored, as by torchvision's ImageFolder. A strip
-    is first cropped to the middle LONGEST short sides of its length. InputError names a file that is no picture of 8
-    bits a channel, or whose short side has fewer than `least` pixels.
+    is first cropped to the middle LONGEST short sides of its length. InputError names a file that is not a picture with
+    8 bits per channel, or whose short side has fewer than `least` pixels.
     """
     try:
         with Image.open(io.BytesIO(content)) as image:
@@ -96,14 +96,14 @@ def centre(picture: Image.Image, width: int, height: int) -> Image.Image:
 
 
 def is_picture(name: str) -> bool:
-    """Whether a file's name looks like a picture's: Caltech's archives hold a few strays."""
+    """Whether a file's name looks like a picture's; Caltech's archives hold a few other files."""
     return name.lower().endswith(SUFFIXES) and not PurePosixPath(name).name.startswith(".")
 
 
 def split_classes(pictures: dict[str, list[str]]) -> tuple[list[Picture], list[Picture]]:
     """A seeded 80/20 split of every class, int(0.2·n) to test as in the paper's code; each class on its own.
 
-    Other classes coming or going leave a class's split as it is.
+    Adding or removing other classes leaves a class's split unchanged.
     """
     train, test = [], []
     for label, names in enumerate(pictures.values()):

@@ -1,4 +1,4 @@
-"""The prepared cache: a data set's pictures decoded once, in a folder that is either whole or not there.
+"""The prepared cache: a data set's pictures, decoded once, in a folder that is either complete or absent.
 
 DATA/prepared/NAME-STORED holds images.npy (uint8, N×3×STORED×STORED), which loading maps into memory, and about.json
 with labels, class names, counts and source, and a digest of it all.
@@ -25,8 +25,10 @@ from ..errors import InputError
 from .datasets import hold_out
 from .pictures import Content
 
-FORMAT = 2  # of the cache: one of another format is prepared again
-VERIFIED = 2**31  # bytes up to which a cache's digest is verified at every load, at about a second a gigabyte
+FORMAT = 2  # of the cache; caches in other formats are prepared again
+VERIFIED = (
+    2**31
+)  # bytes up to which a cache's digest is verified at every load, which takes about a second per gigabyte
 
 
 class Prepared(NamedTuple):
@@ -72,11 +74,13 @@ def write_cache(path: Path, content: Content, side: int, source: str, progress: 
 
 
 def write_images(path: Path, content: Content, row: np.ndarray, side: int, source: str, title: str) -> None:
-    """Write every picture of a source at its row (int64, one a position). title: of the progress bar; "": none."""
+    """Write every picture of a source at its row (int64, one per position). title: of the progress bar; "": none."""
     from tqdm import tqdm
 
     images = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(row), 3, side, side))
-    if hasattr(os, "posix_fallocate"):  # without room for it, a mapped write ends the process instead of failing
+    if hasattr(
+        os, "posix_fallocate"
+    ):  # on a full disk, writing to a mapped file would kill the process instead of raising an error
         with open(path, "rb+") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     done = np.zeros(len(row), dtype=bool)
@@ -92,13 +96,13 @@ def write_images(path: Path, content: Content, row: np.ndarray, side: int, sourc
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder beside `path`; at the end it takes the place of `path`, after an error it goes."""
-    mark = secrets.token_hex(4)  # no two processes have the same, not even in two containers
+    """Yield a temporary folder beside `path`. It replaces `path` when the block ends, and is removed after an error."""
+    mark = secrets.token_hex(4)  # differs between any two processes, even in different containers
     temporary, old = (path.with_name(f".{path.name}.{mark}.{kind}") for kind in ("tmp", "old"))
     temporary.mkdir()
     try:
         yield temporary
-        for file in temporary.iterdir():  # on the disk before the folder gets its name
+        for file in temporary.iterdir():  # written to disk before the folder gets its name
             with open(file, "rb") as written:
                 os.fsync(written.fileno())
         with suppress(FileNotFoundError):
@@ -106,7 +110,7 @@ def whole_folder(path: Path) -> Iterator[Path]:
         try:
             temporary.rename(path)
         except OSError:
-            if not path.is_dir():  # else another process has put the same there
+            if not path.is_dir():  # otherwise another process has put the same data there
                 raise
     finally:
         for folder in (temporary, old):
@@ -123,7 +127,7 @@ def cache_digest(about: dict, images: Path) -> str:
 def read_cache(path: Path, source: str, side: int) -> Prepared | None:
     """The whole data set; None if there is no cache of it, or an outdated or a damaged one.
 
-    A file that was cut short is noticed at any size, a changed byte up to `VERIFIED` bytes; a warning says so.
+    A truncated file is noticed at any size, a changed byte in files of up to `VERIFIED` bytes; both give a warning.
     """
     if not path.is_dir():
         return None

@@ -1,5 +1,5 @@
-"""What is fixed about each data set: side, augmentation, official archive, deviations from the paper; and which names,
-sides and parameters can be asked for."""
+"""What is known about each data set: side, augmentation, official archive, deviations from the paper; and a check of
+the name, side and parameters that a user asks for."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Archive(NamedTuple):
 
 
 class Spec(NamedTuple):
-    """What is fixed about a data set: its own side, the paper's augmentation, deviations from the paper."""
+    """What is known about a data set: its own side, the paper's augmentation, deviations from the paper."""
 
     side: int
     augmentation: str
@@ -38,9 +38,9 @@ SQUARES = (
     "crops at random from the whole resized picture"
 )
 SPLIT = "the 80/20 split a class is seeded; the paper's was not, so its test pictures are others"
-# No address could be reached when this was written, so no md5 has been checked against its file's bytes. That
-# of CIFAR-10 stands on the data set's page, those of Caltech are torchvision 0.28's; Tiny ImageNet publishes
-# none, this is the one that public loaders agree on. A wrong one would stop the download with a line that
+# The md5 sums have not been checked against the files, since no address could be reached when this was written.
+# CIFAR-10's is given on the data set's page, and Caltech's are those in torchvision 0.28. Tiny ImageNet publishes
+# none; this is the one that public loaders agree on. If one were wrong, the download would stop with a line that
 # says so.
 DATASETS = {
     "shapes": Spec(32, "none", ("not in the paper: generated",)),
@@ -91,7 +91,7 @@ FOLDER = Spec(224, "crop-flip", ("not in the paper: the reader's own pictures", 
 
 
 def stored_side(spec: Spec, side: int) -> int:
-    """The height and width at which pictures are stored for a network of side `side`: one number for every source."""
+    """The height and width at which pictures are stored for a network of side `side`, the same for every source."""
     return round(side * 256 / 224) if spec.augmentation == "crop-flip" else spec.side
 
 
@@ -130,7 +130,7 @@ def folder_path(name: str) -> Path:
 
 
 def is_utf8(name: str) -> bool:
-    """Whether a file's name or path, as Python gives it, is UTF-8 on the disk, whatever the locale."""
+    """Whether a file name or path is stored as UTF-8 on disk, whatever the locale."""
     try:
         os.fsencode(name).decode("utf-8")
     except UnicodeDecodeError:

@@ -3,14 +3,14 @@
     python -m atlib.report.destroyed DATASET [--side N]       writes results/destroyed/DATASET-SIDE.csv
     python -m atlib.report.destroyed --verify ROW            measures a published line again, and compares
 
-Two numbers a picture, each 1 for a picture that is left as it is:
+It computes two numbers per picture; each is 1 for a picture that the distortion doesn't change:
 
 - shape: `saliency.correlation` of the distorted picture's Sobel edges with those of the original;
-- texture: `texture_similarity` of their local spectra, which know no place.
+- texture: `texture_similarity` of their local spectra, which don't depend on where in the picture a texture is.
 
-How near to each other two pictures are that have nothing in common is measured too (distortion "other"): the original
-beside another picture of the set. For the statistics of saliency maps the table holds two baselines: the edges of the
-picture taken for a map (edges_gini, …), and the maps of a network that was never trained (untrained_gini, …).
+For comparison, the same numbers are computed for two unrelated pictures (distortion "other"): the original and another
+picture of the set. For the statistics of saliency maps the table holds two baselines: the picture's edges, treated as a
+map (edges_gini, …), and the maps of an untrained network (untrained_gini, …).
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ from ..configuration import dataset_arguments, resolve
 from ..errors import Missing, command_line, nearest
 from ..files import atomic, results_dir, writable, write_json
 
-PICTURES = 500  # of the test set, the first of the permutation that maps are drawn from
-WINDOWS = 4  # that side by side would span a picture; they overlap by half
+PICTURES = 500  # from the test set: the first in the permutation from which maps are drawn
+WINDOWS = 4  # windows that would span a picture side by side; they overlap by half
 
 
 @dataclass(frozen=True)
@@ -64,8 +64,8 @@ def shape_similarity(one: Tensor, two: Tensor) -> Tensor:
 def local_spectrum(images: Tensor) -> Tensor:
     """Root mean square amplitude of every frequency over all windows of a picture, N×3×frequencies.
 
-    Windows: a quarter of the side, half overlapping, their mean taken off, under a Hann window. Where a texture is does
-    not matter, nor its phase.
+    Windows are a quarter of the side wide and overlap by half; each has its mean removed and a Hann window applied. The
+    result depends neither on where a texture is nor on its phase.
     """
     size = images.shape[-1] // WINDOWS
     cut = images.unfold(2, size, size // 2).unfold(3, size, size // 2).flatten(2, 3)  # N×3×windows×size×size
@@ -86,7 +86,7 @@ METRICS = {"shape": shape_similarity, "texture": texture_similarity}
 
 
 def subject(dataset: str, side: int | None = None, width: int = 16) -> evaluation.Subject:
-    """A data set's test pictures, and a network for them that was never trained."""
+    """A data set's test pictures, and an untrained network for them."""
     config = resolve(dataset=dataset, side=side, attack="none", width=width)
     loaded = data.load(dataset, side=config.side, progress=False, **dataset_arguments(config))
     model = models.resnet18(len(loaded.classes), width=width, stem=str(config.stem))
@@ -97,14 +97,14 @@ def subject(dataset: str, side: int | None = None, width: int = 16) -> evaluatio
 
 
 def places(about: evaluation.Subject) -> list[str]:
-    """Every "DISTORTION@LEVEL" that a data set's pictures can be shown under here."""
+    """Every "DISTORTION@LEVEL" that can be applied to a data set's pictures on this machine."""
     found = [f"{name}@{level}" for name in transforms.DISTORTIONS for level in transforms.levels(name, about.side)]
     styled = [level for level in evaluation.stylised_levels(about) if not evaluation.stylised_lacks(about, level)]
     return found + [f"stylised@{level}" for level in styled]
 
 
 def chosen(about: evaluation.Subject) -> Tensor:
-    """Places in the test set of the pictures that are measured."""
+    """Indices in the test set of the pictures that are measured."""
     order = torch.randperm(len(about.test.labels), generator=torch.Generator().manual_seed(0))
     return order[:PICTURES]
 
@@ -116,7 +116,7 @@ def measure(about: evaluation.Subject) -> list[Line]:
 
 
 def left(about: evaluation.Subject, place: str) -> list[Line]:
-    """What one "DISTORTION@LEVEL" leaves; "other@": how near to each other unrelated pictures are."""
+    """What one "DISTORTION@LEVEL" leaves; for "other@", how similar unrelated pictures are."""
     at = chosen(about)
     clean = evaluation.shown_under(about, "clean@", at)
     shown = clean.roll(1, 0) if place == "other@" else evaluation.shown_under(about, place, at)
@@ -131,7 +131,7 @@ def baselines(about: evaluation.Subject) -> list[Line]:
     lines = []
     for name, maps in {"edges": edges, **{f"untrained{k and '_grad'}": v for k, v in about.clean_maps.items()}}.items():
         statistics = evaluation.map_statistics(maps, clean, clean, maps)
-        del statistics["map_distance"]  # to themselves
+        del statistics["map_distance"]  # the maps' distance from themselves
         lines += [_line(about, "clean@", f"{name}_{metric}", values) for metric, values in statistics.items()]
     return lines
 
@@ -188,7 +188,7 @@ def write(about: evaluation.Subject) -> Path:
 
 
 def load() -> pd.DataFrame:
-    """The published tables of every data set, one below the other; level is text."""
+    """The published tables of every data set, concatenated; level is text."""
     paths = sorted((results_dir() / "destroyed").glob("*.csv"))
     frames = [pd.read_csv(path, dtype={"level": str}, keep_default_na=False) for path in paths]
     columns = list(Line.__dataclass_fields__)

@@ -1,16 +1,16 @@
-"""What the book's sliders show: pictures, SmoothGrad maps and probabilities, computed once and kept in results/frames/.
+"""Compute what the book's sliders show (pictures, SmoothGrad maps, probabilities) once, and keep it in results/frames/.
 
     python -m atlib.report.frames DATASET [DATASET ...]      (make frames DATASET=cifar10)
 
 writes DATASET.npz and DATASET.json (networks, digests, pictures, levels, commit, hardware) from the networks in
 models/DATASET and the data set's test pictures. The sliders of a live notebook call the same functions.
 
-Arrays, of P pictures and N networks (all of uint8 but the probabilities, float16):
+Arrays, for P pictures and N networks (all are uint8 except the probabilities, which are float16):
     explorer/shown P×S×K×3×H×W, explorer/maps P×S×K×N×H×W, explorer/probabilities P×S×K×N×classes, for S saturation
         levels and K patch counts (saturated first, then shuffled);
-    stylised/… P×T×…, for T styles, the first of which is none;
+    stylised/… P×T×…, for T styles, the first of which means no style;
     attack/shown Q×B×J×N×3×H×W, attack/probabilities Q×B×J×N×classes, for B budgets and J numbers of steps;
-    budgets/… R×M×…, of R cue-conflict pictures and networks of M training budgets (`shapes` alone).
+    budgets/… R×M×…, for R cue-conflict pictures and networks of M training budgets (`shapes` only).
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ ATTACKED = 2  # of those pictures
 CONFLICTS = 6
 SATURATION = transforms.DISTORTIONS["saturation"].levels
 PATCHES = transforms.DISTORTIONS["patch-shuffle"].levels
-STYLES = (1, 3, 5, 12, 16)  # of atlib.textures; what they look like is on the page
+STYLES = (1, 3, 5, 12, 16)  # of atlib.textures; the page shows them
 STYLIST = "microast"
 EPS = (2, 4, 8, 16, 32, 64)  # of 255
 STEPS = (0, 1, 2, 5, 10, 20, 40)  # shown, of an attack of 40
@@ -53,7 +53,7 @@ Networks = Mapping[str, nn.Module]
 
 
 class Look(NamedTuple):
-    """What networks make of a picture: maps N×H×W in [0, 1] (`saliency.picture`) and probabilities N×classes."""
+    """What networks say about a picture: maps N×H×W in [0, 1] (`saliency.picture`) and probabilities N×classes."""
 
     maps: Tensor
     probabilities: Tensor
@@ -61,7 +61,7 @@ class Look(NamedTuple):
 
 @dataclass(frozen=True)
 class Frames:
-    """The kept frames of a data set: the arrays of this module's head, and how they came about."""
+    """The kept frames of a data set: the arrays described at the top of this module, and their provenance."""
 
     arrays: dict[str, NDArray[Any]]
     about: dict[str, Any]
@@ -73,7 +73,7 @@ def networks_of(dataset: str, names: Sequence[str] = NETWORKS) -> dict[str, nn.M
 
 
 def named(dataset: str, names: Sequence[str]) -> list[dict[str, str]]:
-    """Names and digests of shipped networks, in the order in which the arrays have them."""
+    """Names and digests of shipped networks, in the order of the arrays."""
     files = models.shipped()
     return [{"name": n, "digest": tensor_digest(load_tensors(files[f"{dataset}/{n}"])[0])} for n in names]
 
@@ -238,7 +238,7 @@ def make(name: str, samples: int = SAMPLES, folder: Path | None = None) -> Path:
 
 
 def write(name: str, frames: Frames, folder: Path | None = None) -> Path:
-    """Both files, each written to a temporary name first; the .json last, which `load` goes by."""
+    """Write both files, each to a temporary name first; the .json, which `load` relies on, comes last."""
     path = (folder or results_dir() / "frames") / f"{name}.npz"
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic(path) as temporary, open(temporary, "wb") as stream:
@@ -248,7 +248,7 @@ def write(name: str, frames: Frames, folder: Path | None = None) -> Path:
 
 
 def load(name: str, folder: Path | None = None) -> Frames:
-    """The kept frames of a data set; InputError if there are none, or the two files are not of one writing."""
+    """The kept frames of a data set; InputError if there are none, or if the two files weren't written together."""
     path = (folder or results_dir() / "frames") / f"{name}.json"
     if not path.is_file():
         raise InputError(f"{path}: not there; make frames DATASET={name} writes it")

@@ -1,14 +1,14 @@
-"""What the sections on distortions and saliency maps show: points, tables and sentences, made from published rows.
+"""Points, tables and sentences for the sections on distortions and saliency maps, made from published rows.
 
-A *point* is one network under one distortion at one level; the three ways to count its accuracy are
+A *point* is one network under one distortion at one level. Its accuracy is counted in three ways:
 
 - accuracy: over all test pictures;
 - conditional: over those that the network itself knows when clean (the paper's measure, 4.2);
 - common: over those that it, the normal, the underfit and the main adversarially trained network all know when clean
   (ours), and the difference from the normal network there.
 
-Only runs of a data set's main setting (book/claims.yaml) are taken. Several seeds have a 95 % t-interval over seeds, a
-single one Wilson's over its pictures (t over pictures, where the value is a mean).
+Only runs in a data set's main setting (book/claims.yaml) are used. Values from several seeds have a 95 % t-interval
+over seeds; those from a single seed have Wilson's interval over its pictures (a t-interval where they are means).
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from . import claims, destroyed, statistics, tables, verdicts
 from .rule import BEYOND, FAILS, NOT_RUN, UNDECIDED
 from .tables import ONE_SEED, PENDING, Cell
 
-SETS = {  # settings of claims.yaml in the order of the report, and what the text calls them
+SETS = {  # settings of claims.yaml in the report's order, with the names that the text uses
     "caltech101": "Caltech-101 at 112 pixels",
     "tiny-imagenet": "Tiny ImageNet",
     "cifar10": "CIFAR-10",
     "shapes": "shapes",
 }
-ALIKE = ("tiny-imagenet", "cifar10")  # the same data set as the paper's, so that a difference from it means something
-# How many of what each measure counts, as a column of `points`.
+ALIKE = ("tiny-imagenet", "cifar10")  # the paper's own data sets: a difference from its numbers means something
+# The column of `points` that holds the number of pictures behind each measure.
 TOTALS = {"accuracy": "pictures", "conditional": "conditional_total", "common": "total"}
 POINTS = [
     "dataset", "distortion", "level", "model", "seed", "width", "run", *TOTALS, *TOTALS.values(), "common_reference",
@@ -43,15 +43,15 @@ POINTS = [
 SUMMARY = ["model", "level", "mean", "low", "high", "seeds", "width", "rows"]
 
 
-def settled(frame: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The rows of a main setting; no row while its recipe isn't fixed."""
+def in_main_setting(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The rows of runs in a data set's main setting; none until its recipe is fixed."""
     at = tables.setting(name)
     mine = (frame["dataset"] == at.dataset) & (frame["width"] == at.width) & (frame["recipe"] == at.recipe)
     return frame[mine & ((frame["share"] == 0) | np.isclose(frame["share"], at.share)) & frame["seed"].map(at.counts)]
 
 
 def label(name: str) -> str:
-    """A data set with the width of its networks, as text names it."""
+    """A data set's name in the text, with the width of its networks."""
     return f"{SETS[name]} (width {tables.setting(name).width})"
 
 
@@ -70,16 +70,17 @@ def points(
     predictions: Archive | None = None,
     reference: str = "normal",
 ) -> pd.DataFrame:
-    """One line a network, level and seed of a main setting under a distortion: POINTS, in the report's order.
+    """One line per network, level and seed of a main setting under a distortion: POINTS, in the report's order.
 
-    rows: ids of what it is computed from. The columns from `common` on are NaN where the reference has no predictions.
+    rows: ids of the rows that it is computed from. The columns from `common` on are NaN where the reference has no
+    predictions.
     """
     predictions = predictions or archive()
-    rows = settled(frame, name)
+    rows = in_main_setting(frame, name)
     rows = rows[(rows["distortion"] == distortion) & (rows["metric"] == "accuracy")]
     together = ("normal", "underfit", tables.setting(name).main)  # the ledger's common set, so that its numbers recur
     found = []
-    for level in levels_of(distortion):  # by level: a reference that was not shown this one is none
+    for level in levels_of(distortion):  # a network not tested at this level can't be the reference
         here = rows[rows["level"] == level]
         beside = statistics.comparison(here, predictions, reference, together)
         more = dict(zip(here["run"], here.to_dict("records"), strict=True))
@@ -87,13 +88,13 @@ def points(
             row = more[line["run"]]
             found.append(line | {"pictures": row["total"], "rows": (row_id(row),)})
     order = {model: number for number, model in enumerate(tables.MODELS)}
-    found.sort(key=lambda line: (order.get(line["model"], len(order)), line["seed"]))  # stable: levels keep theirs
+    found.sort(key=lambda line: (order.get(line["model"], len(order)), line["seed"]))  # stable: levels stay in order
     return pd.DataFrame(found, columns=POINTS)
 
 
 def summary(found: pd.DataFrame, measure: str) -> pd.DataFrame:
-    """Points over seeds: SUMMARY. measure: accuracy, conditional, common, or difference (which one seed has no interval
-    of)."""
+    """Points averaged over seeds, with the columns SUMMARY. measure: accuracy, conditional, common, or difference (of
+    which a single seed has no interval)."""
     lines = []
     found = found[found[measure].notna()]
     for (model, level), some in found.groupby(["model", "level"], sort=False):
@@ -111,7 +112,7 @@ def summary(found: pd.DataFrame, measure: str) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=SUMMARY)
 
 
-# Those that the sections draw: every family's strongest, and all of one; the supplement's tables have every network.
+# Networks that the sections draw: the strongest of every family and all of one; the supplement's tables have them all.
 DRAWN = ("pgd-linf-8", "pgd-linf-4", "pgd-linf-2", "pgd-linf-1", "pgd-l2-8", "fgsm-8", "normal", "underfit")
 
 
@@ -133,8 +134,8 @@ def panels(
 
 
 def of_rows(frame: pd.DataFrame, name: str, distortion: str, metric: str) -> pd.DataFrame:
-    """Plain rows of one metric over seeds: SUMMARY. One seed has no interval here."""
-    rows = settled(frame, name)
+    """Plain rows of one metric over seeds, with the columns SUMMARY. A single seed has no interval here."""
+    rows = in_main_setting(frame, name)
     rows = rows[(rows["distortion"] == distortion) & (rows["metric"] == metric)]
     lines = []
     for model in tables.MODELS:
@@ -161,9 +162,9 @@ def map_points(
     places: Sequence[str],
     predictions: Archive | None = None,
 ) -> pd.DataFrame:
-    """Statistics of saliency maps over seeds: metric, then SUMMARY, whose level is "DISTORTION@LEVEL"."""
+    """Statistics of saliency maps over seeds, with the columns metric and SUMMARY; its level is "DISTORTION@LEVEL"."""
     predictions = predictions or archive()
-    rows = settled(frame, name)
+    rows = in_main_setting(frame, name)
     rows = rows[rows["metric"].isin(metrics)]
     lines = []
     for metric in metrics:
@@ -178,7 +179,7 @@ def map_points(
 
 
 def _mean_of_maps(some: pd.DataFrame, place: str, metric: str, predictions: Archive) -> tuple:
-    """Mean, interval, seeds, width, ids of one statistic of one network: over seeds, or one seed's pictures."""
+    """Mean, interval, seeds, width and ids of one statistic of one network: over seeds, or over one seed's pictures."""
     values = list(some["value"])
     if len(values) == 1:
         key, stored = f"maps@{place}/{metric}", predictions(some["run"].iloc[0])
@@ -189,7 +190,7 @@ def _mean_of_maps(some: pd.DataFrame, place: str, metric: str, predictions: Arch
 
 
 def baselines(name: str, metrics: Sequence[str], folder_of: pd.DataFrame | None = None) -> dict[tuple[str, str], Cell]:
-    """(baseline, metric): cell, of the picture's own edges and of a network never trained, on clean pictures."""
+    """(baseline, metric): cell, of the picture's own edges and of an untrained network, on clean pictures."""
     found = destroyed.load() if folder_of is None else folder_of
     mine = found[(found["dataset"] == tables.setting(name).dataset) & (found["distortion"] == "clean")]
     cells = {}
@@ -246,7 +247,7 @@ def table_2(frame: pd.DataFrame, name: str, predictions: Archive | None = None) 
     theirs = tables.paper().set_index(["dataset", "model", "metric"])["value"]
     found = points(frame, name, "stylised", predictions)
     ours = {(one["model"], one["level"]): one for one in summary(found, "conditional").to_dict("records")}
-    rows = settled(frame, name)
+    rows = in_main_setting(frame, name)
     clean = rows[(rows["distortion"] == "clean") & (rows["metric"] == "accuracy")]
     lines = []
     for model in tables.MODELS[:-1]:  # the paper has no spatially trained network here
@@ -299,7 +300,7 @@ PLACES = {
 
 
 def places_of(name: str) -> dict[str, str]:
-    """What maps of a data set are drawn of; `shapes` has no stylised pictures."""
+    """The distortions under which a data set's maps are drawn; `shapes` has no stylised pictures."""
     return {place: shown for place, shown in PLACES.items() if name != "shapes" or not place.startswith("stylised")}
 
 
@@ -311,7 +312,7 @@ def trio(name: str) -> tuple[str, str, str]:
 def map_table(
     found: pd.DataFrame, name: str, models: Iterable[str], metrics: Sequence[str], folder_of: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """Statistics of maps, one line a statistic and network, one column a place; baselines last. found: `map_points`."""
+    """Statistics of maps by network (lines) and place (columns); baselines last. found: `map_points`."""
     cells = {(one["metric"], one["model"], one["level"]): one for one in found.to_dict("records")}
     fixed = baselines(name, metrics, folder_of)
     lines = []
@@ -328,7 +329,7 @@ def map_table(
             lines.append(line | {"seeds": seeds_of(number)})
         for baseline in () if distance else ("edges of the picture", "random network"):
             if baseline.startswith("edges") and metric.startswith("grad_"):
-                continue  # the edges have no gradient
+                continue  # edges are no gradient map
             cell = fixed[baseline, metric]
             line = {"statistic": shown, "network": baseline, "clean": cell}
             lines.append(line | dict.fromkeys(list(places_of(name).values())[1:], "–") | {"seeds": "–"})
@@ -336,7 +337,7 @@ def map_table(
 
 
 def settings_table(about: Mapping[str, dict]) -> pd.DataFrame:
-    """The hyper-parameters of every published run, one line a network and setting, from the runs' own records."""
+    """The hyper-parameters of every published run, one line per network and setting, from the runs' own records."""
     shared = {
         "side": "side", "width": "width", "stem": "stem", "epochs": "epochs", "batch": "batch", "lr": "rate",
         "schedule": "schedule", "weight_decay": "decay", "norm": "norm", "eps": "budget", "steps": "steps",
@@ -364,7 +365,7 @@ def _setting(value: object) -> str:
 
 # --- Correlations over networks --------------------------------------------------------------------------------------
 
-QUANTITIES = {  # what is ranked against robustness: a row, or a measure under distortions
+QUANTITIES = {  # quantities that are ranked against robustness: a row, or a measure under distortions
     "shape bias, cue conflict": ("conflict@", "shape_bias"),
     "conditional accuracy, saturation 1024": ("saturation@1024", "conditional"),
     "conditional accuracy, shuffled 2 × 2": ("patch-shuffle@2", "conditional"),
@@ -375,10 +376,10 @@ QUANTITIES = {  # what is ranked against robustness: a row, or a measure under d
 
 
 def per_run(frame: pd.DataFrame, name: str, predictions: Archive | None = None) -> pd.DataFrame:
-    """One line a run of a main setting: model, seed, robust (Table 1's attack), and QUANTITIES; ids in "rows"."""
+    """One line per run of a main setting: model, seed, robust (Table 1's attack), and QUANTITIES; ids in "rows"."""
     predictions = predictions or archive()
     lines = []
-    for run, some in settled(frame, name).groupby("run", sort=True):
+    for run, some in in_main_setting(frame, name).groupby("run", sort=True):
         rows = {(f"{r['distortion']}@{r['level']}", r["metric"]): r for r in some.to_dict("records")}
         first = next(iter(rows.values()))
         line = {"model": first["model"], "seed": first["seed"], "rows": ()}
@@ -396,7 +397,7 @@ def per_run(frame: pd.DataFrame, name: str, predictions: Archive | None = None) 
 
 
 def correlations(found: pd.DataFrame) -> pd.DataFrame:
-    """Spearman's correlation with robustness within each seed, over the networks that have both, ten or more.
+    """Spearman's correlation with robustness within each seed, over the networks that have both, at least ten.
 
     found: `per_run`. The underfit control is left out, as in the claims.
     """
@@ -434,9 +435,9 @@ def paper_correlations() -> pd.DataFrame:
 
 
 def paper_absolute() -> pd.DataFrame:
-    """The paper's Table 2 as absolute accuracies: clean times conditional, which is the least that they can be.
+    """The paper's Table 2 as absolute accuracies: clean times conditional accuracy, which is a lower bound.
 
-    Pictures that a network gets wrong when clean and right when stylised are not in the product. Per cent.
+    The product leaves out pictures that a network gets right only when stylised. Per cent.
     """
     lines = []
     for model in tables.MODELS[:-1]:
@@ -451,7 +452,7 @@ def paper_absolute() -> pd.DataFrame:
 
 def spatial_table(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     """Normal, main and spatially trained networks: accuracy, robustness, shape bias, and how far their maps move."""
-    rows = settled(frame, name)
+    rows = in_main_setting(frame, name)
     columns = {
         "clean, %": ("clean", "", "accuracy", 100),
         "under PGD 8/255, %": ("pgd-linf", "8", "accuracy_last", 100),
@@ -517,7 +518,7 @@ UNDER = {
 
 
 def opening(frame: pd.DataFrame, distortion: str, level: str, predictions: Archive | None = None) -> str:
-    """A section's first sentence: the two networks under a distortion on every data set, the rest named as pending."""
+    """A section's first sentence: the two networks under a distortion on every data set, those without rows last."""
     predictions = predictions or archive()
     sets = [name for name in SETS if distortion != "stylised" or name != "shapes"]
     said = {name: against_normal(points(frame, name, distortion, predictions), name, level) for name in sets}
@@ -555,7 +556,7 @@ def said(row: pd.Series) -> str:
 
 
 def listed(start: str, said: Mapping[str, str]) -> str:
-    """One line a data set below its start, and one for those that are pending (whose text is empty)."""
+    """An opening, a line for each data set, and one for the data sets that are pending (those with an empty text)."""
     waiting = ", ".join(SETS[name] for name, text in said.items() if not text)
     lines = [f"- {text}." for text in said.values() if text] + ([f"- {waiting}: **{PENDING}**."] if waiting else [])
     return "\n".join([start, "", *lines])
@@ -609,7 +610,7 @@ def discussion_opening(frame: pd.DataFrame) -> str:
 
 
 def without(claim: str, model: str, name: str, frame: pd.DataFrame) -> str:
-    """What becomes of a claim's effect and verdict on a data set if one of its models is left out, in words.
+    """How a claim's effect and verdict on a data set change if one of its models is left out, in words.
 
     InputError if the claim's statistic doesn't have the model.
     """

@@ -1,10 +1,10 @@
-"""The book's pages: book/NAME.md is what people edit, notebooks/NAME.ipynb is its twin with the outputs.
+"""Run the book's pages: authors edit book/NAME.md; notebooks/NAME.ipynb is its twin with the outputs.
 
     python -m atlib.report.pages [NAME ...] [--all]
 
-runs the pages whose code has changed and takes over changed text without running anything. A page with a cell tagged
-`parameters` is a job for papermill: its twin is kept without outputs. Twins are written in one form (fixed cell ids,
-no times, no versions), so that running a page again on the same machine changes no byte.
+runs the pages whose code has changed, and copies changed text to the twin without running anything. A page with a cell
+tagged `parameters` is a job for papermill: its twin is kept without outputs. Twins are written in one form (fixed cell
+ids, no times, no versions), so that running a page again on the same machine changes no byte.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def pairs(root: Path | None = None) -> dict[str, tuple[Path, Path]]:
 
 
 def source(notebook: NotebookNode) -> list[tuple[str, str, dict]]:
-    """What both twins must have in common: kind, text, and the kept metadata of each cell."""
+    """What a page and its twin have in common: kind, text and kept metadata of each cell."""
     return [
         (cell.cell_type, cell.source, {key: cell.metadata[key] for key in KEPT if cell.metadata.get(key)})
         for cell in notebook.cells
@@ -62,7 +62,7 @@ def was_run(notebook: NotebookNode) -> bool:
 
 
 def settle(notebook: NotebookNode) -> NotebookNode:
-    """The one form of a twin: cell ids from the content, no metadata of tools, times or versions."""
+    """A twin in its fixed form: cell ids from the content, and no metadata on tools, times or versions."""
     settled = nbformat.v4.new_notebook(metadata={"kernelspec": KERNEL, "language_info": LANGUAGE})
     if "widgets" in notebook.metadata:
         settled.metadata["widgets"] = notebook.metadata["widgets"]
@@ -82,9 +82,9 @@ def as_text(notebook: NotebookNode) -> str:
 
 
 def run(notebook: NotebookNode, folder: Path) -> None:
-    """Run all cells in a fresh kernel that stands in `folder`, and keep the outputs in the notebook.
+    """Run all cells in a fresh kernel whose working directory is `folder`, and keep the outputs in the notebook.
 
-    ATLIB_BUILD has widgets hold all their frames instead of computing them (atlib.report.widgets).
+    ATLIB_BUILD makes widgets hold all their frames instead of computing them (atlib.report.widgets).
     """
     resources = {"metadata": {"path": str(folder)}}
     client = NotebookClient(
@@ -94,7 +94,7 @@ def run(notebook: NotebookNode, folder: Path) -> None:
     for cell in code(notebook):
         for output in cell.get("outputs", []):
             if VIEW in output.get("data", {}):
-                output["data"]["text/plain"] = "sliders: they need JavaScript"  # not the names of a thousand widgets
+                output["data"]["text/plain"] = "sliders: they need JavaScript"  # not a thousand names
 
 
 def update(markdown: Path, twin: Path, again: bool = False) -> str:

@@ -12,9 +12,10 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pandas as pd
+import seaborn
 import torch
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from torch import Tensor
 
 from .. import attacks, data, evaluation, models, saliency, shapes, transforms
@@ -23,7 +24,7 @@ from ..files import load_tensors
 from . import frames
 from .statistics import t_interval
 
-# One colour a family of networks on every page (Okabe and Ito's palette: safe for colour-blind readers).
+# One colour per family of networks on every page (Okabe and Ito's palette: safe for colour-blind readers).
 FAMILIES = {
     "normal": "#000000",
     "underfit": "#999999",
@@ -48,7 +49,7 @@ STYLE: dict[Any, Any] = {
 
 
 class Drawing(Figure):
-    """A figure that a notebook shows when it is a cell's value, once, whatever the backend: pyplot holds none of it."""
+    """A figure that a notebook shows once, when it is a cell's value, with any backend; pyplot doesn't know of it."""
 
     def _repr_png_(self) -> bytes:
         buffer = io.BytesIO()
@@ -167,7 +168,7 @@ def show_distortions(image: Tensor, count: int = 5) -> Drawing:
 
 
 def kept(panels: Mapping[str, pd.DataFrame], labels: tuple[str, str]) -> Drawing:
-    """What distortions leave, one panel a key: every distortion a path through its levels; as a figure.
+    """What distortions leave of pictures: one panel per key, in which every distortion is a path through its levels.
 
     panels: frames with the columns distortion, level, x, y; a line of distortion "other" is drawn as two dotted lines.
     labels: of the two axes.
@@ -175,7 +176,7 @@ def kept(panels: Mapping[str, pd.DataFrame], labels: tuple[str, str]) -> Drawing
     panels = {name: frame for name, frame in panels.items() if not frame.empty}
     if not panels:
         return pending()
-    columns = min(2, len(panels))  # side by side, more could not be read on a phone
+    columns = min(2, len(panels))  # more panels side by side would be illegible on a phone
     rows = -(-len(panels) // columns)
     with sheet(rows, columns, 3.3 * columns + 0.6, 3.3 * rows + 0.9, sharex=True, sharey=True) as (figure, axes):
         for axis, (title, frame) in zip(axes.flat, panels.items(), strict=False):
@@ -223,15 +224,15 @@ def curves(
     order: Sequence[str],
     limits: tuple[float, float] | None = (-0.03, 1.03),
 ) -> Drawing:
-    """A value against level, one line a network in its family's colour, with its interval; one panel above the other.
+    """A value against level, one line per network in its family's colour, with its interval; one panel above the other.
 
     panels: of `lens.summary` (model, level, mean, low, high), by title; labels: of the two axes; order: all levels.
-    Levels stand at equal distances. Families with several networks: the strongest is drawn through, weaker ones dashed.
+    Levels are equally spaced. In a family of several networks the strongest has a solid line, weaker ones broken lines.
     """
     panels = {title: frame for title, frame in panels.items() if not frame.empty}
     if not panels:
         return pending()
-    fullest = sorted(panels.values(), key=len, reverse=True)  # its order is the legend's
+    fullest = sorted(panels.values(), key=len, reverse=True)  # it sets the order of the legend
     names = list(dict.fromkeys(model for frame in fullest for model in frame["model"]))
     with sheet(len(panels), 1, 5.6, 3.3 * len(panels) + 1.1, sharex=True) as (figure, axes):
         for axis, (title, frame) in zip(axes[:, 0], panels.items(), strict=True):
@@ -256,7 +257,7 @@ def curves(
 
 
 def map_statistics(found: pd.DataFrame, titles: Mapping[str, str], places: Mapping[str, str]) -> Drawing:
-    """Statistics of saliency maps under each distortion, two panels a row: one line a network, with its interval.
+    """Statistics of saliency maps under each distortion, two panels per row: one line per network, with its interval.
 
     found: of `lens.map_points`; titles: of the metrics, places: of the distortions, in order.
     """
@@ -288,8 +289,8 @@ def maps_of(
 ) -> Drawing:
     """Pictures of `shapes` under some changes, beside their maps of the true class by shipped networks.
 
-    networks: names of `models.load`; silhouettes: numbers of the pictures' shapes (texture and shape agree); rows: what
-    is done to the float pictures, N×3×H×W, by what it is called; smooth: SmoothGrad, else Grad. Computed here; each map
+    networks: names of `models.load`; silhouettes: numbers of the pictures' shapes (texture and shape agree); rows: by
+    name, functions that change the float pictures, N×3×H×W; smooth: SmoothGrad, else Grad. Computed here; each map
     is scaled by itself.
     """
     chosen = torch.tensor(silhouettes)
@@ -298,7 +299,7 @@ def maps_of(
     shown = {name: change(clean) for name, change in rows.items()}
     columns = [images.permute(0, 2, 3, 1) for images in shown.values()]
     maps = [[_maps(network, images, chosen, smooth) for images in shown.values()] for network in networks]
-    # all rows of a picture below each other
+    # all rows of a picture one below the other
     grid = [[part[n] for part in column] for n in range(len(chosen)) for column in zip(columns, *maps, strict=True)]
     titles = ["picture", *(network.rpartition("/")[2] for network in networks)]
     return gallery(grid, list(rows) * len(chosen), titles)
@@ -328,7 +329,7 @@ def gallery(grid: Sequence[Sequence[Any]], names: Sequence[str], titles: Sequenc
 def figure_2(found: frames.Frames, pictures: Sequence[int]) -> Drawing:
     """The paper's Figure 2 from kept frames: pictures clean, at saturation 1024 and stylised, beside SmoothGrad maps.
 
-    pictures: which of the kept ones.
+    pictures: indices among the kept ones.
     """
     saturated = found.about["saturation"].index("1024")
     clean = found.about["saturation"].index("2")
@@ -346,7 +347,7 @@ def figure_2(found: frames.Frames, pictures: Sequence[int]) -> Drawing:
 
 
 def scatter(found: pd.DataFrame, labels: tuple[str, str]) -> Drawing:
-    """One point a run in its family's colour. found: model, x, y; labels: of the axes."""
+    """One point per run in its family's colour. found: model, x, y; labels: of the axes."""
     found = found.dropna(subset=["x", "y"])
     if found.empty:
         return pending()
@@ -368,57 +369,59 @@ def budget(config: dict) -> float:
     return 255 * eps / (1 if config["norm"] == "linf" else float(np.sqrt(3 * config["side"] ** 2)))
 
 
-def seeds(axis: Axes, x: float, values: Sequence[float], colour: str, label: str | None = None) -> None:
-    """One point a seed, and the mean with its 95 % t-interval where there are two or more."""
-    offsets = np.linspace(-0.09, 0.09, len(values)) if len(values) > 1 else [0.0]
-    axis.plot(x + np.asarray(offsets), values, "o", color=colour, alpha=0.55, markersize=4.5, label=label, zorder=3)
-    if len(values) > 1:
-        low, high = t_interval(values)
-        axis.plot([x, x], [max(low, 0), min(high, 1)], color=colour, linewidth=1.2, zorder=2)
-        axis.plot([x - 0.14, x + 0.14], [np.mean(values)] * 2, color=colour, linewidth=2, zorder=4)
-
-
 def pending() -> Drawing:
-    """An empty figure that says so: no published row has what it would draw."""
+    """An empty figure that says "pending": no published row has what it would draw."""
     figure = Drawing(figsize=(6, 1))
     figure.text(0.5, 0.5, "pending", ha="center", va="center", fontsize=14)
     return figure
 
 
-def bias_by_budget(table: pd.DataFrame) -> Drawing:
-    """Shape bias and coverage of each network against its training budget; every seed a point.
+def interval(values: pd.Series) -> tuple[float, float]:
+    """The 95 % t-interval of the mean of shares, within [0, 1]; NaN for fewer than two."""
+    low, high = t_interval(values) if len(values) > 1 else (float("nan"), float("nan"))
+    return max(low, 0), min(high, 1)  # max and min return a NaN given as the first argument
 
-    table: one line a run with the columns model, budget, shape_bias, coverage. Families are joined through their
-    means, starting at the normal network; the spatially trained one has no budget and stands apart.
+
+def bias_by_budget(table: pd.DataFrame) -> Drawing:
+    """Shape bias and coverage of each network against its training budget: every seed a point, beside their mean.
+
+    table: one line per run with the columns model, budget, shape_bias, coverage. Families stand a little apart, so that
+    no interval hides another's, and are joined through their means, beginning at the normal network; the spatially
+    trained one has no budget and stands at the right.
     """
     if table.empty:
         return pending()
+    runs = table.assign(family=table["model"].map(family))
+    names = [name for name in FAMILIES if name in set(runs["family"])]
+    trained = [name for name in names if name not in ("normal", "underfit", "spatial")]
+    apart = {"spatial": 0.0}
+    for neighbours in (("normal", "underfit"), trained):
+        apart |= {name: 0.3 * (place - (len(neighbours) - 1) / 2) for place, name in enumerate(neighbours)}
+    runs["place"] = runs["budget"].where(runs["model"] != "spatial", 10.0) + runs["family"].map(apart)
+    starts = [runs[runs["family"] == "normal"].assign(family=name) for name in trained]
+    joined = pd.concat([*starts, runs[runs["family"].isin(trained)]])
+    beside = runs.assign(place=runs["place"] - 0.11)
+    means: dict[str, Any] = {"linestyle": "", "marker": "D", "markersize": 6.5, "errorbar": interval}
     with sheet(1, 2, 9.5, 4, sharey=True) as (figure, axes):
         for axis, metric in zip(axes[0], ("shape_bias", "coverage"), strict=True):
-            start = table.loc[table["model"] == "normal", metric].mean()
-            for name, colour in FAMILIES.items():
-                mine = table[table["model"].map(family) == name]
-                if mine.empty:
-                    continue
-                places = mine["budget"].where(mine["model"] != "spatial", 10.0)
-                for number, (x, group) in enumerate(mine.assign(x=places).groupby("x")):
-                    seeds(axis, float(str(x)), list(group[metric]), colour, name if number == 0 else None)
-                if name not in ("normal", "underfit", "spatial"):
-                    line = mine.groupby("budget")[metric].mean()
-                    axis.plot([0, *line.index], [start, *line], color=colour, linewidth=1, alpha=0.6, zorder=1)
-            axis.set(
-                xlabel="largest RMS change in training, in 1/255", ylim=(-0.03, 1.03), title=metric.replace("_", " ")
-            )
+            given: dict[str, Any] = {"x": "place", "y": metric, "hue": "family", "palette": FAMILIES, "ax": axis}
+            given["legend"] = False
+            seaborn.lineplot(joined, errorbar=None, linewidth=1, alpha=0.6, **given)
+            seaborn.lineplot(runs, err_style="bars", **means, **given)
+            seaborn.scatterplot(beside, s=16, alpha=0.7, linewidth=0, **given)
+            axis.set(xlabel="largest RMS change in training, in 1/255", ylabel="", ylim=(-0.03, 1.03))
+            axis.set_title(metric.replace("_", " "))
             axis.set_xticks([0, 2, 4, 6, 8, 10], ["0", "2", "4", "6", "8", "spatial"])
         axes[0, 0].set_ylabel("share of cue-conflict pictures")
-        axes[0, 0].legend(fontsize=9, loc="lower right")
+        handles = [Line2D([], [], color=FAMILIES[name], marker="o", markersize=5) for name in names]
+        figure.legend(handles, names, loc="outside lower center", ncols=len(names), fontsize=9)
     return figure
 
 
 def bias_map(table: pd.DataFrame) -> Drawing:
-    """Shape bias (above) and coverage (below) against budget, one panel for each texture amplitude; one line a seed.
+    """Shape bias (above) and coverage (below) against budget, one panel for each texture amplitude, one line per seed.
 
-    table: one line a run with the columns amplitude, budget, seed, shape_bias, coverage.
+    table: one line per run with the columns amplitude, budget, seed, shape_bias, coverage.
     """
     if table.empty:
         return pending()

@@ -45,7 +45,7 @@ class Cell(str):
     """The text of a table's cell, with the ids (`rows.row_id`) of the published rows that it comes from."""
 
     rows: tuple[str, ...]
-    href: str  # where a click on it leads; empty: nowhere
+    href: str  # address that the cell links to; empty: none
 
     def __new__(cls, text: str, rows: Iterable[str] = (), href: str = "") -> Cell:
         cell = super().__new__(cls, text)
@@ -54,12 +54,12 @@ class Cell(str):
 
 
 def frame_of(lines: Iterable[dict], columns: list[str] | None = None) -> pd.DataFrame:
-    """Lines as a frame that keeps Cells (pandas would make plain text of them)."""
+    """Lines as a frame that keeps Cells (pandas would turn them into plain text)."""
     return pd.DataFrame(list(lines), columns=columns, dtype=object)
 
 
 def cue_table(frame: pd.DataFrame, about: dict[str, dict]) -> pd.DataFrame:
-    """One line a run on shapes: model, seed, amplitude, cue, budget, recipe, share, and what was measured.
+    """One line per run on shapes: model, seed, amplitude, cue, budget, recipe, share, and what was measured.
 
     That is accuracy, robust, robust_any, shape_bias, coverage; beside each the id of its row: accuracy_row and so on.
     """
@@ -94,7 +94,7 @@ def main_lines(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def short(commit: object) -> str:
-    """A commit as people write it, with its mark if the code that ran was not the committed one."""
+    """A commit in its short form, with its mark if the code that ran differed from the commit."""
     digits, *mark = str(commit).split("-")
     return "-".join([digits[:12], *mark])
 
@@ -105,12 +105,12 @@ def percent(value: float, digits: int = 1) -> str:
 
 
 def dash(value: float, form: str) -> str:
-    """A number in a form, or a dash for one that isn't there."""
+    """A number in a format, or a dash for NaN."""
     return "–" if value != value else form.format(value)
 
 
 def over_seeds(lines: pd.DataFrame, metric: str, digits: int = 2) -> Cell:
-    """Mean and 95 % t-interval of one value a seed; the value and "one seed" for a single one; "pending" for none.
+    """Mean and 95 % t-interval of one value per seed; the value and "one seed" for a single one; "pending" for none.
 
     lines: of `cue_table`.
     """
@@ -139,13 +139,13 @@ def paper() -> pd.DataFrame:
     """Every number that the paper's main text prints of its networks: dataset, model, metric, value as a fraction.
 
     clean, robust: Table 1; clean2, stylised_conditional: Table 2, whose clean accuracies differ in two cells from
-    Table 1's; shuffle_2_conditional: 4.2.3, where the text says k = 1, at which its measure is 100 % by definition.
+    Table 1's; shuffle_2_conditional: 4.2.3, where the text says k = 1, where its measure is 100 % by definition.
     """
     return pd.read_csv(checkout_path(PAPER))
 
 
 def in_paper(dataset: str) -> str:
-    """What `paper` calls a data set, or the one that it stands in for."""
+    """The name that `paper` uses for a data set, or for the one that it stands in for."""
     return {"caltech101": "caltech256"}.get(dataset, dataset)
 
 
@@ -157,11 +157,11 @@ def paper_value(dataset: str, model: str, metric: str) -> float:
 
 
 def table_1(frame: pd.DataFrame, about: dict[str, dict], dataset: str) -> pd.DataFrame:
-    """The paper's Table 1 on one data set beside this repository's rows, one line for each of our settings.
+    """The paper's Table 1 on one data set next to this repository's rows, one line for each of our settings.
 
-    Percentages. A single seed has Wilson's interval over its images, several the t-interval over seeds. No difference
-    for a stand-in, nor for l_2 networks of CIFAR-10: the paper's unit there is unknown. Where rows have it, "no
-    gradient" is the share of pictures whose gradient was zero where the attack began.
+    Percentages. A single seed has Wilson's interval over its images, several the t-interval over seeds. There is no
+    difference for a stand-in, nor for l_2 networks on CIFAR-10, where the paper's unit is unknown. Where rows have it,
+    "no gradient" is the share of pictures whose gradient was zero where the attack began.
     """
     theirs, name_there = paper().set_index(["dataset", "model", "metric"])["value"], in_paper(dataset)
     lines = []
@@ -221,7 +221,7 @@ def setting_of(rows: pd.DataFrame, about: dict[str, dict]) -> dict[str, str]:
 
 
 def corrected(printed: Mapping[str, float], frame: pd.DataFrame) -> pd.DataFrame:
-    """What was printed of some rows before a fault was mended (by row id), beside what these rows say now."""
+    """What was printed of some rows (by row id) before a fault was mended, next to what these rows say now."""
     now = {row_id(row): row for row in frame.to_dict("records")}
     lines = []
     for name, before in printed.items():
@@ -238,12 +238,12 @@ def corrected(printed: Mapping[str, float], frame: pd.DataFrame) -> pd.DataFrame
 
 
 def html(table: pd.DataFrame, caption: str) -> str:
-    """A table as HTML with its caption; wide ones scroll by themselves, so that a page never does.
+    """A table as HTML with its caption; a wide table scrolls on its own, so that the page never does.
 
-    Each cell that comes from published rows carries their ids (data-rows), and a list below names them once unfolded.
+    Each cell that comes from published rows carries their ids (data-rows); a list below, which unfolds, names them.
     A link gives the table as CSV, as it is shown. The style sheet numbers the tables of a page (class "numbered").
     """
-    names = "names" if table.columns[0] == "network" else ""  # a network's name never breaks, a sentence may
+    names = "names" if table.columns[0] == "network" else ""  # these never break, sentences may
     text = {name: _cell for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])}
     body = table.to_html(
         index=False, border=0, classes=["rows", "numbered", names], na_rep="–", escape=False, formatters=text
@@ -266,7 +266,7 @@ def _text(value: object) -> str:
 
 
 def _plain(value: object) -> str:
-    """A cell's text in a CSV: spaces that don't break become common ones."""
+    """A cell's text in a CSV, with non-breaking spaces replaced by ordinary ones."""
     return _text(value).replace("\u00a0", " ")
 
 
@@ -291,10 +291,10 @@ def download(table: pd.DataFrame, name: str) -> str:
 
 
 def data_of(points: pd.DataFrame, name: str) -> str:
-    """What stands below a figure: its points as CSV, and folded a list of them with the rows that they come from.
+    """What is shown below a figure: its points as CSV, and a folded list of them with the rows that they come from.
 
-    points: one line a point; the column "rows", if there is one, holds the ids of its rows (a tuple). name: of the
-    file. Fractions are given to three digits, as they can be read off a figure at best; the rows hold the rest.
+    points: one line per point; the column "rows", if there is one, holds the ids of its rows (a tuple). name: of the
+    file. Fractions have three digits, more than can be read off a figure; the rows hold the rest.
     """
     ids = points["rows"] if "rows" in points else pd.Series([()] * len(points), index=points.index)
     plain = points.drop(columns=["rows"], errors="ignore")
@@ -310,7 +310,7 @@ def data_of(points: pd.DataFrame, name: str) -> str:
 
 
 def unfold(what: str, ids: Iterable[str]) -> str:
-    """A list of row ids under a table or figure, closed until it is asked for; nothing if there are none."""
+    """A folded list of row ids under a table or figure; nothing if there are none."""
     lines = [f"<li><code>{escape(one)}</code></li>" for one in ids]
     if not lines:
         return ""
@@ -329,7 +329,7 @@ def behind(lines: pd.DataFrame, metrics: Iterable[str], name: str = "figure") ->
     return data_of(pd.DataFrame(points, columns=["model", "amplitude", "seed", "metric", "value", "rows"]), name)
 
 
-LEDGER = "claims.html"  # the page of the ledger, beside every page that speaks of claims
+LEDGER = "claims.html"  # the page of the ledger, in the same folder as every page that mentions claims
 
 
 def claim_cell(claim: claims.Claim) -> Cell:
@@ -404,7 +404,7 @@ def expected(claim: claims.Claim) -> str:
 
 
 def judged_html(ids: Sequence[str], frame: pd.DataFrame, caption: str) -> str:
-    """`judged_everywhere` as HTML that fits a phone: each claim a line of its own above those of its data sets."""
+    """`judged_everywhere` as HTML that fits a phone: each claim has a line of its own above those of its data sets."""
     table = judged_everywhere(ids, frame)
     columns = [name for name in table.columns if name not in ("claim", "expected")]
     bodies = []
@@ -507,7 +507,7 @@ def map_sentence(table: pd.DataFrame) -> str:
 
 
 def underfit_sentence(about: dict[str, dict], dataset: str) -> str:
-    """How near each underfit control came to its target, in words."""
+    """How close each underfit control came to its target, in words."""
     found = [
         f"The underfit control of seed {record['config']['seed']} is the normal network's checkpoint at epoch "
         f"{record['training']['epoch']:.2f}: its accuracy on the hold-out is "
@@ -553,7 +553,7 @@ def bench_table(folder: Path | None = None) -> pd.DataFrame:
 
 
 def bench_sentence(folder: Path | None = None) -> str:
-    """On what, how often and with what the benchmark was run, in words."""
+    """The benchmark's hardware, repetitions and versions, in words."""
     rows = bench(folder)
     if rows.empty:
         return f"The benchmark is **{PENDING}**."
@@ -617,7 +617,7 @@ def plan(folder: Path | None = None) -> pd.DataFrame:
 
 
 def plan_table(planned: Sequence[grid.Planned], frame: pd.DataFrame, folder: Path | None = None) -> pd.DataFrame:
-    """One line a block: title, runs, how many are published, core hours and GPU hours of the whole block."""
+    """One line per block: title, runs, how many are published, core hours and GPU hours of the whole block."""
     costs = plan(folder)
     costs = costs.set_index("block") if len(costs) else costs
     counted = dict(zip(costs.index, costs["runs"], strict=True)) if "runs" in costs else {}
@@ -629,14 +629,14 @@ def plan_table(planned: Sequence[grid.Planned], frame: pd.DataFrame, folder: Pat
         line["published"] = sum(p.run in published for p in runs)
         for name, shown in {"core_hours": "core hours", "gpu_hours": "GPU hours"}.items():
             cost = f"{float(costs.at[block, name]):,.1f}" if block in costs.index else PENDING  # type: ignore[arg-type]
-            grown = counted.get(block, len(runs)) != len(runs)  # the grid has, since
+            grown = counted.get(block, len(runs)) != len(runs)  # blocks that the grid has gained since
             line[shown] = f"{cost} (counted for {counted[block]} runs)" if grown else cost
         lines.append(line)
     return frame_of(lines)
 
 
 def plan_caption(folder: Path | None = None) -> str:
-    """On what the costs were measured, and what was stated."""
+    """The hardware on which the costs were measured, and the speed that was stated."""
     costs = plan(folder)
     if costs.empty:
         return f"The cost of each block: {PENDING}."
@@ -661,7 +661,7 @@ def shipped_table(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def convergence_sentence(main: pd.DataFrame, table: pd.DataFrame, least: float = 0.95) -> str:
-    """Which networks of a setting have not learnt their task (clean accuracy below `least`), and how else they do.
+    """Which networks of a setting have not learnt their task (clean accuracy below `least`), and how they do otherwise.
 
     main: `cue_table`'s lines of the setting; table: all its lines, among them the same networks with another share.
     """
@@ -704,7 +704,7 @@ DESTROYED_ON = ("shapes", "cifar10", "caltech101")  # data sets of that page, in
 
 
 def every_place() -> list[tuple[str, str]]:
-    """(distortion, level) of everything that pictures are shown under, in the order of the page's tables."""
+    """(distortion, level) for everything that is done to pictures, in the order of the page's tables."""
     found = [(name, level) for name, distortion in transforms.DISTORTIONS.items() for level in distortion.levels]
     return found + [("stylised", level) for level in style.LEVELS]
 
@@ -748,7 +748,7 @@ def destroyed_panels(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
 def single_cue_accuracy(frame: pd.DataFrame) -> pd.DataFrame:
     """Accuracy under every distortion of networks that can use one cue alone, on `shapes` at the main amplitude.
 
-    One line a distortion and level, "clean" first: distortion, level, and for each cue (shape, texture) the runs' rows.
+    By distortion and level, "clean" first: distortion, level, and for each cue (shape, texture) the runs' rows.
     """
     lines = []
     rows = {}
@@ -764,7 +764,7 @@ def single_cue_accuracy(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def single_cue_table(found: pd.DataFrame) -> pd.DataFrame:
-    """`single_cue_accuracy` as people read it: means over seeds with 95 % t-intervals, in per cent."""
+    """`single_cue_accuracy` for readers: means over seeds with 95 % t-intervals, in per cent."""
     return frame_of(
         {"distortion": f"{line['distortion']} {line['level']}".strip()}
         | {f"{cue} alone": one_cell(line[cue]) for cue in ("shape", "texture")}
@@ -783,7 +783,7 @@ def single_cue_panel(found: pd.DataFrame) -> pd.DataFrame:
 
 
 def proxies_sentence(found: pd.DataFrame, frame: pd.DataFrame) -> str:
-    """How well the two measures on pictures follow what single-cue networks can still do, where both are known."""
+    """How well the two measures on pictures predict what single-cue networks can still do, where both are known."""
     guess = destroyed_panels(frame)["shapes"]
     both = single_cue_panel(found).merge(guess, on=["distortion", "level"], suffixes=("_truth", ""))
     if len(both) < 3:

@@ -54,12 +54,12 @@ padding:0!important;border-radius:2px!important;background:none!important;filter
 
 
 def building() -> bool:
-    """Whether a page is being built: frames instead of computing."""
+    """Whether a page is being built, so that widgets hold frames instead of computing."""
     return os.environ.get("ATLIB_BUILD", "0") not in ("", "0")
 
 
 class _Counter:
-    """Stands in for the module uuid where comms draw their names: the widgets of a page are numbered instead."""
+    """Stands in for the module uuid, from which comms draw their names, so that the widgets of a page are numbered."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -70,7 +70,7 @@ class _Counter:
 
 
 def number_widgets() -> None:
-    """Give the widgets of this process the same names at every run, so that a page run again is the same file."""
+    """Give this process's widgets the same names in every run, so that running a page again gives the same file."""
     if not isinstance(comm.base_comm.uuid, _Counter):
         comm.base_comm.uuid = _Counter()  # type: ignore[assignment]
 
@@ -80,8 +80,8 @@ def number_widgets() -> None:
 
 @dataclass(frozen=True)
 class Panel:
-    """A picture of a frame. alt: what it shows; title: below it; chances: class names and their probabilities, first
-    the one that is drawn as a bar; right: whether the answer is the true class (None: nobody answers)."""
+    """A picture of a frame. alt: what it shows; title: the text below it; chances: class names with probabilities, the
+    first of which is drawn as a bar; right: whether the answer is the true class (None: there is no answer)."""
 
     picture: Picture
     alt: str
@@ -99,12 +99,12 @@ def webp(picture: Picture) -> str:
 
 
 def percent(share: float) -> str:
-    """A probability as people read it."""
+    """A probability as a percentage for readers."""
     return "<1 %" if share < 0.005 else f"{100 * share:.0f} %"
 
 
 def frame_html(panels: Sequence[Panel], columns: int | None = None) -> str:
-    """A frame: its panels side by side, `columns` in a row, or as many as there is room for."""
+    """A frame: its panels side by side, `columns` per row, or as many as fit."""
     parts = []
     for panel in panels:
         first = next(iter(panel.chances.values()), None)
@@ -122,7 +122,7 @@ def frame_html(panels: Sequence[Panel], columns: int | None = None) -> str:
 
 
 def answers(chances: NDArray[Any], classes: Sequence[str], label: int) -> tuple[dict[str, float], bool]:
-    """For `Panel`: the true class's probability, then the answer's if it is another; whether the answer is right."""
+    """For `Panel`: the true class's probability, then the answer's if it differs; and whether the answer is right."""
     best = int(chances.argmax())
     found = {classes[label]: float(chances[label])}
     return (found if best == label else found | {classes[best]: float(chances[best])}), best == label
@@ -175,7 +175,7 @@ def linked(controls: Sequence[ipywidgets.Widget], html: Callable[..., str]) -> i
     html: a frame from the indices of all controls, in their order. The first control turns the outermost stack.
     """
     layout = ipywidgets.Layout(width="100%", height="auto", overflow="visible")
-    look = ipywidgets.HTML().style  # one for all frames: thousands of models would be most of a page
+    look = ipywidgets.HTML().style  # shared by all frames: thousands of models would make up most of a page
 
     def nest(depth: int, chosen: tuple[int, ...]) -> ipywidgets.Widget:
         if depth == len(controls):
@@ -190,7 +190,7 @@ def linked(controls: Sequence[ipywidgets.Widget], html: Callable[..., str]) -> i
 
 
 def assembled(controls: Sequence[ipywidgets.Widget], shown: ipywidgets.Widget) -> ipywidgets.VBox:
-    """Controls in rows that wrap, and what they show below."""
+    """Controls in rows that wrap, with what they show below."""
     row = ipywidgets.Box(list(controls))
     row.add_class("atlib-controls")
     box = ipywidgets.VBox([ipywidgets.HTML(STYLE), row, shown])
@@ -225,7 +225,7 @@ def live(controls: Sequence[ipywidgets.Widget], html: Callable[[], str]) -> ipyw
 
 
 def network(name: str, dataset: str) -> nn.Module:
-    """A network by a shipped one's name ("normal", "cifar10/normal") or a run's folder. InputError if it is neither."""
+    """A network, by a shipped one's name ("normal", "cifar10/normal") or a run's folder. InputError for neither."""
     for known in (name, f"{dataset}/{name}"):
         if known in models.shipped():
             return models.fold(models.load(known)[0])
@@ -233,14 +233,14 @@ def network(name: str, dataset: str) -> nn.Module:
 
 
 def number_of(count: int, value: int = 0) -> ipywidgets.BoundedIntText:
-    """A field for the number of a test picture."""
+    """An input field for the number of a test picture."""
     return ipywidgets.BoundedIntText(
         value, min=0, max=count - 1, description="picture", layout=ipywidgets.Layout(width="12rem")
     )
 
 
 def test_pictures(dataset: str) -> data.Dataset | None:
-    """The data set if it is here (nothing is downloaded for a slider), else None."""
+    """The data set if it is on this machine (nothing is downloaded for a slider), otherwise None."""
     try:
         return data.load(dataset, progress=False) if data.at_hand(dataset) else None
     except InputError:
@@ -248,9 +248,9 @@ def test_pictures(dataset: str) -> data.Dataset | None:
 
 
 def instead(kept_form: Callable[[str], ipywidgets.VBox], dataset: str, networks: Sequence[str]) -> ipywidgets.VBox:
-    """The kept frames where a data set isn't at hand, with a line that says so unless a page is being built.
+    """The kept frames, for a data set that isn't at hand, with a line that says so unless a page is being built.
 
-    InputError if they were asked for with other networks than they are of.
+    InputError if the networks asked for aren't those of the frames.
     """
     if tuple(networks) != frames.NETWORKS:
         only = ", ".join(frames.NETWORKS)
@@ -344,7 +344,7 @@ def stylised(dataset: str) -> ipywidgets.VBox:
 def attack_panels(
     clean: Picture, seen: Sequence[NDArray[Any]], names: Sequence[str], classes: Sequence[str], label: int, what: str
 ) -> list[Panel]:
-    """For each network its attacked picture with its answer, and below the change, ten times as strong about grey.
+    """For each network its attacked picture and answer, and below it the change, amplified ten times around grey.
 
     seen: attacked pictures and probabilities; what: budget and step, for the alt texts.
     """
@@ -358,7 +358,7 @@ def attack_panels(
 
 
 def attack(dataset: str, networks: Sequence[str] = frames.NETWORKS) -> ipywidgets.VBox:
-    """PGD step by step, on each network by itself: budget and step to the attacked picture, its change and the answer.
+    """PGD on each network, step by step: sliders of budget and step; attacked picture, its change and the answer.
 
     networks as for `explorer`. Live: any test picture, any budget up to 64/255.
     """

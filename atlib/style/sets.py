@@ -20,7 +20,7 @@ from .sources import SOURCES, Styles, choose
 from .stylists import STYLISTS, Stylist, find_stylist, stylise
 
 CHUNK = 100  # pictures that are stylised between two writes
-BATCH = 10  # pictures a pass, for a stylist that takes several
+BATCH = 10  # pictures per pass, for a stylist that takes several
 LEVELS = ("generated-ghiasi", "paintings-ghiasi", "generated-microast", "paintings-microast")  # STYLES-STYLIST
 INPUTS = ("content", "styles", "style_files", "seed", "stylist", "weights", "working_side")  # that decide the pictures
 REMEDY = "remove it and make it again"
@@ -42,21 +42,21 @@ def make(
     count: int | None = None,
     progress: bool = True,
 ) -> Path:
-    """Stylise a test set, every picture in a style drawn for it, and keep it; returns its file.
+    """Stylise a test set, each picture in a style drawn for it, and store it; returns the file.
 
-    dataset, side: as for `data.load`. styles: as for `Styles`. count: only the first so many pictures (a trial, which
-    no evaluation takes). Beside the file, a JSON of the same name says which picture got which style, and the hashes of
-    styles and weights. What is stylised is kept in chunks, so that a stopped call goes on where it was. A set that is
-    there of other inputs is made again, which one printed line says; it stays until the new one takes its place.
-    InputError, before anything is stylised and with nothing of the set left behind, for what can't be done: also for a
-    style picture that can't be read, and for a set that is there but damaged.
+    dataset, side: as for `data.load`. styles: as for `Styles`. count: only the first `count` pictures (for a trial,
+    which evaluations ignore). A JSON file of the same name records which picture got which style, and the hashes of
+    styles and weights. Pictures are stored in chunks, so that a stopped call goes on where it was. A set made from
+    other inputs is made again, and one printed line says so; the old set stays until the new one replaces it.
+    InputError for what can't be done, also for a style picture that can't be read or an existing set that is damaged;
+    it comes before anything is stylised, and leaves nothing behind.
     """
     in_range("seed", seed, 0, 2**31, whole=True)
     if count is not None:
         in_range("count", count, 1, whole=True)
     source, network = Styles(styles), find_stylist(stylist, weights)
     _, side = data.check(dataset, side)
-    name = source.source  # of a folder: by its files, all of which must be readable
+    name = source.source  # a folder's name depends on its files, all of which must be readable
     images = data.load(dataset, side=side, progress=progress).test.images[:count]
     level = f"{name}-{network.name}" + ("" if count is None else f"-first{len(images)}")
     path = place(dataset, side, level)
@@ -67,7 +67,7 @@ def make(
         "stylist": network.name, "weights": network.weights, "working_side": network.side,
         "styles": name, "seed": seed,
     }  # fmt: skip
-    if source.files_digest:  # not of generated styles, whose sets of before it was recorded stay what they were
+    if source.files_digest:  # not for generated styles, so that sets from before this was recorded stay valid
         about["style_files"] = source.files_digest
     others: list[str] = []
     if path.is_file():
@@ -102,14 +102,14 @@ def make(
 def hashes_of(source: Styles, choice: Tensor, progress: bool) -> dict[str, str]:
     """Hash of the pixels of every chosen style, by its name; InputError if one of the pictures can't be read.
 
-    They are read once more when they are encoded: decoded, thousands of them would not fit the memory.
+    They are read again when they are encoded, since thousands of decoded pictures would not fit into memory.
     """
     numbers = tqdm(choice.unique().tolist(), disable=not progress, desc=f"reading styles: {source.given}")
     return {source.names[number]: tensor_digest({"picture": source.picture(number)}) for number in numbers}
 
 
 def coded(source: Styles, network: Stylist, choice: Tensor, progress: bool) -> Tensor:
-    """Codes of all styles, S×D; those that are not chosen are left at 0. InputError as for `Styles.picture`."""
+    """Codes of all styles, S×D; those of styles that are not chosen stay 0. InputError as for `Styles.picture`."""
     numbers = choice.unique()
     shown = tqdm(numbers.tolist(), disable=not progress, desc=f"styles: {source.given}")
     found = torch.cat([network.encode(source.picture(number)[None].float() / 255) for number in shown])
@@ -117,7 +117,7 @@ def coded(source: Styles, network: Stylist, choice: Tensor, progress: bool) -> T
 
 
 def kept(read: Callable[[Path], Any], path: Path) -> Any:
-    """What a reader of atlib.files finds in a stylised test set; InputError with what to do about it if damaged."""
+    """What a function of atlib.files reads from a stylised test set; if damaged, the InputError says what to do."""
     try:
         return read(path)
     except InputError as error:
@@ -125,13 +125,13 @@ def kept(read: Callable[[Path], Any], path: Path) -> Any:
 
 
 def levels(dataset: str, side: int) -> tuple[str, ...]:
-    """The levels of a data set, STYLES-STYLIST: LEVELS, there or not, and every other set that is there, sorted.
+    """The levels of a data set, STYLES-STYLIST: LEVELS, existing or not, then every other existing set, sorted.
 
-    Those are in the styles of a user's own folder, or by another of STYLISTS. Trials are none.
+    The others use styles from a user's own folder or another of STYLISTS. Trials don't count.
     """
     names = (path.stem for path in place(dataset, side, "").parent.glob("*.safetensors"))
     parts = {name: name.rpartition("-") for name in names}
-    # a trial ends in -firstN, which is no stylist
+    # a trial's name ends in -firstN, which isn't a stylist
     there = {name for name, (styles, _, stylist) in parts.items() if styles and stylist in STYLISTS}
     return (*LEVELS, *sorted(there - set(LEVELS)))
 
@@ -147,10 +147,10 @@ def manifest(dataset: str, side: int, level: str) -> dict:
 
 
 def lacking(dataset: str, side: int, level: str, content: str = "") -> str:
-    """What to do about a stylised test set that is not there, in one line; empty if it is. side: as for `place`.
+    """One line on what to do about a stylised test set that doesn't exist; empty if it does. side: as for `place`.
 
-    content: `tensor_digest({"images": …})` of the test pictures; if given, a set of other pictures, or whose file is
-    seen to be damaged from its header, gets a line, too.
+    content: `tensor_digest({"images": …})` of the test pictures; if given, there is also a line for a set of other
+    pictures, or one whose header shows that its file is damaged.
     """
     path = place(dataset, side, level)
     if not path.is_file():
@@ -171,10 +171,10 @@ def lacking(dataset: str, side: int, level: str, content: str = "") -> str:
 
 
 def differs(about: dict, recorded: dict) -> bool:
-    """Whether a set's manifest and the `summary` kept with an earlier measurement are of different sets, by INPUTS.
+    """Whether a set's manifest and the `summary` kept with an earlier measurement differ in one of INPUTS.
 
-    What only the manifest has counts as different, but for two things: an empty summary says nothing, and style_files
-    are younger than many summaries. What only the summary has does not count.
+    An input that only the manifest has counts as a difference, with two exceptions: an empty summary says nothing, and
+    many summaries are older than style_files. An input that only the summary has does not count.
     """
     return any(
         recorded[key] != about[key] if key in recorded else bool(recorded) and key != "style_files"
@@ -199,7 +199,7 @@ def obstacle(level: str) -> str:
 def load(dataset: str, side: int, images: Tensor, level: str) -> tuple[Tensor, dict]:
     """(pictures, manifest) of the stylised test set of these pictures, as they are stored: uint8, N×3×H×H.
 
-    InputError if there is none, or it is damaged or of other pictures.
+    InputError if there is none, or if it is damaged or made from other pictures.
     """
     if line := lacking(dataset, side, level, tensor_digest({"images": images})):
         raise InputError(line)
@@ -208,5 +208,5 @@ def load(dataset: str, side: int, images: Tensor, level: str) -> tuple[Tensor, d
 
 
 def summary(about: dict) -> dict:
-    """A manifest without its long lists, for the record of what was measured on it."""
+    """A manifest without its long lists, for the records of measurements on the set."""
     return {name: value for name, value in about.items() if name not in ("style_of_each", "style_hashes", "versions")}

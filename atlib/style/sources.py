@@ -24,7 +24,7 @@ SMALLEST = 16  # pixels: a smaller picture has no texture to speak of
 
 
 class Styles:
-    """Pictures to take styles from: their source's name, a name for each, and the pictures, read when asked for."""
+    """Pictures to take styles from: the source's name, a name for each picture, and the pictures, read on demand."""
 
     def __init__(self, source: str = "generated") -> None:
         """source: "generated" (atlib.textures), "paintings" (the folder ATLIB_STYLES, or styles/paintings in the data
@@ -66,14 +66,15 @@ class Styles:
 
     @property
     def source(self) -> str:
-        """Its name in that of a stylised set. A user's folder is NAME-HASH, of its pictures: another folder of that
-        name, or the same one after a change, is another source, and none is taken for one of SOURCES.
+        """The source's part of a stylised set's name. For a user's folder it is NAME-HASH, with a hash of the pictures,
+        so that another folder of that name, or the same one after a change, is another source, and none is mistaken for
+        one of SOURCES.
 
         InputError as for `files_digest`.
         """
         if self.folder is None or self.given in SOURCES:
             return self.given
-        # no dot at its start, which would hide the file, and short enough for any file system
+        # without a leading dot, which would hide the file, and short enough for any file system
         readable = re.sub(r"[^A-Za-z0-9_.-]+", "-", self.folder.resolve().name).strip("-.")[:60]
         return f"{readable or 'folder'}-{self.files_digest[:8]}"
 

@@ -1,4 +1,4 @@
-"""Style-transfer networks behind one interface: Ghiasi et al. 2017 and MicroAST; and pictures painted by them."""
+"""Style-transfer networks behind one interface, Ghiasi et al. 2017 and MicroAST; and how they paint pictures."""
 
 from __future__ import annotations
 
@@ -41,9 +41,9 @@ ONNX = {
 
 
 def ghiasi(weights: str = "") -> Stylist:
-    """Ghiasi et al. 2017, a picture a pass at 384×384. weights: a folder with the two files (default: the package's).
+    """Ghiasi et al. 2017 at 384×384, one picture per pass. weights: a folder with the two files (else the package's).
 
-    InputError if the packages or the files are not there, or the files are others.
+    InputError if the packages or the files are not there, or if the files are other versions.
     """
     for package in ("onnxruntime", *(() if weights else (PACKAGE,))):
         if importlib.util.find_spec(package) is None:
@@ -53,7 +53,7 @@ def ghiasi(weights: str = "") -> Stylist:
     if weights:
         folder = Path(weights)
     else:
-        spec = importlib.util.find_spec(PACKAGE)  # found, not imported: only its files are used
+        spec = importlib.util.find_spec(PACKAGE)  # located, not imported: only its files are used
         assert spec and spec.origin
         folder = Path(spec.origin).parent / "models"
     options = onnxruntime.SessionOptions()
@@ -114,7 +114,7 @@ class MicroAST:
         }
 
     def conv(self, name: str, x: Tensor, stride: int = 1) -> Tensor:
-        """One convolution with mirrored borders; groups as its weights have it."""
+        """One convolution with mirrored borders; the shape of its weights gives the number of groups."""
         weight, bias = (self.tensors[f"{name}.conv_layer.{kind}"] for kind in ("weight", "bias"))
         reach = weight.shape[-1] // 2
         x = F.pad(x, [reach] * 4, mode="reflect") if reach else x
@@ -161,7 +161,7 @@ def microast(weights: str = "") -> Stylist:
     """MicroAST at 256×256. weights: a folder with its four files (default: weights/ in the data directory).
 
     Their names: microast_PART.pt, or PART_iter_160000.pth.tar as in its repository (github.com/EndyWon/MicroAST,
-    models/). They are read with `weights_only=True`. InputError if one is missing, damaged or another.
+    models/). They are read with `weights_only=True`. InputError if one is missing, damaged or a different version.
     """
     folder = Path(weights) if weights else data_dir() / "weights"
     tensors: dict[str, Tensor] = {}
@@ -182,7 +182,7 @@ STYLISTS: dict[str, Callable[[str], Stylist]] = {"ghiasi": ghiasi, "microast": m
 
 
 def find_stylist(name: str, weights: str = "") -> Stylist:
-    """One of STYLISTS by its name; weights: a folder, if not the usual one. InputError as they say."""
+    """One of STYLISTS by its name; weights: a folder, if not the usual one. InputError as they raise it."""
     one_of("stylist", name, STYLISTS)
     if weights and not Path(weights).is_dir():
         raise InputError(f"weights = {weights!r}: no such folder")
@@ -202,10 +202,10 @@ def resized(images: Tensor, side: int) -> Tensor:
 def stylise(images: Tensor, codes: Tensor, stylist: Stylist, choice: Tensor | None = None) -> Tensor:
     """The pictures in the styles of the codes, of the same size and type: uint8, or float in [0, 1]; N×3×H×H.
 
-    codes: float32, S×D, as `stylist.encode` makes them; choice: which of them each picture gets, int64, N (None: that
-    of its place). Pictures are enlarged to the stylist's working side and brought back; both stylists work on the CPU.
-    InputError if the pictures are not square or of another type, if codes or choice are, if the counts don't fit, or if
-    a choice is not among the codes.
+    codes: float32, S×D, as `stylist.encode` makes them; choice: which of them each picture gets, int64, N (None:
+    picture i gets code i). Pictures are enlarged to the stylist's working side and brought back; both stylists work on
+    the CPU. InputError if the pictures are not square, if pictures, codes or choice have the wrong type or shape, if
+    the counts don't fit, or if a choice is not among the codes.
     """
     check_images(images)
     check_range(images)
