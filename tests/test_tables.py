@@ -254,7 +254,10 @@ def test_the_grid_counts_many_seeds_instead_of_showing_each(tmp_path):
     assert run in {p.run for p in planned}
     frame = load(tmp_path)
     table = tables.grid_table(planned, frame)
-    assert [name for name in map(str, table) if name.startswith("seed")] == [*(f"seed {n}" for n in range(1, 6)), "seeds 6–25"]
+    assert [name for name in map(str, table) if name.startswith("seed")] == [
+        *(f"seed {n}" for n in range(1, 6)),
+        "seeds 6–25",
+    ]
     counts = table.loc[table["block"] == "replication", "seeds 6–25"].tolist()
     assert sorted(counts) == ["0 of 20 published"] * 7 + ["1 of 20 published"]
     assert set(table.loc[table["block"] == "shapes", "seeds 6–25"]) == {""}
@@ -276,6 +279,7 @@ def test_the_plan_is_pending_until_it_was_made(tmp_path):
     (tmp_path / "plan.csv").write_text(costs)
     table = tables.plan_table(planned, frame, tmp_path).set_index("block")
     assert list(table["core hours"]) == ["7.0", "pending"] and list(table["published"]) == [0, 0]
+    assert list(table["trained in"]) == ["bf16", "pending"]
     (tmp_path / "plan.csv").write_text(costs.replace("block,", "block,runs,").replace("a,7.04", "a,3,7.04"))
     grown = tables.plan_table(planned, frame, tmp_path).set_index("block")
     assert grown.at["a", "core hours"] == "7.0 (counted for 3 runs)"
