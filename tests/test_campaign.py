@@ -151,21 +151,46 @@ def test_its_time_over_it_stops_everything_and_nothing_has_failed(path: Path) ->
 
 
 @installed
-def test_a_second_campaign_says_so_and_stops_and_ctrl_c_ends_the_first(path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_campaign_says_so_and_a_signal_ends_the_first_quietly(number: signal.Signals, path: Path) -> None:
+    """Also in the background of a script, where SIGINT is ignored."""
     path.write_text(GRID.replace("epochs: 2", "epochs: 500"), encoding="utf-8")
-    child = start(path)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited
+    try:
+        child = start(path)
+    finally:
+        signal.signal(signal.SIGINT, before)
     robust = grid.load(path)[0]
     until(lambda: grid.held(robust.folder) is not None, child)
     with pytest.raises(InputError, match=f"a campaign is already running there, process {child.pid} since "):
         running.run(path=path)
     path.write_text("edited half-way: [", encoding="utf-8")  # which the running campaign doesn't read
-    child.send_signal(signal.SIGINT)
+    child.send_signal(number)
     assert child.wait(timeout=60) == 0
     gone(path, 10)
-    assert not (robust.folder / "failed.json").exists()
+    assert not (robust.folder / "failed.json").exists() and not list(robust.folder.glob(".*.tmp"))
+    log = (path.parent / "log").read_text(encoding="utf-8")
+    assert "stopped by a signal: the jobs are stopped, the next call goes on" in log
+    for noise in ("Traceback", "zmq", "Kernel", "Error", "failed:"):
+        assert noise not in log, log
     path.write_text(GRID.replace("epochs: 2", "epochs: 500"), encoding="utf-8")
     with running.alone():
         pass  # nothing to unlock
+
+
+def test_a_profile_says_where_its_jobs_run(tmp_path: Path) -> None:
+    assert running.is_local(running.profile_folder("local")) and not running.is_local(running.profile_folder("slurm"))
+    (tmp_path / "config.yaml").write_text("jobs: 2", encoding="utf-8")
+    assert running.is_local(running.profile_folder(str(tmp_path)))
+
+
+def test_the_campaign_installs_what_stylises_and_what_schedules() -> None:
+    """On a fresh machine it left out half of the styles, since requirements-style.txt wasn't installed."""
+    words = ["make", "-n", "-B", "campaign", "BLOCKS=b"]
+    said = subprocess.run(words, cwd=REPOSITORY, capture_output=True, encoding="utf-8", check=True).stdout
+    order = ["requirements.txt", "requirements-style.txt", "atlib.campaign run"]
+    places = [said.index(f"install -r {name}" if i == 0 else name) for i, name in enumerate(order)]
+    assert places == sorted(places) and "requirements-campaign.txt" in said
 
 
 @pytest.mark.parametrize(
