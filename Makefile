@@ -2,7 +2,7 @@
 # make test   runs every check in the same .venv
 # make help   says what else there is
 #
-# Steps leave a stamp when they succeed (.venv/.book, .venv/.dev, book/_static/vendor/.complete, _build/.complete),
+# Steps leave a stamp when they succeed (.venv/.book, .venv/.style, .venv/.dev, book/_static/vendor/.complete, _build/.complete),
 # so that a second call does nothing twice. After one build nothing needs a network.
 
 SHELL := /bin/bash
@@ -28,6 +28,7 @@ help:
 	@echo "make publish RUN=…        copy a run's rows from runs/ to results/, which the book prints"
 	@echo "make status               how far each run of workflow/grid.yaml has come (BLOCKS=a,b)"
 	@echo "make campaign             train, measure and publish what is missing (BLOCKS=a,b JOBS=1 THREADS=2 MINUTES=150 PROFILE=slurm)"
+	@echo "                          (a machine with torch and little else: python -m atlib.campaign bare)"
 	@echo "make plan                 what each block costs, in core hours of this machine (FLOPS=2e13: of a GPU)"
 	@echo "make destroyed DATASET=…  what distortions leave of shape and texture in a data set's pictures (SIDE=112)"
 	@echo "make frames DATASET=…     what the sliders show of a data set (results/frames)"
@@ -52,6 +53,12 @@ ifdef TORCH_INDEX
 endif
 	@$(BIN)/pip install -r requirements.txt
 	@$(BIN)/pip install --quiet --no-deps --no-build-isolation -e .
+	@touch $@
+
+# What stylises test sets, which the campaign measures networks on.
+.venv/.style: requirements-style.txt .venv/.book
+	@echo "== installing requirements-style.txt into .venv (once)"
+	@$(BIN)/pip install --quiet -r requirements-style.txt
 	@touch $@
 
 .venv/.dev: requirements-dev.txt requirements-style.txt .venv/.book
@@ -111,7 +118,7 @@ publish: .venv/.book
 status: .venv/.book
 	@$(BIN)/python -m atlib.campaign status --blocks "$(BLOCKS)"
 
-campaign: .venv/.book .venv-campaign/.complete
+campaign: .venv/.style .venv-campaign/.complete
 	@$(BIN)/python -m atlib.campaign run --blocks "$(BLOCKS)" $(if $(JOBS),--jobs $(JOBS)) \
 	  $(if $(THREADS),--threads $(THREADS)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(PROFILE),--profile $(PROFILE))
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from atlib import evaluation, style
-from atlib.campaign import grid, jobs, running
+from atlib.campaign import announcing, doing, grid, jobs, needs, plan, running
 from atlib.configuration import Config, config_of, resolve
 from atlib.errors import InputError
 from atlib.files import REPOSITORY, read_json, results_dir, write_json
@@ -143,9 +143,9 @@ def test_killed_twice_and_resumed_it_ends_as_if_left_alone(
     monkeypatch.setenv("ATLIB_RESULTS", str(path.parent / "undisturbed-results"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")  # as in the campaign
     code = (
-        "import sys; from pathlib import Path; from atlib.campaign import grid, running; "
+        "import sys; from pathlib import Path; from atlib.campaign import doing, grid; "
         "planned = grid.load(Path(sys.argv[1])); "
-        "sys.exit(sum(running.job(kind, sys.argv[2], planned) for kind in ('train', 'evaluate', 'publish')))"
+        "sys.exit(sum(doing.job(kind, sys.argv[2], planned) for kind in ('train', 'evaluate', 'publish')))"
     )
     for run in (robust, normal):
         words = [sys.executable, "-c", code, str(path), run.run]
@@ -165,21 +165,46 @@ def test_its_time_over_it_stops_everything_and_nothing_has_failed(path: Path) ->
 
 
 @installed
-def test_a_second_campaign_says_so_and_stops_and_ctrl_c_ends_the_first(path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_campaign_says_so_and_a_signal_ends_the_first_quietly(number: signal.Signals, path: Path) -> None:
+    """Also in the background of a script, where SIGINT is ignored."""
     path.write_text(GRID.replace("epochs: 2", "epochs: 500"), encoding="utf-8")
-    child = start(path)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited
+    try:
+        child = start(path)
+    finally:
+        signal.signal(signal.SIGINT, before)
     robust = grid.load(path)[0]
     until(lambda: grid.held(robust.folder) is not None, child)
     with pytest.raises(InputError, match=f"a campaign is already running there, process {child.pid} since "):
         running.run(path=path)
     path.write_text("edited half-way: [", encoding="utf-8")  # which the running campaign doesn't read
-    child.send_signal(signal.SIGINT)
+    child.send_signal(number)
     assert child.wait(timeout=PATIENCE) == 0
     gone(path)
-    assert not (robust.folder / "failed.json").exists()
+    assert not (robust.folder / "failed.json").exists() and not list(robust.folder.glob(".*.tmp"))
+    log = (path.parent / "log").read_text(encoding="utf-8")
+    assert "stopped by a signal: the jobs are stopped, the next call goes on" in log
+    for noise in ("Traceback", "zmq", "Kernel", "Error", "failed:"):
+        assert noise not in log, log
     path.write_text(GRID.replace("epochs: 2", "epochs: 500"), encoding="utf-8")
     with running.alone():
         pass  # nothing to unlock
+
+
+def test_a_profile_says_where_its_jobs_run(tmp_path: Path) -> None:
+    assert running.is_local(running.profile_folder("local")) and not running.is_local(running.profile_folder("slurm"))
+    (tmp_path / "config.yaml").write_text("jobs: 2", encoding="utf-8")
+    assert running.is_local(running.profile_folder(str(tmp_path)))
+
+
+def test_the_campaign_installs_what_stylises_and_what_schedules() -> None:
+    """On a fresh machine it left out half of the styles, since requirements-style.txt wasn't installed."""
+    words = ["make", "-n", "-B", "campaign", "BLOCKS=b"]
+    said = subprocess.run(words, cwd=REPOSITORY, capture_output=True, encoding="utf-8", check=True).stdout
+    order = ["requirements.txt", "requirements-style.txt", "atlib.campaign run"]
+    places = [said.index(f"install -r {name}" if i == 0 else name) for i, name in enumerate(order)]
+    assert places == sorted(places) and "requirements-campaign.txt" in said
 
 
 @pytest.mark.parametrize(
@@ -225,8 +250,8 @@ def test_a_full_disk_leaves_one_line_and_loses_nothing(path: Path, monkeypatch: 
         with open("/dev/full", "wb", buffering=0) as device:
             device.write(b"0")
 
-    monkeypatch.setattr(running, "execute", full)
-    assert running.job("train", normal.run, [normal]) == 1
+    monkeypatch.setattr(doing, "execute", full)
+    assert doing.job("train", normal.run, [normal]) == 1
     assert "No space left on device" in read_json(normal.folder / "failed.json")["error"]
     assert read_json(normal.folder / "config.json") == {"there": "before"}
 
@@ -242,7 +267,7 @@ def test_the_parameters_of_every_planned_run_give_that_run() -> None:
     for planned in grid.load():
         if planned.needs or planned.config.weights:
             continue  # they ask for a run or a file that is not here
-        given = running.parameters(planned.config)
+        given = doing.parameters(planned.config)
         history = [
             " = ".join((*jobs.choices(), "0")),
             "# Parameters\n" + "\n".join(f"{name} = {value!r}" for name, value in given.items()),
@@ -254,11 +279,11 @@ def test_the_parameters_of_every_planned_run_give_that_run() -> None:
 def test_stamps_say_what_is_done_and_nothing_else(path: Path) -> None:
     robust, normal, _ = planned = grid.load(path)
     write_json(robust.folder / "training.json", {})
-    folder = running.stamps(planned)
+    folder = running.stamps(needs.find(planned).todo)
     assert [p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()] == [f"{robust.run}/trained"]
     (robust.folder / "training.json").unlink()
     write_json(normal.folder / "training.json", {})
-    running.stamps(planned)
+    running.stamps(needs.find(planned).todo)
     assert [p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()] == [f"{normal.run}/trained"]
 
 
@@ -272,20 +297,78 @@ def test_a_scheduler_that_fails_is_said_and_is_no_success(
         running.run(path=path, profile="no/such")
 
 
-def test_an_underfit_run_waits_for_the_normal_one_too_even_if_that_is_published(path: Path) -> None:
-    path.write_text(
-        "t: {common: {width: 4}, runs: [{model: [normal, pgd-linf-8]}, {model: underfit, match: pgd-linf-8}]}",
-        encoding="utf-8",
-    )
+UNDERFIT = "t: {common: {width: 4}, runs: [{model: [normal, pgd-linf-8]}, {model: underfit, match: pgd-linf-8}]}"
+
+
+def published(planned: grid.Planned, *, without: str = "") -> None:
+    """Put rows of a run that was trained elsewhere into results/, all or without a measurement."""
+    places: dict[str, dict] = {place: {} for place in evaluation.expected(planned.config) if place != without}
+    write_json(results_dir() / f"{planned.run}.json", {"evaluation": {"measurements": places}})
+    (results_dir() / f"{planned.run}.csv").touch()
+
+
+def test_of_published_runs_only_the_snapshots_of_the_normal_one_are_needed(path: Path) -> None:
+    """An underfit control is matched to an accuracy that is in the published record, and cut from snapshots."""
+    path.write_text(UNDERFIT, encoding="utf-8")
     normal, target, underfit = planned = grid.load(path)
     assert underfit.after == (target.run, normal.run) and normal.after == ()
-    for one in (normal, target):
-        places: dict[str, dict] = {place: {} for place in evaluation.expected(one.config)}
-        write_json(results_dir() / f"{one.run}.json", {"evaluation": {"measurements": places}})
-        (results_dir() / f"{one.run}.csv").touch()
-    folder = running.stamps(planned)  # both published from elsewhere; the normal one's snapshots are needed here
-    assert not (folder / normal.run / "trained").exists() and (folder / normal.run / "published").exists()
-    assert (folder / target.run / "trained").exists()
+    first = needs.find(planned)
+    assert [(need.run, need.train, need.after) for need in first.todo] == [
+        (normal.run, True, ()), (target.run, True, ()), (underfit.run, True, (target.run, normal.run)),
+    ]  # fmt: skip
+    published(normal)
+    published(target, without="conflict@")  # nor is it trained again for what was added later
+    found = needs.find(planned)
+    assert [(need.run, need.train, bool(need.measure), need.after) for need in found.todo] == [
+        (normal.run, True, False, ()), (underfit.run, True, True, (normal.run,)),
+    ]  # fmt: skip
+    assert found.done == (normal,) and found.left == (target,)
+    folder = running.stamps(found.todo)
+    assert (folder / normal.run / "published").exists() and not (folder / normal.run / "trained").exists()
+    (one, two) = read_json(running.snapshot(found.todo))["jobs"]
+    assert (one["publish"], two["publish"], two["after"]) == (False, True, [normal.run])
+    said = "\n".join([*announcing.actions(found), *announcing.omissions(found)])
+    assert said.startswith("1 runs are done, 1 to do\n  block t: 1 to train and measure: underfit\n")
+    assert f"  and {normal.run} to train: underfit controls are cut from its snapshots, which aren't here\n" in said
+    assert (
+        f"left as they are, 1 published runs that lack measurements: their weights aren't under {path.parent}" in said
+    )
+    write_json(normal.folder / "training.json", {})  # its snapshots are here
+    assert [need.run for need in needs.find(planned).todo] == [underfit.run]
+    write_json(target.folder / "training.json", {})  # and so are the target's weights
+    assert [(need.run, need.train, need.measure) for need in needs.find(planned).todo][:1] == [
+        (target.run, False, ("conflict@",))
+    ]
+
+
+def test_runs_of_other_blocks_are_trained_and_not_measured(path: Path) -> None:
+    path.write_text(
+        "t: {common: {width: 4}, runs: [{model: [normal, pgd-linf-8]}]}\n"
+        "u: {common: {width: 4}, runs: [{model: underfit, match: pgd-linf-8}]}",
+        encoding="utf-8",
+    )
+    found = needs.find(grid.select(grid.load(path), "u"), ["u"])
+    assert [(need.planned.config.model, need.train, bool(need.measure)) for need in found.todo] == [
+        ("normal", True, False), ("pgd-linf-8", True, False), ("underfit", True, True),
+    ]  # fmt: skip
+
+
+def test_the_cost_is_of_what_is_missing_and_says_on_what_it_was_measured(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path.write_text(UNDERFIT, encoding="utf-8")
+    normal, target, _ = planned = grid.load(path)
+    each = plan.Work(1.0, 10.0, 100.0)
+    monkeypatch.setattr(plan, "seconds", lambda what, precision, rounds: each)
+    published(normal)
+    published(target, without="conflict@")
+    write_json(normal.folder / "training.json", {})
+    write_json(target.folder / "training.json", {})
+    again, underfit = needs.find(planned).todo
+    assert plan.hours_of(again) == 1000 / 3600  # a forward of each test picture
+    assert plan.hours_of(underfit) == plan.product(plan.evaluation_work(underfit.planned.config), each) / 3600
+    line = announcing.cost(needs.find(planned))
+    assert line.startswith("cost: about ") and "measured just now for training in fp32 and measuring in fp32" in line
 
 
 def test_a_published_run_may_be_matched_where_it_was_not_trained() -> None:
@@ -307,23 +390,30 @@ t:
 def pictures(path: Path, few_pictures: None) -> grid.Planned:
     """A run on a data set of a few pictures that has stylised test sets."""
     path.write_text(STYLED, encoding="utf-8")
-    running.obstacle.cache_clear()
+    needs.obstacle.cache_clear()
     (planned,) = grid.load(path)
     return planned
 
 
 def test_what_stands_in_the_way_of_stylised_sets(pictures: grid.Planned, path: Path) -> None:
-    ways = running.stylised_sets(pictures.config)
+    ways = needs.stylised_sets(pictures.config)
     assert [name.removeprefix("stylised/cifar10/32/") for name in ways] == sorted(style.LEVELS)
     assert [bool(line) for line in ways.values()] == [False, True, True, True]  # of generated-ghiasi: nothing
-    assert running.out_of_reach(pictures) == {
+    assert needs.out_of_reach(pictures) == {
         "stylised@generated-microast", "stylised@paintings-ghiasi", "stylised@paintings-microast",
         "maps@stylised@paintings-ghiasi",
     }  # fmt: skip
-    (job,) = json.loads(running.snapshot([pictures]).read_text())["jobs"]
+    (job,) = json.loads(running.snapshot(needs.find([pictures]).todo).read_text())["jobs"]
     assert job["stylised"] == ["stylised/cifar10/32/generated-ghiasi"]
+    # not for a run whose measurements on them are published: a set that no pending run needs isn't made
+    published(pictures, without="clean@")
+    write_json(pictures.folder / "training.json", {})
+    (need,) = needs.find([pictures]).todo
+    assert (need.measure, need.stylised) == (("clean@",), ())
+    published(pictures)
+    assert needs.find([pictures]).todo == () and needs.find([pictures]).stylised == ()
     shapes = resolve()
-    assert running.stylised_sets(shapes) == {} and evaluation.lacking(shapes) == {}
+    assert needs.stylised_sets(shapes) == {} and evaluation.lacking(shapes) == {}
 
 
 @installed
@@ -339,4 +429,4 @@ def test_a_campaign_stylises_before_it_evaluates_and_says_what_it_leaves_out(
     assert record["stylised@generated-ghiasi"]["stylised"]["count"] == 10 and "maps@stylised@generated-ghiasi" in record
     assert grid.status([pictures])["text"].tolist() == [f"pending, 4 of {len(record) + 4} measurements"]
     assert start(path).wait(timeout=PATIENCE) == 0
-    assert "1 of 1 runs are done, 0 to do" in (path.parent / "log").read_text()
+    assert "\n1 runs are done, 0 to do\n" in (path.parent / "log").read_text()

@@ -16,6 +16,11 @@ def test_work_of_a_run_counted_by_hand() -> None:
     # clean, PGD-40 and the attack of its training; 32 distortions; four stylised sets; maps of 500 pictures under six,
     # 101 gradients each
     assert plan.evaluation_work(config) == (39 * 10_000, 10_000 * (40 + 7) + 500 * (40 + 6 * 101), 0)
+    # of single measurements alone; a map is compared with the clean picture's, which is drawn for that
+    assert plan.evaluation_work(config, ["clean@", "noise@0.1"]) == (20_000, 0, 0)
+    assert plan.evaluation_work(config, ["trained-attack@"]) == (10_000, 70_000, 0)
+    assert plan.evaluation_work(config, ["maps@saturation@1024"]) == (0, 500 * 2 * 101, 0)
+    assert plan.evaluation_work(config, []) == (0, 0, 0)
     tiny = resolve(dataset="tiny-imagenet", epochs=1)
     assert plan.training_work(tiny).forwards == 5000  # of 100,000
     normal = resolve(dataset="cifar10", attack="none")
@@ -40,6 +45,24 @@ def test_a_wider_network_costs_more_and_seconds_are_measured() -> None:
     assert 0 < found.forwards < found.steps and found.gradients > found.forwards
 
 
+def test_a_machine_that_is_slow_is_measured_on_fewer_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[int] = []
+    before = plan.kinds
+
+    def noted(model: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor) -> dict:
+        seen.append(len(images))
+        return before(model, images, labels)
+
+    monkeypatch.setattr(plan, "kinds", noted)
+    for patience, counts in ((1e9, [12, 128]), (0.0, [12, 12])):
+        plan.seconds.cache_clear()
+        seen.clear()
+        monkeypatch.setattr(plan, "PATIENCE", patience)
+        plan.seconds(plan.Architecture(4, "3x3-stride2", 32, 10), "fp32")
+        assert seen == counts
+    plan.seconds.cache_clear()
+
+
 def test_the_table_sums_up_each_block(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "hours", lambda planned: 1.5)
     monkeypatch.setattr(plan, "gpu_hours", lambda planned, flops: 0.25)
@@ -47,8 +70,10 @@ def test_the_table_sums_up_each_block(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(grid, "published", lambda p: p is planned[0])
     table = plan.table(planned).set_index("block")
     n = sum(p.block == "shapes" for p in planned)
-    assert list(table.loc["shapes"]) == [n, 1, 1.5 * n, 1.5 * (n - 1), n / 4, (n - 1) / 4]
+    # the precision that a processor trains in where the run leaves it to the machine, and the run's own otherwise
+    assert list(table.loc["shapes"]) == [n, 1, 1.5 * n, 1.5 * (n - 1), n / 4, (n - 1) / 4, "fp32"]
     assert table.loc["a", "core_hours"] == 18
+    assert table["precision"].to_dict() == dict.fromkeys(table.index, "fp32") | {"g": "bf16", "h": "bf16"}
 
 
 def test_the_sizes_are_those_of_the_generated_data_and_the_attack_is_table_1s() -> None:

@@ -1,8 +1,56 @@
-"""`python -m atlib.campaign`: the command line of atlib.campaign.running."""
+"""The command line of the campaign.
 
+python -m atlib.campaign status [--blocks a,b]
+python -m atlib.campaign run [--blocks a,b] [--jobs 1] [--threads 2] [--minutes 150] [--profile slurm]
+python -m atlib.campaign bare [--blocks g,h] [--processes 4] [--minutes 9]      (a machine with torch and little else)
+python -m atlib.campaign job data|stylise|train|evaluate|publish|run NAME       (what the two before it call)
+"""
+
+from __future__ import annotations
+
+import argparse
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
-from .running import main
+from ..errors import command_line
+from . import announcing, bare, doing, grid, running
+
+
+@command_line
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; 2 with one line on stderr if something can't be used."""
+    parser = argparse.ArgumentParser(prog="python -m atlib.campaign", description="Bring the grid's runs about.")
+    parser.add_argument("--grid", type=Path, help="another grid than workflow/grid.yaml")
+    commands = parser.add_subparsers(dest="command", required=True)
+    one = commands.add_parser("status", help="how far each run of the grid has come")
+    one.add_argument("--blocks", default="")
+    one = commands.add_parser("run", help="train, measure and publish what is missing")
+    one.add_argument("--blocks", default="")
+    one.add_argument("--jobs", type=int, default=1, help="at a time")
+    one.add_argument("--threads", type=int, default=2, help="of each job")
+    one.add_argument("--minutes", type=float, default=0, help="stop after these")
+    one.add_argument("--profile", default="local")
+    one = commands.add_parser("bare", help="the same without Snakemake and notebooks, where these aren't installed")
+    one.add_argument("--blocks", default="")
+    one.add_argument("--processes", type=int, default=1, help="runs at a time")
+    one.add_argument("--minutes", type=float, default=0, help="stop after these")
+    one = commands.add_parser("job", help="one job of a campaign")
+    one.add_argument("kind", choices=doing.JOBS)
+    one.add_argument("name")
+    one.add_argument("--snapshot", type=Path, required=True)
+    one.add_argument("--bare", action="store_true", help="without notebooks")
+    given = parser.parse_args(arguments)
+    if given.command == "status":
+        announcing.status(grid.select(grid.load(given.grid), given.blocks))
+        return 0
+    if given.command == "run":
+        limits = {"slots": given.jobs, "threads": given.threads, "minutes": given.minutes}
+        return running.run(given.blocks, **limits, profile=given.profile, path=given.grid)
+    if given.command == "bare":
+        return bare.run(given.blocks, processes=given.processes, minutes=given.minutes, path=given.grid)
+    return doing.job(given.kind, given.name, running.from_snapshot(given.snapshot), bare=given.bare)
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -185,16 +185,20 @@ def _check_once(path: Path, found: list[Planned]) -> None:
             raise InputError(f"{path}: block {planned.block}: {planned.run} matches {planned.needs}, not in the grid")
 
 
+def names(blocks: str) -> list[str]:
+    """The names in "a,b"."""
+    return [name.strip() for name in blocks.split(",") if name.strip()]
+
+
 def select(planned: list[Planned], blocks: str = "") -> list[Planned]:
     """The runs of the named blocks ("a,b"); without a name, of every block that need not be asked for.
 
     With them the runs of other blocks that they wait for. InputError for a block that isn't there.
     """
-    names = [name.strip() for name in blocks.split(",") if name.strip()]
-    known = list(dict.fromkeys(p.block for p in planned))
-    for name in names:
+    wanted, known = names(blocks), list(dict.fromkeys(p.block for p in planned))
+    for name in wanted:
         one_of("BLOCKS", name, known)
-    chosen = [p for p in planned if (p.block in names if names else not p.on_request)]
+    chosen = [p for p in planned if (p.block in wanted if wanted else not p.on_request)]
     needed = {run for p in chosen for run in p.after}
     return [p for p in planned if p in chosen or p.run in needed]
 

@@ -3,8 +3,9 @@
     python -m atlib.campaign.plan [--flops 2e13] [--write]
 
 A run's cost is counted in forwards, input gradients and training steps of its architecture. Their seconds are measured
-here, on one thread; for a machine that is not at hand, their floating-point operations are counted and divided by a
-stated speed. --write keeps the table (results/plan.csv) for the book.
+here, on one thread, in the precision that the run would be trained in here (each line of the table names it); for a
+machine that is not at hand, their floating-point operations are counted and divided by a stated speed. --write keeps
+the table (results/plan.csv) for the book.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import argparse
 import functools
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import NamedTuple
 
 import pandas as pd
@@ -26,7 +27,7 @@ from .. import attacks, evaluation, models, provenance, saliency, training
 from ..configuration import Config
 from ..errors import command_line, in_range, one_of
 from ..files import atomic, results_dir, writable
-from . import grid
+from . import grid, needs
 
 # Pictures to train on (after the hold-out), and to test on. Caltech: 80 and 20 % of each class.
 PICTURES = {
@@ -37,6 +38,7 @@ PICTURES = {
     "caltech256": (22_100, 6000),
 }
 CLASSES = {"shapes": 10, "cifar10": 10, "tiny-imagenet": 200, "caltech101": 102, "caltech256": 257}
+PATIENCE = 20.0  # seconds that measuring one batch of each kind may take
 FLOPS = 2e13  # stated, not measured: what a data-centre GPU keeps up on such networks in bf16
 
 
@@ -74,16 +76,22 @@ def training_work(config: Config) -> Work:
     return Work(looks * holdout, attacked, seen)
 
 
-def evaluation_work(config: Config) -> Work:
-    """Of one evaluation: PGD-40, the attack of its training, maps, and a forward for every other measurement."""
+def evaluation_work(config: Config, places: Collection[str] | None = None) -> Work:
+    """Of one evaluation: PGD-40, the attack of its training, maps, and a forward for every other measurement.
+
+    places: what is measured, "NAME@LEVEL" (None: all that applies). Maps are compared with those of clean pictures.
+    """
     _, count = PICTURES[config.dataset]
-    places = evaluation.expected(config)
+    places = evaluation.expected(config) if places is None else places
     pictures = min(count, evaluation.MAP_PICTURES.get(config.dataset, evaluation.MAP_PICTURES_ELSEWHERE))
-    maps = [place for place in places if place.startswith("maps@")]
-    steps = int(config.steps or 0) if "trained-attack@" in places else 0
-    gradients = count * (evaluation.TABLE_1["steps"] + steps)
-    gradients += pictures * (evaluation.TABLE_1["steps"] + len(maps) * (saliency.SAMPLES + 1))
-    return Work(count * (len(places) - len(maps)), gradients, 0)
+    maps = {place for place in places if place.startswith("maps@")}
+    others = [place for place in places if place not in maps]
+    pgd = evaluation.TABLE_1["steps"]
+    gradients = count * (pgd if "pgd-linf@8" in places else 0)
+    gradients += count * (int(config.steps or 0) if "trained-attack@" in places else 0)
+    gradients += pictures * (pgd if "maps@pgd-linf@8" in maps else 0)
+    gradients += pictures * len(maps | {"maps@clean@"} if maps else maps) * (saliency.SAMPLES + 1)
+    return Work(count * len(others), gradients, 0)
 
 
 def network(what: Architecture) -> tuple[nn.Module, torch.Tensor, torch.Tensor]:
@@ -127,19 +135,26 @@ def operations(what: Architecture) -> Work:
 
 
 @functools.cache
-def seconds(what: Architecture, precision: str) -> Work:
-    """Seconds a picture of each kind on one thread of this machine, of the processor: the best of three."""
+def seconds(what: Architecture, precision: str, rounds: int = 3) -> Work:
+    """Seconds a picture of each kind on one thread of this machine, of the processor: the best of some rounds.
+
+    Of a batch that a training has; of a tenth of it where that takes longer than `PATIENCE`, as in bf16 on a processor
+    that has no instructions for it.
+    """
     model, images, labels = network(what)
-    found = {}
-    for name, do in kinds(model, images, labels).items():
-        times = []
-        for _ in range(4):
-            began = time.process_time()
-            with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
-                do()
-            times.append(time.process_time() - began)
-        found[name] = min(times[1:]) / len(images)
-    return Work(**found)
+    few = max(2, len(images) // 10)
+
+    def timed(do: Callable[[], object]) -> float:
+        began = time.process_time()
+        with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16"):
+            do()
+        return time.process_time() - began
+
+    small = {name: timed(do) for name, do in kinds(model, images[:few], labels[:few]).items()}  # and warms up
+    if sum(small.values()) * len(images) / few > PATIENCE or rounds == 1:
+        images, labels = images[:few], labels[:few]
+    found = kinds(model, images, labels).items()
+    return Work(**{name: min(timed(do) for _ in range(rounds)) / len(images) for name, do in found})
 
 
 def product(work: Work, each: Work) -> float:
@@ -154,19 +169,50 @@ def precision_here(planned: grid.Planned) -> str:
 
 def hours(planned: grid.Planned) -> float:
     """Core hours of one run on a processor like this one: training in the run's own precision, evaluation in single."""
-    what = architecture(planned.config)
-    trained = product(training_work(planned.config), seconds(what, precision_here(planned)))
-    return (trained + product(evaluation_work(planned.config), seconds(what, "fp32"))) / 3600
+    return _hours(planned, training_work(planned.config), evaluation_work(planned.config))
+
+
+def hours_of(need: needs.Need, rounds: int = 3) -> float:
+    """As `hours`, of what is missing of a run. rounds: of the measurement of this machine's speed."""
+    return _hours(need.planned, *work_of(need), rounds=rounds)
+
+
+def _hours(planned: grid.Planned, trained: Work, evaluated: Work, rounds: int = 3) -> float:
+    what, total = architecture(planned.config), 0.0
+    for work, precision in ((trained, precision_here(planned)), (evaluated, "fp32")):
+        total += product(work, seconds(what, precision, rounds)) if any(work) else 0
+    return total / 3600
+
+
+def work_of(need: needs.Need) -> tuple[Work, Work]:
+    """(training, evaluation) of what is missing of a run."""
+    config, nothing = need.planned.config, Work(0, 0, 0)
+    return training_work(config) if need.train else nothing, evaluation_work(config, need.measure)
 
 
 def gpu_hours(planned: grid.Planned, flops: float) -> float:
     """GPU hours of one run on a machine that keeps up `flops` operations a second."""
-    work = Work(*(a + b for a, b in zip(training_work(planned.config), evaluation_work(planned.config), strict=True)))
-    return product(work, operations(architecture(planned.config))) / flops / 3600
+    return _gpu_hours(planned.config, training_work(planned.config), evaluation_work(planned.config), flops)
+
+
+def gpu_hours_of(need: needs.Need, flops: float = FLOPS) -> float:
+    """As `gpu_hours`, of what is missing of a run."""
+    return _gpu_hours(need.planned.config, *work_of(need), flops)
+
+
+def _gpu_hours(config: Config, trained: Work, evaluated: Work, flops: float) -> float:
+    work = Work(*(a + b for a, b in zip(trained, evaluated, strict=True)))
+    return product(work, operations(architecture(config))) / flops / 3600
+
+
+def shown(hours: float) -> str:
+    """Hours in words, or minutes."""
+    return f"{hours:.1f} hours" if hours >= 1 else f"{60 * hours:.0f} minutes" if hours > 1 / 60 else "a minute"
 
 
 def table(planned: Sequence[grid.Planned], flops: float = FLOPS, measured: bool = True) -> pd.DataFrame:
-    """One line a block: runs, done, core hours here in all and still to go, GPU hours likewise."""
+    """One line a block: runs, done, core hours here in all and still to go, GPU hours likewise, and the precision that
+    the core hours are of: what its runs train in on a processor."""
     lines = []
     for block in dict.fromkeys(p.block for p in planned):
         runs = [p for p in planned if p.block == block]
@@ -176,6 +222,8 @@ def table(planned: Sequence[grid.Planned], flops: float = FLOPS, measured: bool 
             line |= {"core_hours": sum(map(hours, runs)), "core_hours_left": sum(map(hours, left))}
         line["gpu_hours"] = sum(gpu_hours(p, flops) for p in runs)
         line["gpu_hours_left"] = sum(gpu_hours(p, flops) for p in left)
+        if measured:
+            line["precision"] = "/".join(sorted({precision_here(p) for p in runs}))
         lines.append(line)
     return pd.DataFrame(lines)
 
@@ -198,11 +246,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     torch.set_num_threads(1)
     found = table(planned, given.flops)
     print(found.round(1).to_string(index=False))
-    precisions = {precision_here(p) for p in planned}
-    here = f"{provenance.processor()}, one thread, training in {' or '.join(sorted(precisions))}"
-    print(f"core hours: {here}; GPU hours: at a stated {given.flops:g} operations a second")
+    print(
+        f"core hours: one thread of {provenance.processor()}, measured just now, training in the precision of the line "
+        f"and evaluation in fp32; GPU hours: not measured, at a stated {given.flops:g} operations a second"
+    )
     if given.write:
-        stated = {"processor": provenance.processor(), "precision": "/".join(sorted(precisions)), "flops": given.flops}
+        stated = {"processor": provenance.processor(), "flops": given.flops}
         with atomic(results_dir() / "plan.csv") as temporary:
             found.assign(**stated, commit=provenance.commit()).to_csv(temporary, index=False)
     return 0

@@ -627,6 +627,8 @@ def plan_table(planned: Sequence[grid.Planned], frame: pd.DataFrame, folder: Pat
         runs = [p for p in planned if p.block == block]
         line = {"block": block, "what": titles[block], "runs": len(runs)}
         line["published"] = sum(p.run in published for p in runs)
+        if "precision" in costs:
+            line["trained in"] = str(costs.at[block, "precision"]) if block in costs.index else PENDING
         for name, shown in {"core_hours": "core hours", "gpu_hours": "GPU hours"}.items():
             cost = f"{float(costs.at[block, name]):,.1f}" if block in costs.index else PENDING  # type: ignore[arg-type]
             grown = counted.get(block, len(runs)) != len(runs)  # blocks that the grid has gained since
@@ -642,9 +644,9 @@ def plan_caption(folder: Path | None = None) -> str:
         return f"The cost of each block: {PENDING}."
     first = costs.iloc[0]
     return (
-        f"The cost of each block. Core hours: one thread of {first['processor']}, training in {first['precision']}, "
-        f"evaluation in fp32, commit {short(first['commit'])}. GPU hours: at "
-        f"a stated {first['flops']:g} operations a second."
+        f"The cost of each block. Core hours: measured on one thread of {first['processor']}, training in the "
+        f"precision that the table names, evaluation in fp32, commit {short(first['commit'])}. GPU hours: not "
+        f"measured, at a stated {first['flops']:g} operations a second."
     )
 
 

