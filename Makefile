@@ -16,7 +16,7 @@ PAGES := _config.yml _toc.yml book/references.bib $(wildcard notebooks/*.ipynb b
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help book test lint notebooks publish status campaign plan destroyed frames verify bench vendor clean
+.PHONY: help book test lint notebooks publish status campaign plan destroyed frames live verify bench vendor clean
 .DEFAULT_GOAL := help
 
 help:
@@ -30,6 +30,7 @@ help:
 	@echo "make plan                 what each block costs, in core hours of this machine (FLOPS=2e13: of a GPU)"
 	@echo "make destroyed DATASET=…  what distortions leave of shape and texture in a data set's pictures (SIDE=112)"
 	@echo "make frames DATASET=…     what the sliders show of a data set (results/frames)"
+	@echo "make live                 the networks that run in the page \"Try it on a picture\" (models/cifar10/*.onnx)"
 	@echo "make verify ROW=…         measure a published row again and compare"
 	@echo "make bench                time atlib against torchattacks, foolbox, captum and plain loops"
 	@echo "make clean                remove _build/ and the JavaScript (not .venv, runs, results)"
@@ -124,6 +125,9 @@ destroyed: .venv/.book
 frames: .venv/.book
 	@test -n "$(DATASET)" || { echo "DATASET is missing: make frames DATASET=cifar10"; exit 1; }
 	@$(BIN)/python -m atlib.report.frames $(DATASET)
+
+live: .venv/.dev
+	@$(BIN)/python -m atlib.report.export
 
 verify: .venv/.book
 	@test -n "$(ROW)" || { echo "ROW is missing: make verify ROW=shapes/normal-w16-s1-…:clean@/accuracy"; exit 1; }
