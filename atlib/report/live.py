@@ -162,50 +162,58 @@ def page_html() -> str:
     body = "\n".join(
         [
             '<p class="live-dead">This part needs JavaScript and the built book: <code>make book</code>.</p>',
-            _opening(given),
-            _bench(given),
+            '<div class="live-top">',
+            _pictures(),
+            "<div>",
+            _guess(given),
+            _controls(given),
+            "</div></div>",
             '<p class="live-trouble" data-live="trouble" role="alert"></p>',
             '<p class="live-trouble" data-live="no-simd" hidden>This browser has no WebAssembly with SIMD, which the '
             'networks need. <a href="methods.html">The sliders in Methods</a> show the same networks without it.</p>',
+            _results(given),
             '<div class="live-status" data-live="status" role="status"></div>',
             f'<script type="application/json" data-live="data">{data}</script>',
         ]
     )
     return (
         f"<style>{style}</style>\n"
-        f'<div class="live" data-live="root" role="region" aria-label="Networks that run in this page">\n{body}\n</div>\n'
+        '<div class="live" data-live="root" role="region" aria-label="Networks that run in this page">\n'
+        f"{body}\n</div>\n"
         f'<script src="{BASE}page.js" defer></script>'
     )
 
 
-def _canvas(name: str, label: str = "") -> str:
-    return (
-        f'<canvas width="32" height="32" role="img" data-live="{name}" aria-label="{escape(label or "empty")}"></canvas>'
-    )
+def _canvas(name: str, label: str = "empty") -> str:
+    return f'<canvas width="32" height="32" role="img" data-live="{name}" aria-label="{label}"></canvas>'
 
 
 def _choice(kind: str, value: str, text: str) -> str:
     return f'<label><input type="radio" name="live-{kind}" value="{value}"> {text}</label>'
 
 
-def _opening(given: Mapping[str, Any]) -> str:
-    """The two pictures, and the question."""
+def _pictures() -> str:
+    """The picture, and what has been made of it."""
+    return f"""<div class="live-pair">
+<figure>{_canvas("original")}<figcaption><span data-live="subject"></span>, as it is</figcaption></figure>
+<figure data-live="changed-box">{_canvas("changed")}<figcaption data-live="changed-text"></figcaption></figure>
+</div>"""
+
+
+def _guess(given: Mapping[str, Any]) -> str:
+    """The question before the first answer."""
     guesses = "\n".join(
         f'<fieldset><legend>The {escape(network["title"])} network says</legend><div class="live-row">'
         f'<label><input type="radio" name="live-guess-{n}" value="yes"> <span data-live="subject"></span></label>'
         f'<label><input type="radio" name="live-guess-{n}" value="no"> something else</label></div></fieldset>'
         for n, network in enumerate(given["networks"])
     )
-    return f"""<div class="live-pair">
-<figure>{_canvas("original")}<figcaption><span data-live="subject"></span>, as it is</figcaption></figure>
-<figure data-live="changed-box">{_canvas("changed")}<figcaption data-live="changed-text"></figcaption></figure>
-</div>
-<form data-live="guess">
+    return f"""<form data-live="guess">
 <p><strong data-live="question"></strong></p>
 {guesses}
 <p><button type="submit" data-live="go">Ask them</button>
-<small>This loads the two networks and what runs them from this site, once: about the size of a few photographs.
-No picture leaves this page.</small></p>
+<small>This loads the networks and what runs them, once, from where this page came from:
+<span data-live="size"></span> megabytes, less where they are sent compressed. No picture leaves this page.</small></p>
 <progress data-live="progress" max="1" value="0" aria-label="loading the networks" hidden></progress>
 </form>"""
 
@@ -231,44 +239,47 @@ def _card(network: Mapping[str, Any], number: int) -> str:
 </section>"""
 
 
-def _bench(given: Mapping[str, Any]) -> str:
-    """What appears with the first answer: all controls, and a card for each network."""
-    pictures = "".join(
-        f'<label><input type="radio" name="live-picture" value="{one["name"]}"> {escape(one["label"])}</label>'
-        for one in given["pictures"]
-    )
+def _controls(given: Mapping[str, Any]) -> str:
+    """What appears with the first answer: which picture, and what is done to it."""
+    pictures = "".join(_choice("picture", one["name"], escape(one["label"])) for one in given["pictures"])
     operations = "".join(
         _choice("operation", value, text)
         for value, text in (
             ("nothing", "nothing"),
             ("saturation", "saturate"),
             ("patches", "shuffle patches"),
-            ("low-pass", "blur by a low-pass filter"),
+            ("low-pass", "take away fine detail"),
             ("attack", "attack"),
         )
     )
-    cards = "\n".join(_card(network, n) for n, network in enumerate(given["networks"]))
-    return f"""<div data-live="bench" hidden>
-<p data-live="verdict"></p>
-<div class="live-cards" data-live="results" tabindex="-1" role="group" aria-label="What the networks say">
-{cards}
-</div>
-<p class="live-evidence" data-live="no-evidence" hidden>32×32 pixels and ten classes: neither answer is evidence of
-anything. A network that has only these ten words uses one of them for whatever it is shown.</p>
+    return f"""<div data-live="controls" hidden>
 <fieldset><legend>Picture</legend><div class="live-row">{pictures}
-<label data-live="own-choice" class="live-pictures" hidden>{_canvas("own", "your picture")}
-<input type="radio" name="live-picture" value="own"> <span data-live="own-text">yours</span></label></div>
+<label data-live="own-choice" hidden><input type="radio" name="live-picture" value="own">
+<span data-live="own-text">yours</span></label></div>
 <p class="live-drop" data-live="drop"><label for="live-file">Your own:</label> <input type="file" id="live-file"
-data-live="file" accept="image/*"> or drop one anywhere here. It stays in this page.</p></fieldset>
+data-live="file" accept="image/*"> or drop one here. It stays in this page.</p></fieldset>
 <fieldset><legend>What is done to it</legend><div class="live-row">{operations}</div></fieldset>
 <div data-operation="saturation">{_slider("level", "Saturation level", "0", "1")}
-<small>2 changes nothing; 0 is grey, ∞ leaves only 0 and 1 in each channel.</small></div>
+<small>2 changes nothing, 0 makes all grey, ∞ leaves only 0 and 1 in each channel.</small></div>
 <div data-operation="patches">{_slider("patches", "Patches", "0", "1")}
 <p><button type="button" class="quiet" data-live="draw">Shuffle again</button></p></div>
-<div data-operation="low-pass">{_slider("cutoff", "Cut-off, in units of the Nyquist frequency", "0", "0.01")}</div>
-<div data-operation="attack">{_slider("eps", "Budget", "0", "1")}
+<div data-operation="low-pass">{_slider("cutoff", "Highest frequency kept", "0", "0.01")}
+<small>1 is the finest stripe that a row of pixels can show.</small></div>
+<div data-operation="attack">{_slider("eps", "Most that a value may change", "0", "1")}
 <p><label for="live-turn">Step</label> <output for="live-turn" data-live="turn-text"></output><br>
 <input type="range" id="live-turn" data-live="turn" min="0" max="10" step="1" value="0"></p>
-<small>Each network is attacked by itself: ten steps along the sign of its own gradient (PGD), none of which leaves the
-budget. The change is drawn so that the whole budget is black or white.</small></div>
+<small>Each network is attacked by itself, along the sign of its own gradient (PGD). In the picture of the change, grey
+is none, black and white are all that is allowed.</small></div>
 </div>"""
+
+
+def _results(given: Mapping[str, Any]) -> str:
+    """A card for each network."""
+    cards = "\n".join(_card(network, n) for n, network in enumerate(given["networks"]))
+    return f"""<div data-live="bench" hidden>
+<p class="live-verdict" data-live="verdict"></p>
+<p class="live-evidence" data-live="no-evidence" hidden>32×32 pixels and ten classes: neither answer is evidence. A
+network that has only ten words uses one of them for whatever it is shown.</p>
+<div class="live-pair" data-live="results" tabindex="-1" role="group" aria-label="What the networks say">
+{cards}
+</div></div>"""

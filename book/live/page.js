@@ -312,6 +312,8 @@ export function begin(root) {
    */
   function go(change, released = true) {
     state = { ...state, ...change };
+    find("verdict", root).textContent = "";
+    complain("");
     showControls();
     ask(released);
     if (released) history.replaceState(null, "", address(state));
@@ -395,13 +397,10 @@ export function begin(root) {
     seen.own = picture;
     const choice = find("own-choice", root);
     choice.dataset.there = "yes";
-    draw(find("own", root), picture, "your picture, its middle at 32 by 32 pixels");
     find("own-text", root).textContent = `yours, from ${width}×${height}`;
-    if (altered) complain("This browser alters the pixels that a page reads, against fingerprinting: the answers are to the altered picture.");
     // the networks' answers to the picture as it is come first: they are the classes that maps and attacks are for
-    const { operation } = state;
     go({ picture: "own", operation: "nothing" });
-    if (operation !== "nothing") complain((altered ? find("trouble", root).textContent : "") || "Your picture, as it is. Now choose what to do to it.");
+    if (altered) complain("This browser disturbs the pixels that a page reads, against fingerprinting; the networks see them disturbed.");
   }
 
   // --- the guess, and the first answer
@@ -427,12 +426,14 @@ export function begin(root) {
     }
     worker.onmessage = ({ data }) => hear(data);
     form.hidden = true;
-    find("bench", root).hidden = false;
+    find("bench", root).hidden = find("controls", root).hidden = false;
     root.classList.add("running");
     find("results", root).focus();
     ask();
   });
 
+  const size = Object.values(given.files).reduce((/** @type {number} */ sum, /** @type {any} */ one) => sum + one, 0);
+  find("size", root).textContent = String(Math.round(size / 1e6));
   showControls();
   showPicture();
   if (!WebAssembly?.validate?.(Uint8Array.from(SIMD))) {

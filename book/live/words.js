@@ -10,8 +10,8 @@
  * @returns {string} as people read it
  */
 export function percent(value) {
-  if (value < 0.005) return "<1 %";
-  return value > 0.995 && value < 1 ? ">99 %" : `${Math.round(100 * value)} %`;
+  if (value > 0 && value < 0.005) return "<1\u00a0%";
+  return value > 0.995 && value < 1 ? ">99\u00a0%" : `${Math.round(100 * value)}\u00a0%`;
 }
 
 /**
@@ -19,7 +19,7 @@ export function percent(value) {
  * @returns {string}
  */
 export function number(level) {
-  return level === Infinity ? "∞" : String(Number(level.toPrecision(level < 1 ? 2 : 3)));
+  return level === Infinity ? "∞" : String(Number(level.toPrecision(Math.max(level < 1 ? 2 : 3, Math.floor(Math.log10(level || 1)) + 1))));
 }
 
 /**
@@ -94,21 +94,12 @@ export function share(shares, state) {
 }
 
 /**
- * @param {string} word
- * @returns {string} with its article
- */
-export function a(word) {
-  return `${/^[aeiou]/.test(word) ? "an" : "a"} ${word}`;
-}
-
-/**
- * What came of the guess.
+ * What came of the guess; the same number of networks as of guesses, two.
  * @param {boolean[]} guesses whether each network was expected to recognise the picture
  * @param {boolean[]} right whether it did
  * @returns {string}
  */
 export function verdict(guesses, right) {
   const hits = guesses.filter((guess, i) => guess === right[i]).length;
-  const counted = ["You were wrong about both networks.", "You were right about one of the two networks.", "You were right about both networks."];
-  return counted[hits];
+  return ["Neither answer is what you guessed.", "You guessed one of the two answers.", "You guessed both answers."][hits];
 }
