@@ -160,11 +160,11 @@ def test_bundle_runs_modules_in_their_order_each_in_its_own_scope(node: str, tmp
         tmp_path,
         one='// said\nexport const a = 1; // kept\nconst own = "one";\nexport function f() {\n  return own;\n}\n',
         two='import { a } from "./one.js";\nconst own = "two";\nexport const b = a + 1;\nexport const c = own;\n',
-        page='import { f } from "./one.js";\nimport { b, c } from "./two.js";\nconsole.log(f(), /** @type */ (b), c);\n',
+        page='import { f } from "./one.js";\nimport { b, c } from "./two.js";\nconsole.log(f(), /** @x */ (b), c);\n',
     )
     assert live.modules("page.js", folder) == ["one.js", "two.js", "page.js"]
     script = live.bundle("page.js", folder)
-    assert "said" not in script and "@type" not in script
+    assert "said" not in script and "@x" not in script
     (tmp_path / "script.cjs").write_text(script)
     done = subprocess.run([node, str(tmp_path / "script.cjs")], capture_output=True, encoding="utf-8")
     assert done.stdout == "one 2 two\n", done.stderr
@@ -249,3 +249,13 @@ def test_page_is_as_light_as_promised_before_the_click(tmp_path: Path) -> None:
     html = live.page_html()
     assert len(html.encode()) + (tmp_path / "live" / "page.js").stat().st_size < 60_000
     assert re.findall(r'(?:src|href)="([^"]*)"', html) == ["methods.html", "../_static/live/page.js"]
+
+
+def test_speeds_are_pending_until_they_are_measured(tmp_path: Path) -> None:
+    assert "pending" in live.speeds(tmp_path)
+    line = "memory of the page,http,301.5,MB,400.0,yes,5,AMD EPYC,Chromium 156.0,1.30.0,0.4,0123456789abcdef\n"
+    head = "what,over,value,unit,reach,met,rounds,processor,browser,runtime,load,commit\n"
+    (tmp_path / "live.csv").write_text(head + line)
+    html = live.speeds(tmp_path)
+    assert "301.5" in html and "Medians of 5 rounds in Chromium 156.0 with one core of AMD EPYC" in html
+    assert "<code>01234567</code>" in html

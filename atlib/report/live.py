@@ -15,10 +15,12 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from .. import rows
 from ..errors import InputError
 from ..files import REPOSITORY, atomic, checkout_path, load_tensors, read_json, results_dir, tensor_digest
-from . import export, frames
+from . import export, frames, tables
 
 TITLES = {"normal": "normal", "pgd-linf-8": "adversarially trained"}
 RUNTIME = ("ort.wasm.min.js", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
@@ -283,3 +285,22 @@ network that has only ten words uses one of them for whatever it is shown.</p>
 <div class="live-pair" data-live="results" tabindex="-1" role="group" aria-label="What the networks say">
 {cards}
 </div></div>"""
+
+
+# --- how fast it is --------------------------------------------------------------------------------------------------
+
+
+def speeds(folder: Path | None = None) -> str:
+    """What `python -m benchmarks.live` wrote, as a table with a sentence; or that it has not been run."""
+    path = (folder or results_dir()) / "live.csv"
+    if not path.is_file():
+        return f"<p>This has not been measured yet: <strong>{tables.PENDING}</strong>.</p>"
+    found = pd.read_csv(path, keep_default_na=False)
+    first = found.iloc[0]
+    shown = found[["what", "over", "value", "unit", "reach", "met"]]
+    caption = (
+        f"Medians of {first['rounds']} rounds in {escape(first['browser'])} with one core of "
+        f"{escape(first['processor'])}, onnxruntime-web {escape(first['runtime'])}, commit "
+        f"<code>{escape(str(first['commit'])[:8])}</code>. Reach is the most that we allow ourselves."
+    )
+    return tables.html(shown, caption)

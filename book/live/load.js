@@ -42,7 +42,7 @@ async function byFetch({ base, vendor, files }, progress) {
       const response = await fetch(at(path));
       if (!response.ok || !response.body) throw new Error(`${path}: ${response.status}`);
       const parts = [];
-      for (const reader = response.body.getReader(); ; ) {
+      for (const reader = response.body.getReader(); ;) {
         const { done, value } = await reader.read();
         if (done) break;
         parts.push(value);

@@ -14,7 +14,9 @@ import { load } from "./load.js";
  */
 
 const PICTURES = 50e6; // pixels of the largest picture that is read: decoded, four bytes each
-const SIMD = [0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11];
+const SIMD = [
+  0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11,
+];
 
 /**
  * @param {string} name
@@ -72,7 +74,7 @@ export function begin(root) {
   /** @type {Map<number, { asked: number, probabilities?: number }>} */
   const times = new Map();
   /** For the tests: the last answers, and how long they took. */
-  const seen = /** @type {any} */ ({ times, maps: null, chances: null });
+  const seen = /** @type {any} */ ({ times, state: () => state, maps: null, chances: null });
   /** @type {any} */ (root).live = seen;
 
   // --- what is shown
@@ -164,7 +166,8 @@ export function begin(root) {
       const top = chances[n].map((value, i) => ({ value, i })).sort((a, b) => b.value - a.value || a.i - b.i);
       const shown = top.slice(0, 3);
       const label = labels[n];
-      if (label !== null && !shown.some(({ i }) => i === label)) shown[2] = top.find(({ i }) => i === label) ?? shown[2];
+      if (label !== null && !shown.some(({ i }) => i === label))
+        shown[2] = top.find(({ i }) => i === label) ?? shown[2];
       const list = find("chances", card);
       list.replaceChildren(
         ...shown.map(({ value, i }) => {
@@ -191,7 +194,11 @@ export function begin(root) {
   function showMaps({ maps, done: samples, classes: labels }) {
     cards.forEach((card, n) => {
       const shown = Uint8Array.from(maps[n], (value) => Math.round(255 * value));
-      draw(find("map", card), shown, `SmoothGrad map of the ${given.networks[n].title} network for ${classes[labels[n]]}, ${done(state)}`);
+      draw(
+        find("map", card),
+        shown,
+        `SmoothGrad map of the ${given.networks[n].title} network for ${classes[labels[n]]}, ${done(state)}`,
+      );
       find("map-text", card).textContent = `map for “${classes[labels[n]]}”, ${samples} of ${given.samples} samples`;
     });
   }
@@ -204,7 +211,13 @@ export function begin(root) {
       const best = largest(chances[n]);
       return `The ${given.networks[n].title} network says ${classes[best]}, ${percent(chances[n][best])}.`;
     });
-    const first = guesses && truth() !== null ? `${verdict(guesses, chances.map((/** @type {number[]} */ c) => largest(c) === truth()))} ` : "";
+    const first =
+      guesses && truth() !== null
+        ? `${verdict(
+            guesses,
+            chances.map((/** @type {number[]} */ c) => largest(c) === truth()),
+          )} `
+        : "";
     if (first) find("verdict", root).textContent = first;
     guesses = null;
     find("status", root).textContent = `${subject()}, ${done(state)}. ${heard.join(" ")}`;
@@ -239,7 +252,14 @@ export function begin(root) {
     turns = [];
     attacked += 1;
     seen.attack = { asked: performance.now() };
-    post({ kind: "attack", id: attacked, picture: floats(original()), classes: labels, eps: state.eps / 255, steps: STEPS });
+    post({
+      kind: "attack",
+      id: attacked,
+      picture: floats(original()),
+      classes: labels,
+      eps: state.eps / 255,
+      steps: STEPS,
+    });
   }
 
   /** @param {number} at */
@@ -254,18 +274,28 @@ export function begin(root) {
     find("turn-text", root).textContent = `${turn} of ${STEPS}`;
     cards.forEach((card, n) => {
       const title = given.networks[n].title;
-      draw(find("attacked-picture", card), bytes(pictures[n]), `${subject()}, attacked: what the ${title} network is shown`);
+      draw(
+        find("attacked-picture", card),
+        bytes(pictures[n]),
+        `${subject()}, attacked: what the ${title} network is shown`,
+      );
       // grey where nothing has changed; the whole budget is black or white
       const reach = Math.max(state.eps / 255, 1e-9);
-      const change = Uint8Array.from(pictures[n], (value, i) => Math.round(127.5 + (127.5 * (value - plain[i])) / reach));
-      draw(find("perturbation", card), change, `perturbation, ${title} network, after ${turn} steps; grey is no change`);
+      const change = Uint8Array.from(pictures[n], (value, i) =>
+        Math.round(127.5 + (127.5 * (value - plain[i])) / reach),
+      );
+      draw(
+        find("perturbation", card),
+        change,
+        `perturbation, ${title} network, after ${turn} steps; grey is no change`,
+      );
     });
     showChances(chances);
   }
 
   /** @param {any} told */
   function hear(told) {
-    if (told.kind === "probabilities" && own?.asked === told.id) own.classes = told.chances.map(largest);
+    if (told.kind === "probabilities" && own && own.asked === told.id) own.classes = told.chances.map(largest);
     if (told.kind === "probabilities" && told.id === asked) {
       const entry = times.get(told.id);
       if (entry) entry.probabilities = performance.now() - entry.asked;
@@ -400,7 +430,10 @@ export function begin(root) {
     find("own-text", root).textContent = `yours, from ${width}×${height}`;
     // the networks' answers to the picture as it is come first: they are the classes that maps and attacks are for
     go({ picture: "own", operation: "nothing" });
-    if (altered) complain("This browser disturbs the pixels that a page reads, against fingerprinting; the networks see them disturbed.");
+    if (altered)
+      complain(
+        "This browser disturbs the pixels that a page reads, against fingerprinting; the networks see them disturbed.",
+      );
   }
 
   // --- the guess, and the first answer
@@ -421,7 +454,9 @@ export function begin(root) {
     } catch (error) {
       find("go", root).disabled = false;
       bar.hidden = true;
-      complain(`The networks could not be loaded: ${error instanceof Error ? error.message : error}. The sliders in Methods work without them.`);
+      complain(
+        `The networks could not be loaded: ${error instanceof Error ? error.message : error}. The sliders in Methods work without them.`,
+      );
       return;
     }
     worker.onmessage = ({ data }) => hear(data);
@@ -455,7 +490,11 @@ function unreadable(file) {
     image.onload = () => {
       URL.revokeObjectURL(address);
       const size = image.naturalWidth * image.naturalHeight;
-      resolve(size > PICTURES ? `${image.naturalWidth}×${image.naturalHeight} pixels are more than this page reads, ${PICTURES / 1e6} million.` : "");
+      resolve(
+        size > PICTURES
+          ? `${image.naturalWidth}×${image.naturalHeight} pixels are more than this page reads, ${PICTURES / 1e6} million.`
+          : "",
+      );
     };
     image.onerror = () => {
       URL.revokeObjectURL(address);

@@ -19,7 +19,9 @@ export function percent(value) {
  * @returns {string}
  */
 export function number(level) {
-  return level === Infinity ? "∞" : String(Number(level.toPrecision(Math.max(level < 1 ? 2 : 3, Math.floor(Math.log10(level || 1)) + 1))));
+  return level === Infinity
+    ? "∞"
+    : String(Number(level.toPrecision(Math.max(level < 1 ? 2 : 3, Math.floor(Math.log10(level || 1)) + 1))));
 }
 
 /**
@@ -32,7 +34,9 @@ export function done(state) {
     case "saturation":
       return state.level === 2 ? "saturation 2, which changes nothing" : `saturation ${number(state.level)}`;
     case "patches":
-      return state.patches === 1 ? "one patch, which changes nothing" : `${state.patches}×${state.patches} patches, shuffled`;
+      return state.patches === 1
+        ? "one patch, which changes nothing"
+        : `${state.patches}×${state.patches} patches, shuffled`;
     case "low-pass":
       return `low-pass filter, cut-off ${number(state.cutoff)}`;
     case "attack":
@@ -89,7 +93,8 @@ export function share(shares, state) {
   const below = known.filter(({ at }) => at < level).sort((a, b) => b.at - a.at)[0];
   const above = known.filter(({ at }) => at > level).sort((a, b) => a.at - b.at)[0];
   const parts = [below, above].filter(Boolean).map(({ at, value }) => `${percent(value)} at ${number(at)}`);
-  if (parts.length === 2) return `It recognises ${parts[0]} and ${parts[1]} of the test pictures; between them, nothing is measured.`;
+  if (parts.length === 2)
+    return `It recognises ${parts[0]} and ${parts[1]} of the test pictures; between them, nothing is measured.`;
   return `It recognises ${parts[0]} of the test pictures; beyond, nothing is measured.`;
 }
 
@@ -101,5 +106,7 @@ export function share(shares, state) {
  */
 export function verdict(guesses, right) {
   const hits = guesses.filter((guess, i) => guess === right[i]).length;
-  return ["Neither answer is what you guessed.", "You guessed one of the two answers.", "You guessed both answers."][hits];
+  return ["Neither answer is what you guessed.", "You guessed one of the two answers.", "You guessed both answers."][
+    hits
+  ];
 }

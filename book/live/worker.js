@@ -102,13 +102,13 @@ async function pass(network, pictures, label) {
 async function answer(question) {
   const { id, pictures, samples } = question;
   const began = performance.now();
-  const runs = [];
+  const runs = /** @type {Run[]} */ ([]);
   for (let n = 0; n < sessions.length; n++) runs.push(await pass(n, [pictures[n]], question.classes[n] ?? 0));
   const classes = question.classes.map((label, n) => label ?? largest(runs[n].logits));
   say("probabilities", { id, chances: runs.map((run) => softmax(run.logits)), logits: runs.map((run) => run.logits) });
   const sums = pictures.map(() => new Float64Array(VALUES));
   let drew = -Infinity;
-  for (let done = 0; done < samples; ) {
+  for (let done = 0; done < samples;) {
     const count = Math.min(CHUNK, samples - done);
     for (let n = 0; n < sessions.length; n++) {
       const copies = Array.from({ length: count }, (_, i) =>
@@ -143,7 +143,7 @@ async function climb({ id, picture, classes: given, eps, steps }) {
   const size = (2.5 * eps) / steps; // attacks.default_step
   const pictures = sessions.map(() => picture);
   for (let turn = 0; turn <= steps; turn++) {
-    const runs = [];
+    const runs = /** @type {Run[]} */ ([]);
     for (let n = 0; n < sessions.length; n++) runs.push(await pass(n, [pictures[n]], classes[n]));
     const took = performance.now() - began;
     const chances = runs.map((run) => softmax(run.logits));

@@ -14,7 +14,8 @@ function formula(width) {
     for (let y = 0; y < h; y++) {
       for (let x = 0; x < w; x++) {
         const place = (top + y) * width + left + x;
-        for (let c = 0; c < 3; c++) part[(y * w + x) * 4 + c] = (place * (7 + 4 * c) + ((place * place) % 251) * (c + 1)) % 256;
+        for (let c = 0; c < 3; c++)
+          part[(y * w + x) * 4 + c] = (place * (7 + 4 * c) + ((place * place) % 251) * (c + 1)) % 256;
         part[(y * w + x) * 4 + 3] = 255;
       }
     }

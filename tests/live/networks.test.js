@@ -6,7 +6,8 @@ import { test } from "node:test";
 import { drawn, factor, largest, logOdds, noisy, softmax, step } from "../../book/live/networks.js";
 
 const vectors = JSON.parse(readFileSync(process.env.ATLIB_VECTORS, "utf8"));
-const near = (one, two, part) => assert.ok(Math.abs(one - two) <= part * Math.abs(two) + 1e-300, `${one} is not ${two}`);
+const near = (one, two, part) =>
+  assert.ok(Math.abs(one - two) <= part * Math.abs(two) + 1e-300, `${one} is not ${two}`);
 
 test("log-odds, their factor and probabilities, also where a network is certain", () => {
   for (const { logits, label, odds, weight, chances } of vectors.logits) {

@@ -19,7 +19,15 @@ test("an address gives back the state that it was made of", () => {
 });
 
 test("what is impossible or missing in an address is as at the start", () => {
-  const odd = ["", "#", "#picture=dog&do=fly", "#picture=own", "#do=saturation&level=-1", "#do=saturation&level=x", "#do=saturation&level="];
+  const odd = [
+    "",
+    "#",
+    "#picture=dog&do=fly",
+    "#picture=own",
+    "#do=saturation&level=-1",
+    "#do=saturation&level=x",
+    "#do=saturation&level=",
+  ];
   for (const text of odd) assert.deepEqual(read(text, pictures), START, text);
   const begun = { ...START, operation: "patches" };
   for (const text of ["patches=3", "patches=0", "patches=64", "draw=0", "draw=1.5", "draw=1e9"]) {

@@ -13,17 +13,34 @@ const shares = {
 const said = (change) => share(shares, { ...START, ...change }).replaceAll("\u00a0", " ");
 
 test("numbers as people read them", () => {
-  assert.deepEqual([0, 0.001, 0.5, 0.999, 1].map(percent).map((text) => text.replace("\u00a0", " ")), ["0 %", "<1 %", "50 %", ">99 %", "100 %"]);
-  assert.deepEqual([0, 0.0625, 1.0717, 16, 955.4, 1024, Infinity].map(number), ["0", "0.063", "1.07", "16", "955", "1024", "∞"]);
+  assert.deepEqual(
+    [0, 0.001, 0.5, 0.999, 1].map(percent).map((text) => text.replace("\u00a0", " ")),
+    ["0 %", "<1 %", "50 %", ">99 %", "100 %"],
+  );
+  assert.deepEqual([0, 0.0625, 1.0717, 16, 955.4, 1024, Infinity].map(number), [
+    "0",
+    "0.063",
+    "1.07",
+    "16",
+    "955",
+    "1024",
+    "∞",
+  ]);
 });
 
 test("the share of the test pictures at a measured level, between two, and beyond the last", () => {
   assert.equal(said({ operation: "nothing" }), "It recognises 86 % of the test pictures as they are.");
   assert.equal(said({ level: Infinity }), "It recognises 34 % of the test pictures at this level.");
   assert.match(said({ level: 5 }), /80 % at 4 and 34 % at ∞ of the test pictures; between them, nothing is measured/);
-  assert.match(said({ operation: "patches", patches: 32 }), /23 % at 8 of the test pictures; beyond, nothing is measured/);
+  assert.match(
+    said({ operation: "patches", patches: 32 }),
+    /23 % at 8 of the test pictures; beyond, nothing is measured/,
+  );
   assert.match(said({ operation: "low-pass", cutoff: 0.3 }), /21 % of the test pictures at this level/);
-  assert.match(said({ operation: "attack", eps: 20 }), /86 % of the test pictures as they are, 0 % after an attack of 40 steps at 8\/255/);
+  assert.match(
+    said({ operation: "attack", eps: 20 }),
+    /86 % of the test pictures as they are, 0 % after an attack of 40 steps at 8\/255/,
+  );
 });
 
 test("what was done, the question, and what came of the guess", () => {
