@@ -252,6 +252,7 @@ export function begin(root) {
     turns = [];
     attacked += 1;
     seen.attack = { asked: performance.now() };
+    seen.turns = null;
     post({
       kind: "attack",
       id: attacked,
