@@ -318,7 +318,8 @@ def test_own_picture_is_attacked_away_from_each_network_s_answer(page: Live) -> 
     page.settle()
     said = [int(np.argmax(logits)) for logits in page.seen("logits")]
     page.choose("operation", "attack")
-    page.page.wait_for_function(f"{ROOT}.live.turns?.length === 11")
+    page.page.fill("[data-live=eps]", "8")
+    page.page.wait_for_function(f"{ROOT}.live.turns?.length === 11 && location.hash.endsWith('eps=8')")
     page.settle()
     chances = [[turn["chances"][n][said[n]] for turn in page.seen("turns")] for n in range(2)]
     assert all(one[-1] <= one[0] for one in chances) and chances[0][-1] < chances[0][0]

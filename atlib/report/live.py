@@ -197,8 +197,8 @@ def _choice(kind: str, value: str, text: str) -> str:
 def _pictures() -> str:
     """The picture, and what has been made of it."""
     return f"""<div class="live-pair">
-<figure>{_canvas("original")}<figcaption><span data-live="subject"></span>, as it is</figcaption></figure>
-<figure data-live="changed-box">{_canvas("changed")}<figcaption data-live="changed-text"></figcaption></figure>
+<div>{_canvas("original")}<small class="live-caption"><span data-live="subject"></span>, as it is</small></div>
+<div data-live="changed-box">{_canvas("changed")}<small class="live-caption" data-live="changed-text"></small></div>
 </div>"""
 
 
@@ -232,11 +232,11 @@ def _card(network: Mapping[str, Any], number: int) -> str:
     return f"""<section class="live-card" data-network="{number}" aria-labelledby="live-network-{number}">
 <h3 id="live-network-{number}">{title[0].upper()}{title[1:]} <small data-live="answer"></small></h3>
 <div class="live-attacked" data-live="attacked" hidden>
-<figure>{_canvas("attacked-picture")}<figcaption>what it is shown</figcaption></figure>
-<figure>{_canvas("perturbation")}<figcaption>the change</figcaption></figure>
+<div>{_canvas("attacked-picture")}<small class="live-caption">what it is shown</small></div>
+<div>{_canvas("perturbation")}<small class="live-caption">the change</small></div>
 </div>
 <ol data-live="chances"></ol>
-<figure>{_canvas("map")}<figcaption data-live="map-text"></figcaption></figure>
+<div>{_canvas("map")}<small class="live-caption" data-live="map-text"></small></div>
 <small data-live="share"></small>
 </section>"""
 
