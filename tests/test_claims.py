@@ -325,11 +325,11 @@ def test_the_primary_claims_are_corrected_for_their_number() -> None:
     primary = tuple(claims.Primary(name, "p", "r") for name in "abcde")
     ledger = replace(LEDGER, claims=entries, primary=primary)
     table = verdicts.table(rows, ledger, no_predictions)
-    here = table[table["dataset"] == "cifar10"].set_index("id")
-    assert here.loc["f", "verdict"] == "holds" and here.loc["f", "q"] < 0.05
+    here = {line["id"]: line for line in table[table["dataset"] == "cifar10"].to_dict("records")}
+    assert here["f"]["verdict"] == "holds" and here["f"]["q"] < 0.05
     for name in "abcde":
-        assert (here.loc[name, "verdict"], here.loc[name, "kind"]) == ("undecided", "after Holm's correction")
-        assert math.isnan(here.loc[name, "q"])
+        assert (here[name]["verdict"], here[name]["kind"]) == ("undecided", "after Holm's correction")
+        assert math.isnan(here[name]["q"])
 
 
 def answers(seed: int, right: float, total: int = 400) -> Predictions:
@@ -462,7 +462,7 @@ def imagined(entry: Claim, ledger: Ledger, right: bool) -> tuple[list[dict[str, 
         model = {"main": setting.main, "weak": setting.weak}.get(alias, alias)
         share = 0.0 if model in ("normal", "underfit") else setting.share
         run = f"{setting.dataset}/{model}-w{setting.width}-s{seed}-{setting.recipe}"
-        about = {"dataset": setting.dataset, "recipe": setting.recipe, "width": setting.width}
+        about: dict[str, Any] = {"dataset": setting.dataset, "recipe": setting.recipe, "width": setting.width}
         about |= {"share": share, "run": run}
         kept = stored.setdefault(run, {"labels": np.zeros(1000, int), "clean@/class": np.zeros(1000, int)})
         rows.setdefault((run, "clean@", "x"), row(model, seed, "clean@", "x", 0, **about))

@@ -124,7 +124,7 @@ def test_positions_are_signed_so_that_the_claim_points_to_the_right() -> None:
 def test_the_band_of_the_style_sheet_is_the_smallest_effect() -> None:
     text = (REPOSITORY / "book/_static/atlib.css").read_text(encoding="utf-8")
     band = text[text.index(".forest-band {") :]
-    left, width = (float(re.search(rf"{name}: ([\d.]+)%", band)[1]) for name in ("left", "width"))
+    left, width = (float(re.findall(rf"{name}: ([\d.]+)%", band)[0]) for name in ("left", "width"))
     assert left == pytest.approx(forest.place(-1), abs=0.01)
     assert left + width == pytest.approx(forest.place(1), abs=0.01)
 
@@ -147,7 +147,7 @@ def test_a_mark_lies_where_its_number_says_and_is_read_aloud() -> None:
     page = forest.forest([Verdict(claim, NOT_RUN, (decision,))], claims.load())
     dots = [float(x) for x in re.findall(r'forest-dot [^"]*" style="left:([\d.]+)%', page)]
     assert dots == pytest.approx([forest.place(0.5), forest.place(3)], abs=0.01)  # the hollow one first
-    label = unescape(re.search(r'aria-label="([^"]+)"', page)[1])
+    label = unescape(re.findall(r'aria-label="([^"]+)"', page)[0])
     assert label.startswith("CIFAR-10 (shown only): holds, -0.060 [-0.070, -0.050]; against the network stopped early")
 
 

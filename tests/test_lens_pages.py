@@ -348,7 +348,9 @@ def test_the_claims_of_a_section_are_told_with_their_verdicts(published):
         assert [line[0].removesuffix(" (shown only)") for line in lines] == [o["dataset"] for o in others]
     name, told = csv_of(page)
     mine = found[found["id"].isin(ids) & ((found["dataset"] == "overall") | found["values"].map(len).astype(bool))]
-    assert name == "two-claims.csv" and sorted(told["verdict"]) == sorted(map(lens.said, mine.to_dict("records")))
+    assert name == "two-claims.csv" and sorted(told["verdict"]) == sorted(
+        lens.said(line) for _, line in mine.iterrows()
+    )
 
 
 # --- What did not reproduce -----------------------------------------------------------------------------------------

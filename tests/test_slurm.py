@@ -18,7 +18,7 @@ from typing import NoReturn
 
 import pytest
 
-from atlib.campaign import grid, running
+from atlib.campaign import grid, needs, running
 from atlib.files import REPOSITORY, read_json
 from atlib.rows import load
 
@@ -179,7 +179,7 @@ def test_eight_jobs_one_failing_one_killed_one_preempted(
     assert first.startswith("the notebook's kernel died")  # and the second attempt, restart-times, came to its end
     # not "done": the stylised test sets that can't be made here are still to come
     assert table == {p.run: "pending" for p in good} | {bad.run: "failed"}, text
-    assert all(running.finished(p) for p in good), text
+    assert all(needs.settled(p) for p in good), text
     why = "weights = 'absent': neither a file"
     assert child.returncode == 1 and why in read_json(bad.folder / "failed.json")["error"]
     rows = load()
