@@ -79,12 +79,14 @@ def _legend() -> str:
     )
     marks = "".join(f'<span class="forest-key {ledger.css_class(v)}"><i></i>{escape(text)}</span>' for v, text in words)
     hollow = '<span class="forest-key forest-control"><i></i>against the network stopped early</span>'
-    return f'<p class="forest-legend">{marks}{hollow}</p>'
+    unit = '<span class="forest-unit">Axis: units of the smallest effect that counts.</span>'
+    return f'<p class="forest-legend">{marks}{hollow}{unit}</p>'
 
 
 def _group(title: str, mine: Sequence[Verdict], href: str, raw: bool) -> str:
     lines = "".join(_line(one, href, raw) for one in mine)
-    return f'<div class="forest-group"><p class="forest-title">{escape(title)}</p>{_axis(raw)}{lines}</div>'
+    unit = ' <span class="forest-unit">(in the statistic’s own unit)</span>' if raw else ""
+    return f'<div class="forest-group"><p class="forest-title">{escape(title)}{unit}</p>{_axis(raw)}{lines}</div>'
 
 
 def _axis(raw: bool) -> str:
@@ -93,8 +95,7 @@ def _axis(raw: bool) -> str:
         f'<span style="left:{at(tick):.2f}%">{f"{tick:g}".replace("-", "−")}</span>'
         for tick in (RAW_TICKS if raw else TICKS)
     )
-    unit = "in the statistic’s own unit" if raw else "in units of the smallest effect that counts"
-    return f'<p class="forest-axis" aria-hidden="true"><span class="forest-unit">{unit}</span>{ticks}</p>'
+    return f'<p class="forest-axis" aria-hidden="true">{ticks}</p>'
 
 
 def _raw(value: float) -> float:

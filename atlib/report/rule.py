@@ -21,8 +21,6 @@ BEYOND = "holds, not beyond the control"
 EXCLUDED = "can no longer hold"  # overall: one data set has refuted it, another has not been run
 VERDICTS = (HOLDS, BEYOND, FAILS, UNDECIDED, NOT_RUN)
 OVERALL = (HOLDS, BEYOND, FAILS, EXCLUDED, UNDECIDED, NOT_RUN)
-# How a claim fails, the first that fits; and how "equal" ones end.
-KINDS = ("reversed", "smaller", "no effect", "not larger", "alike", "different", "more", "after Holm's correction")
 
 
 @dataclass(frozen=True)
