@@ -34,7 +34,7 @@ STATE = "application/vnd.jupyter.widget-state+json"
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 390, "height": 844}
 WEIGHT = 2e6  # bytes of a page
 # Milliseconds before it is a failure that a page doesn't load, or a slider doesn't lead where it should.
-LOADING, MOVING = 30_000.0, 5_000.0
+LOADING, MOVING = 300_000.0, 60_000.0
 
 # Serious findings of axe that are not ours to mend: rule, what the element's HTML begins with, and whose it is.
 TOLERATED = [

@@ -337,7 +337,7 @@ lines = [
 assert all(lines), lines
 assert not {{"torch", "numpy", "pandas"}} & set(sys.modules)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
 
 
@@ -381,7 +381,7 @@ def papermill(*words: str, **environment: str) -> subprocess.CompletedProcess[st
     program = Path(sys.executable).with_name("papermill")
     return subprocess.run(
         [str(program), *words], capture_output=True, text=True, stdin=subprocess.DEVNULL, cwd=REPOSITORY,
-        env=os.environ | environment, timeout=300,
+        env=os.environ | environment, timeout=900,
     )  # fmt: skip
 
 

@@ -74,7 +74,7 @@ for name in {ground!r}:
     found = [other for other in sys.modules if other in {HEAVY!r}]
     assert not upstairs and not found, (name, upstairs, found)
 """
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
 
 

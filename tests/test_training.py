@@ -542,7 +542,7 @@ def test_killed_run_goes_on_to_the_same_weights(
             training.train(config, progress=False)
         assert str(config.folder) in one_line(error) and not counted
         child.send_signal(getattr(signal, name))
-        rest, stderr = child.communicate(timeout=60)
+        rest, stderr = child.communicate(timeout=900)
     finally:
         child.kill()
     if name == "SIGINT":
