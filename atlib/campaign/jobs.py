@@ -16,7 +16,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import InputError, nearest, one_of
+from ..errors import InputError, budget_in_255ths, nearest, one_of
 
 if TYPE_CHECKING:
     from ..configuration import Config
@@ -92,6 +92,8 @@ def train_config(values: Mapping[str, object], history: Sequence[str] = ()) -> C
         if name in BELONGS and attack not in BELONGS[name] and values[name] not in (None, ""):
             allowed = " or ".join(BELONGS[name])
             raise InputError(f"{name} = {values[name]!r}: only with attack {allowed}, not with {attack!r}")
+    if attack in BELONGS["eps"]:
+        budget_in_255ths("eps", values["eps"], str(values["norm"]))
 
     from ..configuration import resolve
 
