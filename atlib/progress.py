@@ -59,12 +59,12 @@ class Line:
             self.width = len(text)
         self.begun = True
 
-    def keep(self, text: str) -> None:
-        """Print a text that stays, above the line, on stdout."""
+    def keep(self, text: str, file: TextIO | None = None) -> None:
+        """Print a text that stays, above the line, into a file (None: stdout)."""
         if self.stream is not None and self.redrawn and self.begun:
             self.stream.write(f"\r{'':<{self.width}}\r")
             self.stream.flush()
-        print(text, flush=True)
+        print(text, file=file, flush=True)
 
     def close(self, text: str = "") -> None:
         """Draw a last text, if there is one, whenever the one before it was drawn; the next output is on a new line."""
@@ -95,11 +95,11 @@ def _notebook() -> Callable[..., Any] | None:
     return display
 
 
-def say(text: str) -> None:
-    """Print lines that stay; from a notebook that papermill runs, on its terminal, too."""
+def say(text: str, line: Line | None = None) -> None:
+    """Print lines that stay, above the line that is being drawn; from papermill's notebook on its terminal, too."""
     display = _notebook()
     if display is None:
-        print(text, flush=True)
+        line.keep(text) if line else print(text, flush=True)
     else:
         display({"text/plain": text}, raw=True, metadata={MARK: KEPT})
 

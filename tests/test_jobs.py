@@ -256,6 +256,19 @@ BAD_EVALUATE: dict[str, Cases] = {
     ],
     "classes": [("map.csv", {}, "only with model"), (3, {}, "must be text")],
     "weights": [("a.pt", {}, "only with model"), (None, {}, "must be text")],
+    "limit": [
+        (5, {}, "only with model"),
+        (0, {}, "only with model"),
+        (0, {"run": "", "model": "atlib:shapes/normal", "dataset": "shapes"}, "must be a whole number at least 1"),
+    ],
+    "sample": [
+        (3, {}, "must be text"),
+        (
+            "fist",
+            {"run": "", "model": "nowhere:good", "dataset": "shapes", "limit": 5},
+            "must be one of stratified, first",
+        ),
+    ],
 }
 
 
@@ -339,7 +352,7 @@ lines = [
     refused(jobs.train_config, "# Parameters\\ntau = 1", tau=1, attack="pgd"),
     refused(jobs.train_config, "", attack="pdg"),
     refused(jobs.train_config, "", attack="pgd", norm="linf", eps="2/255"),
-    refused(jobs.evaluate_arguments, "", run=3, measure=3, again=False, model="", classes="", weights=""),
+    refused(jobs.evaluate_arguments, "", run=3, measure=3, again=False, model="", classes="", weights="", sample=""),
     refused(jobs.stylise_arguments, "", **dict.fromkeys({known("stylise")!r}, 3)),
 ]
 assert all(lines), lines

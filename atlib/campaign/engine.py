@@ -32,7 +32,6 @@ class Client(PapermillNotebookClient):
     """Runs the cells, and passes on what the notebook shows for the terminal."""
 
     line: Line
-    said: list[str]
 
     def process_message(self, message: dict[str, Any], *place: Any) -> Any:
         content = message.get("content", {})
@@ -40,8 +39,8 @@ class Client(PapermillNotebookClient):
         text = (content.get("data") or {}).get("text/plain", "")
         if mark == REDRAWN:
             self.line.show(text)
-        elif mark == KEPT:
-            self.said.append(text)
+        elif mark == KEPT and self.line.shown:
+            self.line.keep(text, sys.stderr)
         return super().process_message(message, *place)
 
 
@@ -65,21 +64,16 @@ class JobEngine(NBClientEngine):
             return
         line = Line(shown=given.pop("drawn"), stream=sys.stderr)
         line.show("starting: the notebook's kernel, then torch")
-        said: list[str] = []
         try:
-            _run(nb_man, kernel_name, line, said, **given)
+            _run(nb_man, kernel_name, line, **given)
         finally:
             line.close()
-            if line.shown:
-                for text in said:
-                    print(text, file=sys.stderr, flush=True)
 
 
 def _run(
     nb_man: Any,
     kernel_name: str,
     line: Line,
-    said: list[str],
     *,
     start_timeout: int = 60,
     execution_timeout: int | None = None,
@@ -90,7 +84,7 @@ def _run(
     more.setdefault("extra_arguments", KERNEL)
     timeouts = {"timeout": execution_timeout, "startup_timeout": start_timeout}
     client = Client(nb_man, kernel_name=kernel_name, log=logger, **timeouts, **more)
-    client.line, client.said = line, said
+    client.line = line
     client.execute()
 
 

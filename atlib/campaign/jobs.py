@@ -110,7 +110,7 @@ def evaluate_arguments(values: Mapping[str, object], history: Sequence[str] = ()
     """
     check_names(values, history)
     run, measure, again, model = (values[name] for name in ("run", "measure", "again", "model"))
-    for name in ("measure", "model", "classes", "weights"):
+    for name in ("measure", "model", "classes", "weights", "sample"):
         if not isinstance(values[name], str):
             what = "names separated by commas, or empty for all" if name == "measure" else "text"
             raise InputError(f"{name} = {values[name]!r}: must be {what}")
@@ -124,8 +124,8 @@ def evaluate_arguments(values: Mapping[str, object], history: Sequence[str] = ()
             raise InputError(
                 "dataset = '': must name the pictures to measure the model on, e.g. -p dataset folder:PATH"
             )
-    for name in ("dataset", "side", "classes", "weights"):
-        if values[name] and not model:
+    for name in ("dataset", "side", "classes", "weights", "limit"):
+        if values[name] not in (None, "") and not model:
             raise InputError(f"{name} = {values[name]!r}: only with model; a run has its own")
     if not run and not model and not quick():
         raise InputError("run = '': must name a finished run, as a folder or as DATASET/RUN, e.g. -p run runs/shapes/…")
@@ -134,7 +134,7 @@ def evaluate_arguments(values: Mapping[str, object], history: Sequence[str] = ()
 
     evaluation.check_only(only)
     if model:
-        given: dict = {name: values[name] for name in ("side", "classes", "weights")}
+        given: dict = {name: values[name] for name in ("side", "classes", "weights", "limit", "sample")}
         return {"about": own.subject(str(model), str(values["dataset"]), **given), "only": only, "again": again}
     if not run:
         defaults = {field.name: field.default for field in fields(Config)}

@@ -21,7 +21,7 @@ from ..evaluation import TABLE_1
 from ..files import read_json, repository
 from ..progress import duration, say
 from ..rows import read_rows
-from . import plots
+from . import own, plots
 from .statistics import wilson
 
 ATTACK = (
@@ -121,3 +121,32 @@ def closing(run: Path) -> None:
     """Say what was reached, where it lies and what to type next: in the notebook, and on papermill's terminal."""
     config = config_of(read_json(run / "training.json")["config"], run)
     say("\n".join([*ending(run, config), "Next:", *(f"  {line}" for line in following(run))]))
+
+
+def report(folder: Path) -> Page:
+    """What evaluate.ipynb shows: a run's numbers; of a network from elsewhere the report, which is written, too."""
+    if (folder / "own.json").is_file():
+        own.write(folder)
+        return Page(own.body(folder), f"The report: {folder / 'report.html'}")
+    shown = [
+        {
+            "measurement": f"{row['distortion']}@{row['level']}".removesuffix("@"),
+            "metric": str(row["metric"]).replace("_", " "),
+            "value": f"{row['value']:.4f}",
+            "pictures": f"{row['total']:,}",
+        }
+        for row in records(folder)
+    ]
+    table = pd.DataFrame(shown)
+    return Page(table.to_html(index=False, border=0), table.to_string(index=False))
+
+
+def measured(folder: Path) -> None:
+    """Say what was measured, where it lies and what to type next."""
+    if (folder / "own.json").is_file():
+        own.closing(folder)
+        return
+    found = read_json(folder / "evaluation.json")["measurements"]
+    seconds = sum(one["seconds"] for one in found.values())
+    lines = [f"{len(found)} measurements, in {duration(seconds)} altogether", f"They lie in {here(folder)}", "Next:"]
+    say("\n".join([*lines, f"  {following(folder)[1]}"]))
