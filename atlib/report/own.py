@@ -532,7 +532,7 @@ def body(folder: Path) -> str:
     top = "".join(f'<p class="suspicion">{escape(line)}</p>' for line in doubts)
     left = "".join(f"<p>{escape(f'left out: {line}')}</p>" for line in about.get("left_out", []))
     sentences = [*summary(measured), *([of_references(measured)] if measured.references else [])]
-    told = "".join(f"<p>{escape(sentence)}</p>" for sentence in sentences).replace(" %", "\u00a0%")
+    told = "".join(f"<p>{escape(sentence, quote=False)}</p>" for sentence in sentences).replace(" %", "\u00a0%")
     parts = [top, told, left, curves(measured), examples(measured), "<h2>All numbers</h2>", numbers(folder)]
     return f'<style>{STYLE}</style><div class="own-report">{"".join(parts)}{_origin(measured)}</div>'
 
