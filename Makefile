@@ -46,7 +46,7 @@ $(BIN)/python:
 	@echo "== making .venv with $$($(PYTHON) --version)"
 	@$(PYTHON) -m venv .venv || { rm -rf .venv; echo "No venv: on Debian or Ubuntu, apt install python3-venv"; exit 1; }
 
-.venv/.book: requirements.txt constraints.txt | $(BIN)/python
+.venv/.book: requirements.txt constraints.txt pyproject.toml | $(BIN)/python
 	@echo "== installing requirements.txt into .venv (once; sizes are in README.md)"
 ifdef TORCH_INDEX
 	@# --no-deps: this index serves torch alone; what torch needs comes from the usual one below

@@ -20,9 +20,12 @@ if TYPE_CHECKING:  # for type checkers and editors, which don't run __getattr__
         errors,
         evaluation,
         files,
+        measured,
+        measurements,
         models,
         networks,
         own,
+        progress,
         provenance,
         rows,
         saliency,
@@ -44,8 +47,9 @@ if "OMP_WAIT_POLICY" not in os.environ:
 
 __version__ = "0.1.0"
 __all__ = [
-    "attacks", "configuration", "data", "errors", "evaluation", "files", "models", "networks", "own", "provenance",
-    "rows", "saliency", "shapes", "style", "textures", "training", "transforms", "underfit",
+    "attacks", "configuration", "data", "errors", "evaluation", "files", "measured", "measurements", "models",
+    "networks", "own", "progress", "provenance", "rows", "saliency", "shapes", "style", "textures", "training",
+    "transforms", "underfit",
 ]  # fmt: skip
 
 

@@ -387,6 +387,15 @@ def spatial(
         return warp(images, best).clamp(0, 1).detach()
 
 
+def vanished(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+    """Whether the gradient by each image is zero, so that an attack has nothing to follow, N bools; errors as `pgd`."""
+    check(images, 0, "linf", 1, None)
+    with frozen(model):
+        gradient, _ = input_gradient(model, images.detach(), class_labels(labels, images))
+    refuse_broken(broken(gradient))
+    return missing(gradient)
+
+
 def vanished_flow(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     """Whether `spatial` has no gradient to follow where it begins, N bools; errors as for `pgd`.
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from . import attacks, data, models
 from .choices import ATTACKS
-from .errors import InputError, in_range, nearest, one_of
+from .errors import InputError, budget_in_255ths, in_range, nearest, one_of
 from .files import RUN_NAME, results_dir, runs_dir
 from .shapes import CUES
 
@@ -212,13 +212,13 @@ def _resolve_attack(config: Config) -> Config:
     one_of("norm", config.norm, attacks.NORMS)
     if config.attack == "fgsm" and config.norm != "linf":
         raise InputError(f"norm = {config.norm!r}: fgsm steps along the sign and is linf only")
-    in_range("eps", config.eps, 0, 255, open_low=True)
+    budget_in_255ths("eps", config.eps, str(config.norm))
     config = replace(config, eps=float(config.eps or 0), tau=None, max_flow=None, sigma=None)
     if config.attack == "fgsm":
         return replace(config, steps=1, step_size=None, random_start=False)
     in_range("steps", config.steps, 1, 1000, whole=True)
     if config.step_size is not None:
-        in_range("step_size", config.step_size, 0, 255, open_low=True)
+        budget_in_255ths("step_size", config.step_size, str(config.norm), least=0)
         config = replace(config, step_size=float(config.step_size))
     one_of("random_start", config.random_start, (True, False))
     return replace(config, random_start=bool(config.random_start))

@@ -96,3 +96,23 @@ def in_range(
     if not inside or (open_low and value == low):
         shown = value.item() if number and hasattr(value, "item") else value  # -1, not np.int64(-1)
         raise InputError(f"{parameter} = {shown!r}: must be {allowed}")
+
+
+LEAST_BUDGET = 0.1  # of 255: no attack within it changes a pixel by half a grey level
+
+
+def budget_in_255ths(parameter: str, value: Any, norm: str = "linf", least: float = LEAST_BUDGET) -> None:
+    """Raise InputError unless the value is an attack's budget in the unit of the parameters, 1/255 for l_inf.
+
+    least: what is less, and above 0, is refused (a step may be as small as one likes). Who wrote it on the scale of
+    pixels from 0 to 1, "2/255" or 0.03, gets a hint.
+    """
+    unit = "in units of 1/255" if norm == "linf" else "in the paper's unit"
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    numerator, slash, denominator = str(value).partition("/")
+    if isinstance(value, str) and slash and denominator.strip() == "255" and numerator.strip().isdecimal():
+        raise InputError(f"{parameter} = {value!r}: {unit}: write {numerator.strip()}")
+    if number and 0 < value < least:
+        meant = f": write {255 * float(value):.3g} for {float(value):g} of a pixel's range" if norm == "linf" else ""
+        raise InputError(f"{parameter} = {value!r}: must be at least {least:g}, {unit}{meant}")
+    in_range(parameter, value, 0, 255, open_low=True)

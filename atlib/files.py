@@ -16,7 +16,7 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from .errors import InputError
@@ -253,17 +253,26 @@ def load_meta(path: Path) -> dict:
         raise InputError(f"{path}: damaged, or not a file of atlib ({type(error).__name__})") from None
 
 
-def load_state(path: Path) -> dict[str, Tensor]:
-    """Read a dictionary of tensors from a PyTorch file, without running any code that the file may contain.
+def load_state(path: Path, inside: tuple[str, ...] = ()) -> dict[str, Tensor]:
+    """Read a dictionary of tensors by name, from a PyTorch file (no code in it is run) or a .safetensors one.
 
-    InputError if the file is missing, damaged, or holds anything else.
+    inside: names under which a larger checkpoint may hold it. InputError if the file is missing, damaged, or holds
+    anything else.
     """
     if not path.is_file():
         raise InputError(f"{path}: {'a folder, not a file' if path.is_dir() else 'no such file'}")
     try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises a dozen types of error for a damaged or foreign file
-        raise InputError(f"{path}: not a weights-only PyTorch file ({type(error).__name__})") from None
+        hint = ": it holds more than tensors; save model.state_dict() alone" if "Unsupported" in str(error) else ""
+        raise InputError(f"{path}: not a weights-only PyTorch file ({type(error).__name__}){hint}") from None
+    held = [state[name] for name in inside if isinstance(state, dict) and isinstance(state.get(name), dict)]
+    state = held[0] if held else state
     if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise InputError(f"{path}: must hold a dictionary of tensors by their names, as model.state_dict() gives it")
+        names = f"; it holds {', '.join(map(str, [*state][:5]))}" if isinstance(state, dict) else ""
+        raise InputError(
+            f"{path}: must hold a dictionary of tensors by their names, as model.state_dict() gives it{names}"
+        )
     return state

@@ -63,13 +63,26 @@ class Loaded:
     outputs: tuple[str, ...] = ()
 
 
-def _fill(model: nn.Module, path: str) -> None:
+INSIDE_OF = ("state_dict", "model_state_dict", "model_state", "model", "net", "network")  # what checkpoints call them
+PREFIXES = ("module.", "_orig_mod.", "model.")  # of DataParallel, torch.compile, and a module that holds the network
+
+
+def fill(model: nn.Module, path: str) -> None:
+    """Load the weights of a checkpoint as people have them into a network, in place.
+
+    A state dict, or a dictionary that holds one under a usual name (INSIDE_OF), as .pt or .safetensors. What wrappers
+    put in front of all names (PREFIXES) is taken off where the network doesn't want it. InputError in one line.
+    """
     try:
-        state = load_state(Path(path))
+        state = load_state(Path(path), INSIDE_OF)
     except InputError as error:
         raise InputError(f"weights = {path!r}: {error}") from None
-    if all(name.startswith("module.") for name in state):  # saved from within torch's DataParallel
-        state = {name.removeprefix("module."): value for name, value in state.items()}
+    wanted = model.state_dict().keys()
+    while not state.keys() & wanted:
+        prefix = next((p for p in PREFIXES if state and all(name.startswith(p) for name in state)), None)
+        if prefix is None:
+            break
+        state = {name.removeprefix(prefix): value for name, value in state.items()}
     try:
         model.load_state_dict(state)
     except RuntimeError as error:
@@ -110,7 +123,7 @@ def _torchvision(name: str, weights: str) -> Loaded:
             f"model = 'torchvision:{name}': no download ({last_line(error)}); give weights, a file"
         ) from None
     if weights:
-        _fill(model, weights)
+        fill(model, weights)
     preset = about.transforms()
     return Loaded(Normalised(model, preset.mean, preset.std).eval(), tuple(about.meta["categories"]))
 
@@ -131,7 +144,7 @@ def _timm(name: str, weights: str) -> Loaded:
         hint = "" if weights else "; give weights, a file"
         raise InputError(f"model = 'timm:{name}': no weights ({last_line(error)}){hint}") from None
     if weights:
-        _fill(model, weights)
+        fill(model, weights)
     subset = infer_imagenet_subset(model)
     synsets = tuple(ImageNetInfo(subset).label_names()) if subset else ()
     preset: Any = model.default_cfg
@@ -177,7 +190,7 @@ def _function(module: str, function: str) -> Loaded:
 
 
 def network(source: str, weights: str = "") -> Loaded:
-    """The network that a text describes (SOURCES). weights: a state dict's file, for a torchvision or timm network.
+    """The network that a text means (SOURCES). weights: a checkpoint that it is filled with, see `fill`.
 
     Networks of torchvision and timm get the normalisation that their weights were trained with. InputError says what is
     wrong.
@@ -187,14 +200,14 @@ def network(source: str, weights: str = "") -> Loaded:
         raise InputError(f"model = {source!r}: must be one of {', '.join(SOURCES)}")
     if kind in LIBRARIES:
         return LIBRARIES[kind](name, weights)
-    without_weights(weights)
-    return _atlib(name) if kind == "atlib" else _function(kind, name)
-
-
-def without_weights(weights: str) -> None:
-    """InputError if a file of weights is given where none is read."""
+    if kind == "atlib":
+        if weights:
+            raise InputError(f"weights = {weights!r}: not with atlib:, whose networks bring their own")
+        return _atlib(name)
+    loaded = _function(kind, name)
     if weights:
-        raise InputError(f"weights = {weights!r}: only with torchvision: and timm:, other networks bring their own")
+        fill(loaded.model, weights)
+    return loaded
 
 
 def class_lines(path: str) -> list[tuple[str, str, str]]:

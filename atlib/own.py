@@ -3,26 +3,27 @@
     about = own.subject("module:function", "cifar10")        # or a torch module in place of the text
     folder = own.evaluate(about)                             # rows.csv, predictions.npz, evaluation.json, own.json
 
-`notebooks/evaluate.ipynb -p model …` does the same, and `atlib.report.own` makes a page of it.
+`notebooks/evaluate.ipynb -p model …` and `python -m atlib.report.own` do the same, and make a page of it.
 """
 
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
-from scipy import stats
+from scipy import optimize, stats
 from torch import Tensor, nn
 
-from . import data, evaluation, models, training
-from .errors import InputError, NetworkError
-from .files import hold, read_json, runs_dir, tensor_digest, writable, write_json
+from . import attacks, data, evaluation, models, saliency, training
+from .errors import InputError, NetworkError, in_range, one_of
+from .files import atomic, hold, read_json, runs_dir, tensor_digest, writable, write_json
 from .networks import (
     ALIKE,
     SOURCES,
@@ -32,17 +33,20 @@ from .networks import (
     answer,
     check,
     class_lines,
+    fill,
     last_line,
     network,
     read_classes,
-    without_weights,
 )
 
 PROBE = 200  # test pictures on which normalised input is looked for
-SUSPICION = 0.1  # gain in accuracy from normalising that makes one suspect that the network wants it,
+SUSPICION = 0.1  # gain in accuracy that makes one suspect that a network wants its input, or its classes, otherwise,
 CHANCE = 0.001  # unless as many pictures would be won by chance (sign test)
 ANSWERED = 8  # test pictures whose answers tell whether a network is still the one that was measured
 LONGEST_NAME = 60  # characters of a network's name that are kept
+SAMPLES = ("stratified", "first")  # how `limit` chooses pictures
+EXAMPLES = 6  # pictures that the report shows, with their maps,
+SHOWN = ("clean@", "saturation@1024", "patch-shuffle@4")  # as they are and under these
 
 
 @dataclass(frozen=True)
@@ -50,7 +54,8 @@ class Own:
     """A network from elsewhere, ready to be measured.
 
     name: as rows name it; source: what was asked for; subject: the network and its pictures; digest: of its weights;
-    answers: its outputs for the first few test pictures; suspicion: a line if it seems to want normalised input.
+    answers: its outputs for the first few test pictures; suspicion: lines on what seems wrong with it, one below the
+    other (normalised input and the like); chosen: how its pictures were chosen, if they are a part.
     """
 
     name: str
@@ -59,27 +64,137 @@ class Own:
     digest: str
     answers: np.ndarray
     suspicion: str = ""
+    chosen: str = ""
+
+
+class Scaled(nn.Module):
+    """A network that wants pixels from 0 to 255, taking [0, 1] ones."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: Tensor) -> Tensor:
+        return self.model(255 * images)
+
+
+def probed(subject: evaluation.Subject) -> data.Split:
+    """A few test pictures, the same for every network, on which it is looked for what seems wrong."""
+    order = torch.randperm(len(subject.test.labels), generator=torch.Generator().manual_seed(0))[:PROBE]
+    return data.Split(subject.test.images[order], subject.test.labels[order])
+
+
+def gained(subject: evaluation.Subject, some: data.Split, wrap: Callable[[nn.Module], nn.Module]) -> tuple | None:
+    """(accuracy as it is, accuracy of the wrapped network) if wrapping gains more than chance; else None."""
+    plain = replace(subject, test=some, numbers=None, whole=None)
+    wrapped = replace(plain, model=wrap(plain.model).to(plain.device))
+    try:
+        right = [evaluation.predict(s, *some)[0] == some.labels.numpy() for s in (plain, wrapped)]
+    except NetworkError:  # no finite answers to some pictures: the measurements say so
+        return None
+    won, lost = int((right[1] & ~right[0]).sum()), int((right[0] & ~right[1]).sum())
+    chance = stats.binomtest(won, won + lost, alternative="greater").pvalue if won else 1.0
+    if won - lost < SUSPICION * len(some.labels) or chance > CHANCE:
+        return None
+    return float(right[0].mean()), float(right[1].mean())
 
 
 def suspicion(source: str, subject: evaluation.Subject) -> str:
     """A line if the network seems to want normalised input: if it knows more pictures when they are; else empty."""
-    order = torch.randperm(len(subject.test.labels), generator=torch.Generator().manual_seed(0))[:PROBE]
-    some = data.Split(subject.test.images[order], subject.test.labels[order])
-    plain = replace(subject, test=some)
-    wrapped = replace(plain, model=Normalised(plain.model, models.IMAGENET_MEAN, models.IMAGENET_STD).to(plain.device))
-    try:
-        right = [evaluation.predict(s, *some)[0] == some.labels.numpy() for s in (plain, wrapped)]
-    except NetworkError:  # no finite answers to some pictures: the measurements say so
-        return ""
-    won, lost = int((right[1] & ~right[0]).sum()), int((right[0] & ~right[1]).sum())
-    chance = stats.binomtest(won, won + lost, alternative="greater").pvalue if won else 1.0
-    if won - lost < SUSPICION * len(order) or chance > CHANCE:
+    some = probed(subject)
+    found = gained(subject, some, lambda model: Normalised(model, models.IMAGENET_MEAN, models.IMAGENET_STD))
+    if found is None:
         return ""
     return (
-        f"suspicion: {source} knows {100 * right[0].mean():.0f} % of {len(order)} test pictures, and "
-        f"{100 * right[1].mean():.0f} % of them once normalised by ImageNet's mean and deviation; it should take "
+        f"suspicion: {source} knows {100 * found[0]:.0f} % of {len(some.labels)} test pictures, and "
+        f"{100 * found[1]:.0f} % of them once normalised by ImageNet's mean and deviation; it should take "
         "pixels in [0, 1] and normalise inside"
     )
+
+
+def suspicions(source: str, subject: evaluation.Subject) -> Iterator[str]:
+    """A line for each thing that seems wrong with a network that can be measured, so that its numbers may mean nothing.
+
+    Normalised input; pixels from 0 to 255; another order of classes, or answers below chance; outputs after a sigmoid;
+    gradients that are exactly zero.
+    """
+    some = probed(subject)
+    count = len(some.labels)
+    if line := suspicion(source, subject):
+        yield line
+    elif found := gained(subject, some, Scaled):
+        yield (
+            f"suspicion: {source} knows {100 * found[0]:.0f} % of {count} test pictures, and {100 * found[1]:.0f} % of "
+            "them with pixels from 0 to 255; it should take pixels in [0, 1] and multiply inside"
+        )
+    images, labels = data.prepare(some.images.to(subject.device), subject.side), some.labels
+    try:
+        with torch.no_grad():
+            logits = torch.cat([subject.model(part).float().cpu() for part in images.split(50)])
+        zero = torch.cat([attacks.vanished(subject.model, *part).cpu() for part in _parts(images, labels)])
+    except NetworkError:
+        return
+    yield from _of_classes(source, logits, labels)
+    if len(logits) and float(logits.min()) >= 0 and float(logits.max()) <= 1:
+        yield (
+            f"suspicion: all outputs of {source} lie between 0 and 1, as after a sigmoid; it should give the logits "
+            "before it, or attacks and maps follow a gradient that fades where the network is sure"
+        )
+    if (share := float(zero.float().mean())) > evaluation.FEW:
+        yield (
+            f"suspicion: the gradient of {source} is exactly zero for {100 * share:.0f} % of {count} test pictures; an "
+            "attack that follows it shows no robustness"
+        )
+
+
+def _parts(images: Tensor, labels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    return zip(images.split(50), labels.to(images.device).split(50), strict=True)
+
+
+def _of_classes(source: str, logits: Tensor, labels: Tensor) -> Iterator[str]:
+    """Whether another order of classes fits, chosen on one half of the pictures and tried on the other."""
+    said, true = logits.argmax(1).numpy(), labels.numpy()
+    classes, half = logits.shape[1], len(true) // 2
+    table = np.zeros((classes, classes), int)
+    np.add.at(table, (said[:half], true[:half]), 1)
+    meant = optimize.linear_sum_assignment(-table)[1]
+    before, after = said[half:] == true[half:], meant[said[half:]] == true[half:]
+    won, lost = int((after & ~before).sum()), int((before & ~after).sum())
+    chance = stats.binomtest(won, won + lost, alternative="greater").pvalue if won else 1.0
+    right = int((said == true).sum())
+    below = stats.binomtest(right, len(true), 1 / classes, alternative="less").pvalue if len(true) else 1.0
+    if half and won - lost >= SUSPICION * len(before) and chance <= CHANCE:
+        yield (
+            f"suspicion: {source} knows {100 * before.mean():.0f} % of {len(before)} test pictures, and "
+            f"{100 * after.mean():.0f} % of them if its outputs are taken in another order of classes; a file "
+            "`classes` can say which output means which class"
+        )
+    elif below <= CHANCE:
+        yield (
+            f"suspicion: {source} knows {right} of {len(true)} test pictures, fewer than by chance (1 in {classes}): "
+            "its outputs may stand for the classes in another order, or the labels may be others"
+        )
+
+
+def chosen_pictures(labels: Tensor, limit: int, sample: str = "stratified", seed: int = 0) -> Tensor:
+    """Places of `limit` pictures, in order: the first, or a seeded sample with every class's share in the whole.
+
+    Of a class it takes the whole part of its share, and one more of those classes whose rest is largest.
+    """
+    one_of("sample", sample, SAMPLES)
+    in_range("limit", limit, 1, whole=True)
+    if limit >= len(labels):
+        return torch.arange(len(labels))
+    if sample == "first":
+        return torch.arange(limit)
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(seed))
+    kinds, counts = labels.unique(return_counts=True)
+    exact = counts.double() * limit / len(labels)
+    take = exact.floor().long()
+    rest = (exact - take).argsort(descending=True, stable=True)[: limit - int(take.sum())]
+    take[rest] += 1
+    mine = [order[labels[order] == kind][:number] for kind, number in zip(kinds, take.tolist(), strict=True)]
+    return torch.cat(mine).sort().values
 
 
 def subject(
@@ -90,20 +205,27 @@ def subject(
     classes: str = "",
     weights: str = "",
     name: str = "",
+    limit: int | None = None,
+    sample: str = "stratified",
 ) -> Own:
     """A network and the test set it is to be measured on.
 
     model: a module in evaluation mode that takes float pictures in [0, 1], N×3×side×side, or a text (SOURCES). dataset,
     side: as for `data.load`; folder:PATH is anybody's pictures, one folder a class. classes: a CSV (`read_classes`),
-    needed where the network's outputs aren't the data set's classes in their order. InputError in one line for what
-    can't be used. Prints a suspicion if the network seems to want normalised input, and the order of classes if their
-    names are numbers, since they are sorted as text.
+    needed where the network's outputs aren't the data set's classes in their order. weights: a checkpoint to fill the
+    network with (`networks.fill`). limit: so many of the test pictures (None: all), as `chosen_pictures` takes them.
+    InputError in one line for what can't be used. Prints `suspicions`, and the order of classes if their names are
+    numbers, since they are sorted as text.
     """
-    source = _source(model, name, weights)
+    source = _source(model, name)
     data.check(dataset, side)
+    if limit is not None:
+        chosen_pictures(torch.zeros(1), limit, sample)  # what is wrong with them is told before any download
     if classes:
         class_lines(classes)  # before any download
     loaded = network(model, weights) if isinstance(model, str) else Loaded(model)
+    if weights and not isinstance(model, str):
+        fill(model, weights)
     found = data.load(dataset, side=side, progress=False)
     groups = read_classes(classes, found.classes, loaded.outputs) if classes else None
     if not groups and (line := data.class_order(found.classes)):
@@ -128,31 +250,47 @@ def subject(
     extra = "".join(str(value) for key, value in state.items() if key not in tensors)
     digest = tensor_digest(tensors, str(groups) + extra)
     shown = evaluation.Subject(raw, found.test, found.side, device, found.conflict, dataset=dataset)
-    line = suspicion(source, shown)
-    if line:
+    lines = [*suspicions(source, shown)]
+    for line in lines:
         print(line, flush=True)
+    chosen = ""
+    if limit is not None and limit < len(found.test.labels):
+        numbers = chosen_pictures(found.test.labels, limit, sample)
+        part = data.Split(found.test.images[numbers], found.test.labels[numbers])
+        shown = replace(shown, test=part, numbers=numbers, whole=found.test.images)
+        how = "the first" if sample == "first" else "a sample, seed 0, with every class's share"
+        chosen = f"{limit:,} of {len(found.test.labels):,} test pictures ({how})"
     readable = re.sub(r"[^\w.]+", "-", name or source).strip("-_.")[:LONGEST_NAME] or "network"
-    return Own(readable, source, shown, digest, answers, line)
+    return Own(readable, source, shown, digest, answers, "\n".join(lines), chosen)
 
 
-def _source(model: nn.Module | str, name: str, weights: str) -> str:
+def _source(model: nn.Module | str, name: str) -> str:
     """What rows and lines call a network; InputError for what is none."""
     if isinstance(model, str):
         return model
     if not isinstance(model, nn.Module):
         raise InputError(f"model = {model!r:.60}: must be a torch.nn.Module, or a text: {', '.join(SOURCES)}")
-    without_weights(weights)
     return name or type(model).__name__
 
 
 def folder_of(about: Own) -> Path:
-    """Where its measurements are kept: under runs/, by name and weights."""
-    key = f"{about.source} {about.subject.side} {about.digest}"
-    return (
-        runs_dir()
-        / data.slug(about.subject.dataset)
-        / f"{about.name}-own-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
-    )
+    """Where its measurements are kept: under runs/, by name, weights and pictures.
+
+    A network that answers otherwise than the one of the same weights that was measured there has another folder: rows
+    are never thrown away for others.
+    """
+    subject = about.subject
+    key = f"{about.source} {subject.side} {about.digest} {subject.content}"
+    if subject.numbers is not None:
+        key += " " + tensor_digest({"numbers": subject.numbers})
+    name = f"{about.name}-own-{hashlib.sha256(key.encode()).hexdigest()[:8]}"
+    parent, number = runs_dir() / data.slug(subject.dataset), 1
+    while True:
+        folder = parent / (name if number == 1 else f"{name}-{number}")
+        recorded = folder / "own.json"
+        if not recorded.is_file() or same(read_json(recorded).get("answers"), about.answers):
+            return folder
+        number += 1
 
 
 def same(recorded: Sequence[Sequence[float]] | None, answers: np.ndarray) -> bool:
@@ -163,21 +301,12 @@ def same(recorded: Sequence[Sequence[float]] | None, answers: np.ndarray) -> boo
     return before.shape == answers.shape and np.allclose(before, answers, rtol=ALIKE, atol=ALIKE * abs(answers).max())
 
 
-def forget_another(about: Own, folder: Path) -> None:
-    """Have everything measured anew if what is in a network's folder is of another that has the same weights."""
-    if not (folder / "own.json").is_file() or not (folder / "evaluation.json").is_file():
-        return
-    same_pictures = read_json(folder / "evaluation.json").get("pictures") == about.subject.content
-    if same_pictures and not same(read_json(folder / "own.json").get("answers"), about.answers):
-        print(f"{about.source} answers otherwise than when it was measured in {folder}: measured anew", flush=True)
-        (folder / "evaluation.json").unlink()
-
-
 def evaluate(about: Own, *, only: tuple[str, ...] = (), again: bool = False, progress: bool = True) -> Path:
     """Measure what is missing; returns the folder.
 
-    As `evaluation.evaluate`, but a measurement that fails is left out, with a line; NetworkError if none is left. A
-    network whose code has changed since, or whose pictures have, is measured anew.
+    As `evaluation.evaluate`, but a measurement that fails is left out, with a line; NetworkError if none is left. only:
+    names of measurements, or single ones such as "saturation@1024". A network whose code has changed since, or whose
+    pictures have, is measured in another folder.
     """
     evaluation.check_only(only)
     folder = folder_of(about)
@@ -188,9 +317,15 @@ def evaluate(about: Own, *, only: tuple[str, ...] = (), again: bool = False, pro
     columns = {"run": run, "dataset": about.subject.dataset, "model": about.name, "width": 0, "share": 0.0}
     columns |= {"recipe": f"side{about.subject.side}", "seed": 0}
     with hold(folder / "lock", str(os.getpid()), f"{folder}: already in use by process"):
-        forget_another(about, folder)
-        record = {"source": about.source, "dataset": about.subject.dataset, "run": run, "suspicion": about.suspicion}
-        record["answers"] = about.answers.round(5).tolist()
+        record: dict[str, object] = {
+            "source": about.source,
+            "dataset": about.subject.dataset,
+            "run": run,
+            "suspicion": about.suspicion,
+        }
+        record |= {"chosen": about.chosen, "answers": about.answers.round(5).tolist()}
+        if about.subject.numbers is not None:
+            record["numbers"] = about.subject.numbers.tolist()
         write_json(folder / "own.json", record)
         table = evaluation.Table(folder, about.subject, columns, about.digest)
         failed = evaluation.complete(table, only=only, again=again, progress=progress)
@@ -198,5 +333,50 @@ def evaluate(about: Own, *, only: tuple[str, ...] = (), again: bool = False, pro
             print(f"left out: {error}", flush=True)
         if not len(table.rows):
             raise type(failed[0])(f"model = {about.source!r}: {failed[0]}")
+        keep_examples(about.subject, folder)
         write_json(folder / "own.json", record | {"left_out": [str(error) for error in failed]})
     return folder
+
+
+def example_pictures(subject: evaluation.Subject) -> Tensor:
+    """Places in `test` of the pictures that the report shows: of as many classes as there are, in their order."""
+    order = evaluation.map_pictures(subject).tolist()
+    by_class: dict[int, int] = {}
+    for place in order:
+        by_class.setdefault(int(subject.test.labels[place]), place)
+    picked = [by_class[kind] for kind in sorted(by_class)]
+    picked += [place for place in order if place not in picked]
+    return torch.tensor(picked[:EXAMPLES])
+
+
+def look(subject: evaluation.Subject, place: str, chosen: Tensor) -> dict[str, Tensor]:
+    """Pictures under "DISTORTION@LEVEL" (uint8), a network's SmoothGrad maps of their classes (uint8), its answers."""
+    images = evaluation.shown_under(subject, place, chosen)
+    labels = subject.test.labels[chosen].to(subject.device)
+    draws = torch.Generator().manual_seed(subject.seed)
+    maps = saliency.smoothgrad(subject.model, images, labels, samples=saliency.SAMPLES, generator=draws)
+    with torch.no_grad():
+        answers = subject.model(images).argmax(1)
+    found = {"pictures": (255 * images).round().byte(), "maps": (255 * saliency.picture(maps)).round().byte()}
+    return {name: values.cpu() for name, values in (found | {"answers": answers}).items()}
+
+
+def keep_examples(subject: evaluation.Subject, folder: Path) -> None:
+    """Write examples.npz, a few pictures with the network's maps, unless it is there, or a map isn't finite."""
+    path = folder / "examples.npz"
+    if path.is_file():
+        return
+    chosen = example_pictures(subject)
+    arrays = {"places": subject.places[chosen].numpy(), "labels": subject.test.labels[chosen].numpy()}
+    places = [place for place in SHOWN if place == "clean@" or tuple(place.split("@")) in evaluation.wanted(subject)]
+    for place in places:
+        try:
+            with evaluation.exact():
+                found = look(subject, place, chosen)
+        except NetworkError:
+            continue  # the measurement of its maps says so
+        arrays |= {f"{place}/{name}": values.numpy() for name, values in found.items()}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    with atomic(path) as temporary:
+        temporary.write_bytes(buffer.getvalue())

@@ -8,6 +8,7 @@ interrupted run ends with the same weights, bit for bit, as one left alone.
 from __future__ import annotations
 
 import contextlib
+import functools
 import math
 import os
 import time
@@ -18,9 +19,8 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
-from . import attacks, data, models, provenance, transforms, underfit
+from . import attacks, data, models, progress, provenance, transforms, underfit
 from .configuration import CORRUPTIONS, Config, dataset_arguments
 from .errors import InputError, NetworkError
 from .files import hold, load_tensors, runs_dir, save_tensors, tensor_digest, writable, write_json
@@ -283,10 +283,20 @@ class Run:
             "images_per_second": round(images_per_second, 1),
         }
         self.log.append(line)
-        return describe(line, self.config, (self.total - self.step) * self.seconds / max(1, self.step))
+        return describe(line, self.config)
+
+    def now(self, loss: float, images_per_second: float) -> str:
+        """Where the training is, in a line: as `describe`, between two lines of the log."""
+        config, last = self.config, self.log[-1] if self.log else None
+        reached = f"  hold-out {last['accuracy']:.3f}  {attacked(last)}" if last else ""
+        left = (self.total - self.step) * self.seconds / max(1, self.step)
+        return (
+            f"{config.model}  epoch {self.step / self.steps_per_epoch:.1f}/{config.epochs:g}  "
+            f"{progress.duration(left)} left  loss {loss:.3f}{reached}  {images_per_second:.0f} images/s"
+        )
 
 
-def describe(line: dict, config: Config, seconds_left: float) -> str:
+def describe(line: dict, config: Config) -> str:
     """A line of the log as text."""
 
     def shown(value: float | None) -> str:
@@ -294,9 +304,14 @@ def describe(line: dict, config: Config, seconds_left: float) -> str:
 
     return (
         f"epoch {line['epoch']:5.2f}/{config.epochs:g}  loss clean {shown(line['loss_clean'])} adversarial "
-        f"{shown(line['loss_adversarial'])}  hold-out {line['accuracy']:.3f}  PGD-10 {line['pgd_eps']:g}/255 "
-        f"{line['pgd_accuracy']:.3f}  {line['images_per_second']:.0f} images/s  {seconds_left:.0f} s left"
+        f"{shown(line['loss_adversarial'])}  hold-out {line['accuracy']:.3f}  {attacked(line)}  "
+        f"{line['images_per_second']:.0f} images/s"
     )
+
+
+def attacked(line: dict) -> str:
+    """The accuracy under attack in a line of the log."""
+    return f"PGD-10 {line['pgd_eps']:g}/255 {line['pgd_accuracy']:.3f}"
 
 
 def collapsed(config: Config, log: list[dict]) -> bool:
@@ -353,13 +368,13 @@ def _train_underfit(config: Config, progress: bool) -> None:
     _finish(config, device_of_choice(), **underfit.choose(config, source))
 
 
-def _loop(run: Run, progress: bool) -> None:
+def _loop(run: Run, shown: bool) -> None:
     config = run.config
     losses: dict[bool, list[float]] = {False: [], True: []}
     saved = began = time.monotonic()
     images = 0
     look_every = max(1, run.steps_per_epoch // LOOKS_PER_EPOCH)
-    bar = tqdm(total=run.total, initial=run.step, unit="step", disable=not progress, desc=config.model, mininterval=1)
+    line = progress.Line(shown)
     try:
         while run.step < run.total:
             before = time.monotonic()
@@ -367,19 +382,19 @@ def _loop(run: Run, progress: bool) -> None:
             losses[adversarial].append(loss)
             images += run.batch_size
             run.seconds += time.monotonic() - before
-            bar.update()
+            line.show(functools.partial(run.now, loss, images / (time.monotonic() - began)))
             if config.attack == "none" and (run.step % look_every == 0 or run.step == run.total):
                 run.look()
             if run.step % run.steps_per_epoch == 0 or run.step == run.total:
-                bar.write(run.report(losses, images / (time.monotonic() - began)))
+                line.keep(run.report(losses, images / (time.monotonic() - began)))
                 if collapsed(config, run.log):
-                    bar.write(f"warning: {config.model} has collapsed: PGD accuracy {run.log[-1]['pgd_accuracy']:.3f}")
+                    line.keep(f"warning: {config.model} has collapsed: PGD accuracy {run.log[-1]['pgd_accuracy']:.3f}")
                 losses, images, began = {False: [], True: []}, 0, time.monotonic()
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
                 run.save()
                 saved = time.monotonic()
     finally:  # no checkpoint here: Ctrl-C may have come in the middle of a step, which would then be half taken twice
-        bar.close()
+        line.close()
 
 
 def _finish(config: Config, device: torch.device, **more: object) -> None:

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from atlib import attacks, data, evaluation, models, provenance, training
+from atlib import attacks, data, evaluation, measured, measurements, models, provenance, training
 from atlib.configuration import Config, dataset_arguments, resolve
 from atlib.errors import InputError, NetworkError
 from atlib.evaluation import Findings, Row, Subject
@@ -47,7 +47,7 @@ BASIC = ("clean", "pgd-linf", "trained-attack", "conflict")  # distortions and m
 def basic() -> Iterator[None]:
     """Only the basic measurements, of which these tests speak."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluation, "MEASUREMENTS", {name: evaluation.MEASUREMENTS[name] for name in BASIC})
+        patch.setattr(measurements, "MEASUREMENTS", {name: measurements.MEASUREMENTS[name] for name in BASIC})
         yield
 
 
@@ -80,8 +80,8 @@ def pgd(trained: Path, own_folders: None) -> Path:
 @pytest.fixture
 def registry(monkeypatch: pytest.MonkeyPatch) -> dict[str, evaluation.Measurement]:
     """The measurements; what a test registers is gone after it."""
-    monkeypatch.setattr(evaluation, "MEASUREMENTS", dict(evaluation.MEASUREMENTS))
-    return evaluation.MEASUREMENTS
+    monkeypatch.setattr(measurements, "MEASUREMENTS", dict(measurements.MEASUREMENTS))
+    return measurements.MEASUREMENTS
 
 
 @pytest.fixture
@@ -204,9 +204,9 @@ def test_a_measurement_made_with_other_versions_says_so(pgd: Path, monkeypatch: 
     other = provenance.versions() | {"torch": "9.9"}
     monkeypatch.setattr(provenance, "versions", lambda: other)
     evaluation.evaluate(pgd, only=("clean",), again=True, progress=False)
-    measured = read_json(pgd / "evaluation.json")["measurements"]
-    assert measured["clean@"]["versions"] == other and "hardware" not in measured["clean@"]
-    assert "versions" not in measured["conflict@"]
+    found = read_json(pgd / "evaluation.json")["measurements"]
+    assert found["clean@"]["versions"] == other and "hardware" not in found["clean@"]
+    assert "versions" not in found["conflict@"]
 
 
 # --- robustness -------------------------------------------------------------------------------------------------------
@@ -244,7 +244,7 @@ def test_table_1_is_pgd_40(pgd: Path) -> None:
 
 def test_any_is_counted_at_every_iterate(pgd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With steps that leap over the border and come back, the last iterate is not the worst."""
-    monkeypatch.setattr(evaluation, "TABLE_1", {"eps": 8 / 255, "steps": 4, "step_size": 14 / 255})
+    monkeypatch.setattr(measurements, "TABLE_1", {"eps": 8 / 255, "steps": 4, "step_size": 14 / 255})
     subject = evaluation.subject_of(pgd)
     found = evaluation.table_1(subject, "8")
     images, labels = subject.test.images.float() / 255, subject.test.labels
@@ -295,7 +295,7 @@ def subject_saying(
 
 @pytest.mark.parametrize("seed", range(5))
 def test_shape_bias_against_a_plain_loop(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation, "BATCH", 16)
+    monkeypatch.setattr(measurements, "BATCH", 16)
     draws = torch.Generator().manual_seed(seed)
     answers, shapes, textures = torch.randint(5 + seed, (3, 120), generator=draws)
     textures = torch.where(textures == shapes, (textures + 1) % 10, textures)
@@ -483,7 +483,7 @@ def test_stopped_while_writing_it_goes_on(file: str, pgd: Path, registry: dict) 
         made.append(1)
         return Findings([Row("accuracy", 0.5, 1, 2)], {"class": np.zeros(100, np.uint8)})
 
-    replace_file = evaluation.atomic
+    replace_file = measured.atomic
 
     def stop(path: Path) -> object:
         if path.name == file:
@@ -491,8 +491,8 @@ def test_stopped_while_writing_it_goes_on(file: str, pgd: Path, registry: dict) 
         return replace_file(path)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluation, "atomic", stop)
-        patch.setattr(evaluation, "write_json", lambda path, content: stop(path))
+        patch.setattr(measured, "atomic", stop)
+        patch.setattr(measured, "write_json", lambda path, content: stop(path))
         with pytest.raises(KeyboardInterrupt):
             evaluation.evaluate(pgd, progress=False)
     evaluation.evaluate(pgd, progress=False)

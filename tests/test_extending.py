@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from atlib import attacks, data, evaluation, transforms
+from atlib import attacks, data, measurements, transforms
 from atlib.evaluation import Findings, Subject
 from atlib.files import REPOSITORY
 from atlib.report import claims
@@ -54,11 +54,11 @@ def test_the_attack_and_its_measurement(monkeypatch: pytest.MonkeyPatch) -> None
     assert torch.equal(attacks.shift(model, picture, labels, pixels=0), picture)  # type: ignore[attr-defined]
     moved = attacks.shift(model, picture, labels, pixels=1)  # type: ignore[attr-defined]
     assert moved[0, 0].nonzero()[:, 1].tolist() == [0] and model(moved).argmax(1).item() == 1
-    monkeypatch.setattr(evaluation, "MEASUREMENTS", {})
-    exec(lines("python", '@register("shift"'), dict(vars(evaluation)))
+    monkeypatch.setattr(measurements, "MEASUREMENTS", {})
+    exec(lines("python", '@register("shift"'), dict(vars(measurements)))
     test = data.Split((picture.repeat(2, 1, 1, 1) * 255).byte(), torch.tensor([0, 1]))
     subject = Subject(model, test, 4, torch.device("cpu"))
-    found = evaluation.MEASUREMENTS["shift"].measure(subject, "1")
+    found = measurements.MEASUREMENTS["shift"].measure(subject, "1")
     assert isinstance(found, Findings) and found.rows[0].metric == "accuracy_last"
     assert found.arrays["last"].tolist() == [False, False]  # the second was wrong before, and stays so
 

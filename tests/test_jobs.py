@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import math
 import os
+import pty
 import subprocess
 import sys
+import tempfile
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
@@ -157,7 +161,11 @@ BAD_TRAIN: dict[str, Cases] = {
         ("l2", NONE, "only with attack pgd or fgsm, not with 'none'"),
     ],
     "eps": [
-        *[(value, {}, "must be a number above 0 and at most 255") for value in (-1, 0, "2/255", 256, None, True)],
+        *[(value, {}, "must be a number above 0 and at most 255") for value in (-1, 0, "much", 256, None, True)],
+        ("2/255", {}, "in units of 1/255: write 2"),
+        ("12/255", {"norm": "l2"}, "in the paper's unit: write 12"),
+        (0.03, {}, "must be at least 0.1, in units of 1/255: write 7.65 for 0.03 of a pixel's range"),
+        (0.03, {"norm": "l2"}, "must be at least 0.1, in the paper's unit"),
         (math.nan, {}, "must be a number above 0 and at most 255"),
         (math.inf, {}, "must be a number above 0 and at most 255"),
         (0, {"attack": "fgsm"}, "must be a number above 0 and at most 255"),
@@ -170,7 +178,8 @@ BAD_TRAIN: dict[str, Cases] = {
         (7, {"attack": "fgsm"}, "only with attack pgd or spatial, not with 'fgsm'"),
     ],
     "step_size": [
-        *[(value, {}, "must be a number above 0 and at most 255") for value in (0, -1, "2/255")],
+        *[(value, {}, "must be a number above 0 and at most 255") for value in (0, -1, "small")],
+        ("2/255", {}, "in units of 1/255: write 2"),
         (1, {"attack": "fgsm"}, "only with attack pgd, not with 'fgsm'"),
     ],
     "random_start": [
@@ -249,6 +258,19 @@ BAD_EVALUATE: dict[str, Cases] = {
     ],
     "classes": [("map.csv", {}, "only with model"), (3, {}, "must be text")],
     "weights": [("a.pt", {}, "only with model"), (None, {}, "must be text")],
+    "limit": [
+        (5, {}, "only with model"),
+        (0, {}, "only with model"),
+        (0, {"run": "", "model": "atlib:shapes/normal", "dataset": "shapes"}, "must be a whole number at least 1"),
+    ],
+    "sample": [
+        (3, {}, "must be text"),
+        (
+            "fist",
+            {"run": "", "model": "nowhere:good", "dataset": "shapes", "limit": 5},
+            "must be one of stratified, first",
+        ),
+    ],
 }
 
 
@@ -331,7 +353,8 @@ lines = [
     refused(jobs.train_config, "# Parameters\\nepz = 8", epz=8, attack="pgd"),
     refused(jobs.train_config, "# Parameters\\ntau = 1", tau=1, attack="pgd"),
     refused(jobs.train_config, "", attack="pdg"),
-    refused(jobs.evaluate_arguments, "", run=3, measure=3, again=False, model="", classes="", weights=""),
+    refused(jobs.train_config, "", attack="pgd", norm="linf", eps="2/255"),
+    refused(jobs.evaluate_arguments, "", run=3, measure=3, again=False, model="", classes="", weights="", sample=""),
     refused(jobs.stylise_arguments, "", **dict.fromkeys({known("stylise")!r}, 3)),
 ]
 assert all(lines), lines
@@ -376,6 +399,18 @@ def test_arguments_of_evaluate(finished: None) -> None:
 # --- papermill --------------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture(scope="module")
+def plugin(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A path on which papermill finds the entry points of pyproject.toml, installed or not."""
+    folder = tmp_path_factory.mktemp("plugin")
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    lines = [f"{name} = {place}" for name, place in project["entry-points"]["papermill.engine"].items()]
+    entries = folder / "atlib-0.1.0.dist-info" / "entry_points.txt"
+    entries.parent.mkdir()
+    entries.write_text("\n".join(["[papermill.engine]", *lines]), encoding="utf-8")
+    return os.pathsep.join([str(folder), os.environ["PYTHONPATH"]])
+
+
 def papermill(*words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run papermill as a user does, with no terminal."""
     program = Path(sys.executable).with_name("papermill")
@@ -385,20 +420,64 @@ def papermill(*words: str, **environment: str) -> subprocess.CompletedProcess[st
     )  # fmt: skip
 
 
+def on_a_terminal(*words: str, **environment: str) -> tuple[int, str, str]:
+    """Run papermill with its stdout in a file and its stderr on a terminal: exit status, stdout, what that showed."""
+    program, (ours, theirs) = Path(sys.executable).with_name("papermill"), pty.openpty()
+    with tempfile.TemporaryFile() as stdout:
+        process = subprocess.Popen(
+            [str(program), *words], stdin=subprocess.DEVNULL, stdout=stdout, stderr=theirs, cwd=REPOSITORY,
+            env=os.environ | environment,
+        )  # fmt: skip
+        os.close(theirs)
+        shown = b""
+        with contextlib.suppress(OSError), open(ours, "rb", buffering=0) as terminal:  # an error is its end
+            while part := terminal.read(65536):
+                shown += part
+        process.wait(60)
+        stdout.seek(0)
+        return process.returncode, stdout.read().decode(), shown.decode().replace("\r\n", "\n")
+
+
+MEANINGLESS = ("WARNING", "UserWarning", "KeyboardInterrupt", "Traceback", "TCP")
+
+
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
         ("epz", "8", "epz = 8: no such parameter (did you mean 'eps'?); must be one of dataset, "),
-        ("eps", "2/255", "eps = '2/255': must be a number above 0 and at most 255"),
+        ("eps", "2/255", "eps = '2/255': in units of 1/255: write 2"),
         ("dataset", "cifar11", "dataset = 'cifar11': must be one of shapes, cifar10, "),
     ],
 )
-def test_papermill_ends_with_the_one_line(name: str, value: str, expected: str, tmp_path: Path) -> None:
-    done = papermill("notebooks/train.ipynb", str(tmp_path / "out.ipynb"), "-p", name, value)
+def test_papermill_ends_with_the_one_line(name: str, value: str, expected: str, plugin: str) -> None:
+    done = papermill("notebooks/train.ipynb", "-p", name, value, PYTHONPATH=plugin)
     assert done.returncode == 1
-    last = [line for line in done.stderr.splitlines() if line.strip()][-1]
-    assert last.startswith(f"InputError: {expected}")
-    assert not runs_dir().exists()
+    lines = [line for line in done.stderr.splitlines() if line != f"Passed unknown parameter: {name}"]
+    assert len(lines) == 1 and lines[0].startswith(f"error: {expected}"), done.stderr
+    assert nbformat.reads(done.stdout, as_version=4).cells and not runs_dir().exists()
+
+
+def test_an_unexpected_error_keeps_the_notebook_s_traceback(capsys: pytest.CaptureFixture) -> None:
+    from papermill.exceptions import PapermillExecutionError
+
+    from atlib.campaign import engine
+
+    found = [
+        PapermillExecutionError(3, 2, "x", kind, "eps = 0: must be", ["the notebook's", f"{kind}: told"])
+        for kind in ("InputError", "ZeroDivisionError")
+    ]
+    for error in found:
+        engine.in_one_line(type(error), error, None)
+    one, rest = capsys.readouterr().err.split("\n", 1)
+    assert one == "error: eps = 0: must be" and "the notebook's\nZeroDivisionError: told" in rest
+    assert "papermill/execute.py" not in rest
+
+
+def test_other_notebooks_are_left_to_papermill() -> None:
+    from atlib.campaign import engine
+
+    for name, expected in {"train": True, "evaluate": True, "stylise": True, "index": False}.items():
+        assert engine.is_job(nbformat.read(REPOSITORY / "notebooks" / f"{name}.ipynb", as_version=4)) is expected
 
 
 @pytest.mark.parametrize("name", JOBS)
@@ -427,21 +506,37 @@ def printed(notebook: nbformat.NotebookNode) -> str:
     return "".join(output.get("text", "") for cell in notebook.cells for output in cell.get("outputs", []))
 
 
-def test_a_network_from_one_command(tmp_path: Path) -> None:
-    """Train to standard output; again with an output path, where it is not repeated."""
-    first = papermill("notebooks/train.ipynb", "-p", "eps", "8", ATLIB_QUICK="1")
-    assert first.returncode == 0, first.stderr
-    notebook = executed(first.stdout)
+def test_a_network_from_one_command(tmp_path: Path, plugin: str) -> None:
+    """Train to standard output, seen on a terminal; again with an output path and no terminal: it is not repeated."""
+    usual: dict[str, str] = {"ATLIB_QUICK": "1", "PYTHONPATH": plugin}
+    status, stdout, shown = on_a_terminal("notebooks/train.ipynb", "-p", "eps", "8", **usual)
+    assert status == 0, shown
+    notebook = executed(stdout)
     (folder,) = runs_dir().glob("shapes/*")
-    assert folder.name.startswith("pgd-linf-8-w4-s1-") and f"shapes/{folder.name}" in printed(notebook)
-    pictures = [output for cell in notebook.cells for output in cell.get("outputs", []) if "image/png" in str(output)]
-    tables = [output for cell in notebook.cells for output in cell.get("outputs", []) if "shape_bias" in str(output)]
-    assert len(pictures) == 1 and len(tables) == 1
+    assert folder.name.startswith("pgd-linf-8-w4-s1-")
+
+    # on the terminal: one line, drawn again and again; then what was reached, where it lies, what to type
+    assert not any(word in shown for word in MEANINGLESS), shown
+    redrawn, *last = shown.strip("\n").split("\n")
+    assert len(last) == 5 and "\rpgd-linf-8  epoch " in redrawn and " left  loss " in redrawn
+    assert last[0].startswith("pgd-linf-8 on shapes: ") and "under PGD-40, l_inf 8/255, step 2/255" in last[0]
+    assert last[1] == f"It lies in {folder}" and last[2] == "Next:"
+    assert f"papermill notebooks/evaluate.ipynb runs/evaluation.ipynb -p run {folder} " in last[3]
+    assert f"make publish RUN={folder} " in last[4]
+
+    # in the notebook: the pictures first, with the numbers below them, in words
+    first = next(cell for cell in notebook.cells if cell.cell_type == "code" and cell.outputs)
+    (output,) = first.outputs
+    html = output["data"]["text/html"]
+    assert html.startswith("<img ") and html.count("<tr") == 5 and "shape bias: answers by shape" in html
+    assert "Next" in printed(notebook) + str(notebook) and str(folder) in html and "trained in " in html
+    assert not any(word in html for word in ("&lt;NA", "accuracy_any", "vanished"))
     rows = read_rows(folder / "rows.csv")
     assert set(rows["distortion"]) == {"clean", "pgd-linf", "conflict"}
 
-    second = papermill("notebooks/train.ipynb", str(tmp_path / "out.ipynb"), "-p", "eps", "8.0", ATLIB_QUICK="1")
+    second = papermill("notebooks/train.ipynb", str(tmp_path / "out.ipynb"), "-p", "eps", "8.0", **usual)
     assert second.returncode == 0, second.stderr
+    assert "\r" not in second.stderr and "epoch" not in second.stderr and "It lies in " in second.stderr
     assert "already trained, nothing to do" in printed(executed((tmp_path / "out.ipynb").read_text()))
     assert [*runs_dir().glob("shapes/*")] == [folder]
 

@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from atlib import data, evaluation, saliency, training, transforms
+from atlib import data, evaluation, measurements, saliency, training, transforms
 from atlib.campaign import audit
 from atlib.configuration import resolve
 from atlib.errors import InputError
@@ -32,8 +32,8 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ATLIB_RUNS", str(root))
         patch.setenv("ATLIB_COMMIT", "abc")
-        patch.setattr(evaluation, "BATCH", 40)  # the quick test set has 100 pictures
-        patch.setattr(evaluation, "MAP_PICTURES_ELSEWHERE", 12)
+        patch.setattr(measurements, "BATCH", 40)  # the quick test set has 100 pictures
+        patch.setattr(measurements, "MAP_PICTURES_ELSEWHERE", 12)
         patch.setattr(saliency, "SAMPLES", 3)
         training.train(CONFIG, progress=False)
         evaluation.evaluate(CONFIG.run, progress=False)
@@ -149,7 +149,7 @@ def plain_maps(subject: Subject, images: Tensor, labels: Tensor) -> dict[str, Te
 def test_statistics_of_maps_are_those_of_the_pictures_maps(
     run: Path, subject: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(evaluation, "MAP_PICTURES_ELSEWHERE", 12)
+    monkeypatch.setattr(measurements, "MAP_PICTURES_ELSEWHERE", 12)
     rows, arrays = rows_of(run), read_predictions(run / "predictions.npz")
     chosen = evaluation.map_pictures(subject)
     assert len(set(chosen.tolist())) == 12
@@ -209,7 +209,7 @@ def test_rows_of_maps_are_their_distortions_and_measured_again_by_themselves(run
 
 
 def test_a_map_statistic_can_be_audited(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluation, "MAP_PICTURES_ELSEWHERE", 12)
+    monkeypatch.setattr(measurements, "MAP_PICTURES_ELSEWHERE", 12)
     monkeypatch.setattr(saliency, "SAMPLES", 3)
     monkeypatch.setattr(
         audit,

@@ -288,6 +288,12 @@ def test_glance_of_a_run_shows_its_maps() -> None:
     maps = saliency.picture(one_by_one(subject.model, images, labels))
     for axis, expected in zip(figure.get_axes()[2:4], maps, strict=True):
         np.testing.assert_allclose(drawn(axis), expected, atol=1e-3)
+    # below them, what the shipped normal network looks at in the same pictures
+    normal = saliency.picture(one_by_one(models.load("shapes/normal")[0], images, labels))
+    axes = figure.get_axes()
+    assert len(axes) == 10 and axes[6].get_ylabel() == "normal network:\nGrad" and axes[6].get_title()
+    for axis, expected in zip(axes[6:8], normal, strict=True):
+        np.testing.assert_allclose(drawn(axis), expected, atol=1e-3)
     assert not np.allclose(drawn(figure.get_axes()[4]), maps[0], atol=0.05)  # SmoothGrad is another
 
 

@@ -241,7 +241,14 @@ touch mathjax/LICENSE mathjax/es5/tex-mml-chtml.js mathjax/es5/output/chtml/font
 def test_the_book_s_javascript_in_a_folder_with_a_space(tmp_path: Path) -> None:
     root = tmp_path / "a check out"
     (root / ".venv" / "bin").mkdir(parents=True)
-    for name in ("Makefile", "package.json", "package-lock.json", "requirements.txt", "constraints.txt"):
+    for name in (
+        "Makefile",
+        "package.json",
+        "package-lock.json",
+        "pyproject.toml",
+        "requirements.txt",
+        "constraints.txt",
+    ):
         shutil.copy(REPOSITORY / name, root)
     (root / ".venv" / "bin" / "python").touch()
     (root / ".venv" / ".book").touch()  # newer than requirements.txt: installed

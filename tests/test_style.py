@@ -18,7 +18,7 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import Tensor, nn
 
-from atlib import data, evaluation, style, textures
+from atlib import data, evaluation, measurements, style, textures
 from atlib.errors import InputError
 from atlib.files import data_dir, load_meta, load_tensors, read_json, save_tensors, tensor_digest
 from atlib.report import plots
@@ -583,7 +583,7 @@ class Mean(nn.Module):
 def test_a_stylised_set_is_measured_like_any_other_distortion(fake: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (style, sets):
         monkeypatch.setattr(module, "LEVELS", ("generated-fake", "paintings-fake"))
-    monkeypatch.setattr(evaluation, "MAP_STYLES", ("generated-fake",))
+    monkeypatch.setattr(measurements, "MAP_STYLES", ("generated-fake",))
     test = data.load("shapes").test
     labels = torch.arange(10) % 2
     subject = evaluation.Subject(Mean(), data.Split(test.images, labels), 32, CPU, dataset="elsewhere")

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..choices import ATTACKS, BELONGS
-from ..errors import InputError, nearest, one_of
+from ..errors import InputError, budget_in_255ths, nearest, one_of
 
 if TYPE_CHECKING:
     from ..configuration import Config
@@ -78,6 +78,8 @@ def train_config(values: Mapping[str, object], history: Sequence[str] = ()) -> C
         if name in BELONGS and attack not in BELONGS[name] and values[name] not in (None, ""):
             allowed = " or ".join(BELONGS[name])
             raise InputError(f"{name} = {values[name]!r}: only with attack {allowed}, not with {attack!r}")
+    if attack in BELONGS["eps"]:
+        budget_in_255ths("eps", values["eps"], str(values["norm"]))
 
     from ..configuration import resolve
 
@@ -94,7 +96,7 @@ def evaluate_arguments(values: Mapping[str, object], history: Sequence[str] = ()
     """
     check_names(values, history)
     run, measure, again, model = (values[name] for name in ("run", "measure", "again", "model"))
-    for name in ("measure", "model", "classes", "weights"):
+    for name in ("measure", "model", "classes", "weights", "sample"):
         if not isinstance(values[name], str):
             what = "names separated by commas, or empty for all" if name == "measure" else "text"
             raise InputError(f"{name} = {values[name]!r}: must be {what}")
@@ -108,8 +110,8 @@ def evaluate_arguments(values: Mapping[str, object], history: Sequence[str] = ()
             raise InputError(
                 "dataset = '': must name the pictures to measure the model on, e.g. -p dataset folder:PATH"
             )
-    for name in ("dataset", "side", "classes", "weights"):
-        if values[name] and not model:
+    for name in ("dataset", "side", "classes", "weights", "limit"):
+        if values[name] not in (None, "") and not model:
             raise InputError(f"{name} = {values[name]!r}: only with model; a run has its own")
     if not run and not model and not quick():
         raise InputError("run = '': must name a finished run, as a folder or as DATASET/RUN, e.g. -p run runs/shapes/…")
@@ -118,7 +120,7 @@ def evaluate_arguments(values: Mapping[str, object], history: Sequence[str] = ()
 
     evaluation.check_only(only)
     if model:
-        given: dict = {name: values[name] for name in ("side", "classes", "weights")}
+        given: dict = {name: values[name] for name in ("side", "classes", "weights", "limit", "sample")}
         return {"about": own.subject(str(model), str(values["dataset"]), **given), "only": only, "again": again}
     if not run:
         defaults = {field.name: field.default for field in fields(Config)}

@@ -23,11 +23,12 @@ def find_npz(name: str, root: Path, stored: int) -> Path | None:
 
 
 def from_npz(name: str, path: Path, spec: Spec, side: int) -> Dataset:
-    """The data set in an .npz of x_train, x_test (uint8, N×H×H×3), y_train, y_test (whole numbers, N).
+    """The data set in an .npz of x_train, x_test (uint8, N×H×H×3), y_train, y_test (whole numbers, N or N×1).
 
-    Class names are its `classes`, those of CIFAR-10, or numbers. H must be the side at which every source stores
-    pictures for a network of side `side` (`stored_side`): squares of another side would have to be cropped, which shows
-    the network less of each picture, or resized a second time, which gives other pixels than the official archive does.
+    Class names are its `classes` (text or bytes), those of CIFAR-10, or numbers. H must be the side at which every
+    source stores pictures for a network of side `side` (`stored_side`): squares of another side would have to be
+    cropped, which shows the network less of each picture, or resized a second time, which gives other pixels than the
+    official archive does.
     """
     arrays = read_npz(path)
     for part in ("train", "test"):
@@ -39,7 +40,8 @@ def from_npz(name: str, path: Path, spec: Spec, side: int) -> Dataset:
                 f"them at that side as {name}-{stored}.npz, or remove this file so that the official archive is used"
             )
     if "classes" in arrays:
-        classes = tuple(str(c) for c in arrays["classes"].ravel().tolist())
+        names = arrays["classes"].ravel().tolist()
+        classes = tuple(c.decode("utf-8", "replace") if isinstance(c, bytes) else str(c) for c in names)
     else:
         count = int(arrays["y_train"].max()) + 1
         classes = CIFAR10 if name == "cifar10" else tuple(str(i) for i in range(count))
@@ -71,11 +73,17 @@ def read_npz(path: Path) -> dict[str, np.ndarray]:
         if missing := [key for key in needed if key not in held]:
             raise InputError(f"{path}: must hold {', '.join(needed)}; {missing[0]} is missing")
         with np.load(path, allow_pickle=False) as file:
-            return {key: file[key] for key in (*needed, "classes") if key in held}
+            arrays = {key: file[key] for key in (*needed, "classes") if key in held}
+        return arrays | {key: column(arrays[key]) for key in ("y_train", "y_test")}
     except InputError:
         raise
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise InputError(f"{path}: damaged, or no .npz of plain arrays ({type(error).__name__})") from None
+
+
+def column(labels: np.ndarray) -> np.ndarray:
+    """Labels as they are kept here, N; Keras and others keep them N×1."""
+    return labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
 
 
 def check_arrays(path: Path, part: str, images: np.ndarray, labels: np.ndarray) -> None:

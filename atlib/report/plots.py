@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 import seaborn
 import torch
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from torch import Tensor
@@ -78,7 +79,8 @@ def at_a_glance(config: Config) -> tuple[str, ...]:
 def glance(run: Path, count: int = 8) -> Drawing:
     """Pictures, gradient maps (Grad and SmoothGrad of the first cue's class) and the network's answers, as a figure.
 
-    On shapes the pictures are of the cue conflict, elsewhere of the test set.
+    On shapes the pictures are of the cue conflict, elsewhere of the test set. Below the network's own maps are those of
+    the normal network that comes with this repository, where there is one of this data set and side.
     """
     subject = evaluation.subject_of(run)
     chosen = subject.conflict or subject.test
@@ -86,32 +88,55 @@ def glance(run: Path, count: int = 8) -> Drawing:
     index = torch.arange(count) * 11 % len(chosen.labels)
     images = data.prepare(chosen.images[index].to(subject.device), subject.side)
     labels = chosen.labels[index].to(subject.device)
-    maps = saliency.picture(saliency.grad(subject.model, images, labels))
-    draws = torch.Generator().manual_seed(0)
-    smooth = saliency.picture(saliency.smoothgrad(subject.model, images, labels, generator=draws))
-    with torch.no_grad():
-        answers = subject.model(images).argmax(1).cpu()
-    with sheet(3, count, 1.3 * count, 4.4) as (figure, axes):
-        for column in range(count):
-            axes[0, column].imshow(images[column].permute(1, 2, 0).cpu().numpy())
-            axes[1, column].imshow(maps[column].cpu().numpy(), cmap="gray", vmin=0, vmax=1)
-            axes[2, column].imshow(smooth[column].cpu().numpy(), cmap="gray", vmin=0, vmax=1)
-            answer = int(answers[column])
-            if subject.conflict:
-                textures = subject.conflict.textures[index]
-                kind = {int(labels[column]): "shape", int(textures[column]): "texture"}.get(answer, "neither")
-            else:
-                kind = "right" if answer == int(labels[column]) else "wrong"
-            axes[0, column].set_title(kind, fontsize=10)
-        for row, name in enumerate(("picture", "Grad", "SmoothGrad")):
-            axes[row, 0].set_ylabel(name)
-        for axis in axes.flat:
-            axis.set(xticks=[], yticks=[])
-            axis.grid(False)
+    textures = subject.conflict.textures[index] if subject.conflict else None
+    networks = {"": subject.model}
+    if normal := shipped_normal(subject):
+        networks["normal network:\n"] = normal
+    with sheet(1 + 2 * len(networks), count, 1.3 * count, 0.5 + 1.4 * (1 + 2 * len(networks))) as (figure, axes):
+        _pictures(axes[0], "picture", images.permute(0, 2, 3, 1))
+        for number, (whose, network) in enumerate(networks.items()):
+            grad, smooth = axes[1 + 2 * number], axes[2 + 2 * number]
+            draws = torch.Generator().manual_seed(0)
+            _pictures(grad, f"{whose}Grad", saliency.picture(saliency.grad(network, images, labels)))
+            maps = saliency.smoothgrad(network, images, labels, generator=draws)
+            _pictures(smooth, f"{whose}SmoothGrad", saliency.picture(maps))
+            with torch.no_grad():
+                answers = network(images).argmax(1).cpu()
+            for axis, kind in zip(
+                axes[0] if number == 0 else grad, _kinds(answers, labels.cpu(), textures), strict=True
+            ):
+                axis.set_title(kind, fontsize=10)
         config = subject.config
         heading = "answers by shape or texture" if subject.conflict else "answers"
         figure.suptitle(f"{config.run if config else ''}: {heading}", fontsize=10)
     return figure
+
+
+def shipped_normal(subject: evaluation.Subject) -> torch.nn.Module | None:
+    """The normal network of models/ for a subject's data set and side; None if there is none."""
+    path = models.shipped().get(f"{subject.dataset}/normal")
+    if path is None:
+        return None
+    model, about = models.load(path)
+    alike = about.get("config", {}).get("side") == subject.side
+    return models.fold(model).to(subject.device) if alike else None
+
+
+def _pictures(axes: Sequence[Axes], name: str, pictures: Tensor) -> None:
+    """A row of pictures: N×H×W×3 in colour, N×H×W in grey."""
+    for axis, picture in zip(axes, pictures.cpu().numpy(), strict=True):
+        axis.imshow(picture, cmap="gray", vmin=0, vmax=1)
+        axis.set(xticks=[], yticks=[])
+        axis.grid(False)
+    axes[0].set_ylabel(name)
+
+
+def _kinds(answers: Tensor, labels: Tensor, textures: Tensor | None) -> list[str]:
+    """What each answer went by: the label's cue or the texture's; without textures whether it is right."""
+    if textures is None:
+        return ["right" if right else "wrong" for right in (answers == labels).tolist()]
+    pairs = zip(answers.tolist(), labels.tolist(), textures.tolist(), strict=True)
+    return [{label: "shape", texture: "texture"}.get(said, "neither") for said, label, texture in pairs]
 
 
 def show_cues(cues: shapes.Cues) -> Drawing:

@@ -1,0 +1,82 @@
+"""The rows of one network, what it said of every picture, and where each number comes from, as files in a folder."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import asdict
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from . import provenance
+from .errors import InputError
+from .files import atomic, read_json, write_json
+from .measurements import Findings, Subject
+from .rows import frame_of, measurement, read_predictions, read_rows
+
+
+class Table:
+    """Rows, arrays and their origins, as files in a folder.
+
+    columns: what all rows have in common; digest: of the network's weights.
+    """
+
+    def __init__(self, folder: Path, subject: Subject, columns: dict[str, object], digest: str) -> None:
+        self.folder, self.subject, self.columns = folder, subject, columns
+        self.rows = frame_of([])
+        self.arrays: dict[str, np.ndarray] = {"labels": subject.test.labels.numpy().astype(np.uint16)}
+        self.origins: dict = {"weights_digest": digest, "pictures": subject.content, "measurements": {}}
+        if (folder / "evaluation.json").is_file():
+            self.restore(digest)
+
+    def restore(self, digest: str) -> None:
+        """Take over what an earlier evaluation of the same weights, on the same pictures, wrote."""
+        origins = read_json(self.folder / "evaluation.json")
+        if origins.get("weights_digest") != digest:
+            return  # of other weights: measured anew
+        try:
+            rows = read_rows(self.folder / "rows.csv")
+            arrays = read_predictions(self.folder / "predictions.npz")
+        except InputError as error:
+            raise InputError(f"{error}; to measure anew, delete evaluation.json beside it") from None
+        pictures = origins.setdefault("pictures", self.subject.content)  # records of before 2026-11-25 don't have it
+        if pictures != self.subject.content or not np.array_equal(arrays["labels"], self.arrays["labels"]):
+            print(f"{self.folder}: the test pictures are others than those measured there: measured anew", flush=True)
+            return
+        self.rows, self.arrays, self.origins = rows, arrays, origins
+
+    def __contains__(self, pair: tuple[str, str]) -> bool:
+        return "@".join(pair) in self.origins["measurements"]
+
+    def put(self, name: str, level: str, found: Findings, seconds: float) -> None:
+        """Replace what is there of this measurement and level, and write all three files."""
+        key = f"{name}@{level}"
+        mine = [measurement(row) == key for row in self.rows.to_dict("records")]
+        distortion, at = level.split("@") if name == "maps" else (name, level)  # maps' rows are those of what they show
+        place = self.columns | {"distortion": distortion, "level": at}
+        new = frame_of([place | asdict(row) for row in found.rows])
+        self.rows = pd.concat([self.rows[~np.array(mine, bool)], new], ignore_index=True)
+        self.arrays = {k: v for k, v in self.arrays.items() if not k.startswith(f"{key}/")}
+        self.arrays |= {f"{key}/{k}": v for k, v in found.arrays.items()}
+        about = provenance.record(self.subject.device)
+        # versions and hardware stand once in the record, and at a measurement only where it was made with others
+        differing = {kind: about[kind] for kind in ("versions", "hardware") if self.differs(kind, about[kind])}
+        commit = {"commit": about["commit"]}
+        self.origins["measurements"][key] = {"seconds": round(seconds, 2), **found.record, **commit, **differing}
+        self.write()
+
+    def differs(self, kind: str, found: object) -> bool:
+        """Whether versions or hardware differ from those that the record has, which get it if it has none yet."""
+        return self.origins.setdefault(kind, found) != found
+
+    def write(self) -> None:
+        """The rows last but one and their origins last: a stop in between leaves the measurement to be done again."""
+        buffer = io.BytesIO()
+        np.savez_compressed(buffer, **self.arrays)  # type: ignore[arg-type]
+        with atomic(self.folder / "predictions.npz") as temporary:
+            temporary.write_bytes(buffer.getvalue())
+        order = ["distortion", "level", "metric"]
+        with atomic(self.folder / "rows.csv") as temporary:
+            self.rows.sort_values(order, kind="stable").to_csv(temporary, index=False)
+        write_json(self.folder / "evaluation.json", self.origins)
