@@ -145,7 +145,7 @@ class Loop:
             for job in [job for job in working if job.process and job.process.poll() is not None]:
                 working.remove(job)
                 self.ended(job)
-            while len(working) < self.processes and (job := next((j for j in waiting if j.ready()), None)):
+            for job in [job for job in waiting if job.ready()][: self.processes - len(working)]:
                 waiting.remove(job)
                 working.append(self.start(job))
             if waiting and not working:  # what they wait for has failed

@@ -118,7 +118,7 @@ def watch(over: threading.Event, parent: int, deadline: float, folder: Path) -> 
 def kill_children() -> None:
     """Kill all processes that this one has started, if papermill is what starts them."""
     with contextlib.suppress(ImportError):
-        import psutil  # comes with ipykernel
+        import psutil  # type: ignore[import-untyped]  # comes with ipykernel
 
         for child in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.Error):
