@@ -223,19 +223,41 @@ def pgd(
     infinite.
     """
     check(images, eps, norm, steps, step_size)
-    labels, images = class_labels(labels, images), images.detach()
+    more: dict = {"norm": norm, "steps": steps, "step_size": step_size, "random_start": random_start}
+    found, failed = ascend(model, images, class_labels(labels, images), eps=eps, **more, generator=generator)
+    refuse_broken(failed)  # once, at the end: asking a GPU at every step would make it wait
+    return found
+
+
+def ascend(
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    *,
+    eps: float,
+    norm: str,
+    steps: int,
+    step_size: float | None,
+    random_start: bool,
+    generator: torch.Generator | None = None,
+) -> tuple[Tensor, Tensor]:
+    """`pgd` without its checks, for a loop on a GPU, in which every question to the device would make it wait.
+
+    Returns the last iterate, and of which images a gradient was NaN or infinite (bool N). Parameters as for `pgd`,
+    labels int64.
+    """
+    images = images.detach()
     if eps == 0:
-        return images.clone()
+        return images.clone(), torch.zeros(len(images), dtype=torch.bool, device=images.device)
     size = default_step(eps, steps) if step_size is None else step_size
     with frozen(model):
-        x = start(images, eps, norm, random_start, generator)
         failed = torch.zeros(len(images), dtype=torch.bool, device=images.device)
+        x = start(images, eps, norm, random_start, generator)
         for _ in range(steps):
             gradient, _ = input_gradient(model, x, labels)
             failed |= broken(gradient)
             x = project(step(x, gradient, size, norm), images, eps, norm)
-    refuse_broken(failed)  # once, at the end: checking at every step would force a GPU to synchronise
-    return x
+    return x, failed
 
 
 def fgsm(model: nn.Module, images: Tensor, labels: Tensor, *, eps: float) -> Tensor:
@@ -280,7 +302,7 @@ def robustness(
     with frozen(model):
         x = start(images, eps, norm, random_start, generator)
         always = torch.ones(len(images), dtype=torch.bool, device=images.device)
-        vanished = torch.zeros_like(always)
+        vanished, failed = torch.zeros_like(always), torch.zeros_like(always)
         if random_start:
             with torch.no_grad():
                 always &= model(images).argmax(1) == labels
@@ -294,12 +316,13 @@ def robustness(
                 if not len(active):
                     break
             gradient, logits = input_gradient(model, x, target)
-            refuse_broken(broken(gradient))
+            failed[active] |= broken(gradient)
             if turn == 0:
                 vanished[active] = missing(gradient)
             right = logits.argmax(1) == target
             always[active] &= right
             x = project(step(x, gradient, size, norm), centre, eps, norm)
+        refuse_broken(failed)  # once, as in `pgd`
         if not len(active):
             return Outcome(None, always, None, vanished)
         with torch.no_grad():
@@ -378,7 +401,9 @@ def spatial(
             flow = flow.detach()
             score = torch.where(gap > 0, rough, math.inf if iterate < steps else 1e30).detach()
             better = score < smoothest
-            best[better], smoothest[better] = flow[better], score[better]
+            # no indexing by `better`, for which a GPU would have to count it first
+            best = torch.where(better.view(-1, 1, 1, 1), flow, best)
+            smoothest = torch.where(better, score, smoothest)
             failed |= ~gap.detach().isfinite()
             if gradient is not None:
                 failed |= broken(gradient)

@@ -27,6 +27,7 @@ from .files import hold, load_tensors, runs_dir, save_tensors, tensor_digest, wr
 
 CHECKPOINT_SECONDS = 30.0
 LOOKS_PER_EPOCH = 4  # how often a network without an attack is looked at, for the underfit control
+CHECK_EVERY = 50  # steps after which a GPU is asked whether the losses were finite: a question makes it wait
 QUICK_PGD = 256  # hold-out images for the PGD accuracy printed after each epoch
 
 
@@ -89,11 +90,17 @@ def is_adversarial(step: int, share: float) -> bool:
 
 
 def perturb(
-    config: Config, model: nn.Module, images: Tensor, labels: Tensor, generator: torch.Generator | None = None
+    config: Config,
+    model: nn.Module,
+    images: Tensor,
+    labels: Tensor,
+    generator: torch.Generator | None = None,
+    checked: bool = True,
 ) -> Tensor:
     """The run's own attack on a batch, with batch norm folded: it runs in evaluation mode, and a quarter faster.
 
-    For the controls, the run's noise or blur.
+    For the controls, the run's noise or blur. checked: False leaves out the questions to the device on which PGD and
+    FGSM would wait; a gradient that isn't finite then shows in the loss.
     """
     if config.attack in CORRUPTIONS:
         assert config.sigma is not None
@@ -109,7 +116,10 @@ def perturb(
             model, images, labels, tau=config.tau, max_flow=config.max_flow, steps=config.steps,
             step_size=2.5 * config.max_flow / config.steps,
         )  # fmt: skip
-    return attacks.pgd(model, images, labels, **pgd_arguments(config, images.shape[-1]), generator=generator)
+    arguments = pgd_arguments(config, images.shape[-1])
+    if not checked:
+        return attacks.ascend(model, images, labels, **arguments, generator=generator)[0]
+    return attacks.pgd(model, images, labels, **arguments, generator=generator)
 
 
 def pgd_arguments(config: Config, side: int) -> dict:
@@ -178,6 +188,9 @@ class Run:
         self.step, self.seconds = 0, 0.0
         self.log: list[dict] = []
         self.looks: list[dict] = []
+        self.on_gpu = device.type == "cuda"
+        self.unchecked: list[Tensor] = []  # losses of the last steps, on a GPU
+        self.order: tuple[int, Tensor] = (-1, torch.empty(0))  # an epoch, and its order of the pictures
         self.path = config.folder / "checkpoint.safetensors"
         if self.path.exists():
             self.restore()
@@ -187,9 +200,10 @@ class Run:
     def batch(self, step: int) -> tuple[Tensor, Tensor]:
         """The augmented images and labels of a step, drawn from the seed and the step alone."""
         epoch, place = divmod(step, self.steps_per_epoch)
-        order = torch.Generator().manual_seed(self.config.seed * 1_000_003 + epoch)
-        chosen = torch.randperm(len(self.labels), generator=order)[place * self.batch_size :][: self.batch_size]
-        chosen = chosen.to(self.device)
+        if self.order[0] != epoch:
+            draws = torch.Generator().manual_seed(self.config.seed * 1_000_003 + epoch)
+            self.order = epoch, torch.randperm(len(self.labels), generator=draws).to(self.device)
+        chosen = self.order[1][place * self.batch_size :][: self.batch_size]
         draws = self.generator(step)
         images = data.augment(self.images[chosen], self.dataset.augmentation, int(self.config.side or 0), draws)
         return images.contiguous(memory_format=torch.channels_last), self.labels[chosen]
@@ -199,14 +213,16 @@ class Run:
         # a multiple of the golden ratio, which keeps them far from each other. (Seed 1 is as it was before that.)
         return torch.Generator().manual_seed(((self.config.seed - 1) * 0x9E3779B1 + step) % 2**32)
 
-    def advance(self) -> tuple[bool, float]:
-        """One step; whether its batch was adversarial, and its loss."""
+    def advance(self) -> tuple[bool, float | Tensor]:
+        """One step; whether its batch was adversarial, and its loss (on a GPU still there)."""
         images, labels = self.batch(self.step)
         adversarial = is_adversarial(self.step, self.config.share or 0)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             if adversarial:
                 try:
-                    images = perturb(self.config, self.model, images, labels, self.generator(self.step))
+                    images = perturb(
+                        self.config, self.model, images, labels, self.generator(self.step), not self.on_gpu
+                    )
                 except NetworkError as error:  # a network that diverges has no gradient either
                     place = f"training diverged at step {self.step + 1} ({error})"
                     raise InputError(f"lr = {self.config.lr:g}: {place}; use a smaller one") from None
@@ -218,12 +234,22 @@ class Run:
         self.optimiser.param_groups[0]["lr"] = learning_rate(self.config, self.step / self.total)
         self.optimiser.step()
         self.step += 1
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise InputError(f"lr = {self.config.lr:g}: the loss became {value} at step {self.step}; use a smaller one")
-        return adversarial, value
+        self.unchecked.append(loss.detach())
+        if not self.on_gpu or len(self.unchecked) >= CHECK_EVERY:
+            self.check_losses()
+        return adversarial, loss.detach() if self.on_gpu else float(loss.detach())
+
+    def check_losses(self) -> None:
+        """InputError if one of the losses since the last check is NaN or infinite; also before anything is kept."""
+        values = torch.stack(self.unchecked).tolist() if self.unchecked else []
+        first = self.step - len(values) + 1
+        self.unchecked = []
+        for step, value in enumerate(values, first):
+            if not math.isfinite(value):
+                raise InputError(f"lr = {self.config.lr:g}: the loss became {value} at step {step}; use a smaller one")
 
     def save(self) -> None:
+        self.check_losses()
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         for name, parameter in self.model.named_parameters():
             momentum = self.optimiser.state[parameter].get("momentum_buffer")
@@ -256,14 +282,16 @@ class Run:
 
     def look(self) -> None:
         """Keep a half-precision snapshot with its hold-out accuracy: what an underfit control is chosen from."""
+        self.check_losses()
         found = accuracy(self.model, self.dataset.holdout, int(self.config.side or 0), self.device)
         name = f"looks/{self.step:06d}.safetensors"
         self.looks.append({"epoch": self.step / self.steps_per_epoch, "accuracy": found, "weights": name})
         meta = {"architecture": self.architecture, "config": asdict(self.config)}
         models.save(self.config.folder / name, self.model, meta)
 
-    def report(self, losses: dict[bool, list[float]], images_per_second: float) -> str:
+    def report(self, losses: dict[bool, list[float | Tensor]], images_per_second: float) -> str:
         """Measure the network on the hold-out, add a line to the log, and return it as text."""
+        self.check_losses()
         side = int(self.config.side or 0)
         clean = accuracy(self.model, self.dataset.holdout, side, self.device)
         linf = self.config.norm == "linf" and self.config.eps
@@ -272,7 +300,7 @@ class Run:
         labels = self.dataset.holdout.labels[:QUICK_PGD].to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             left = attacks.robustness(self.model, images, labels, eps=eps / 255, steps=10, drop_fooled=True).always
-        mean = {kind: sum(v) / len(v) if v else None for kind, v in losses.items()}
+        mean = {kind: float(sum(v)) / len(v) if v else None for kind, v in losses.items()}
         line = {
             "epoch": round(self.step / self.steps_per_epoch, 3),
             "loss_clean": mean[False],
@@ -285,7 +313,7 @@ class Run:
         self.log.append(line)
         return describe(line, self.config)
 
-    def now(self, loss: float, images_per_second: float) -> str:
+    def now(self, loss: float | Tensor, images_per_second: float) -> str:
         """Where the training is, in a line: as `describe`, between two lines of the log."""
         config, last = self.config, self.log[-1] if self.log else None
         reached = f"  hold-out {last['accuracy']:.3f}  {attacked(last)}" if last else ""
@@ -370,7 +398,7 @@ def _train_underfit(config: Config, progress: bool) -> None:
 
 def _loop(run: Run, shown: bool) -> None:
     config = run.config
-    losses: dict[bool, list[float]] = {False: [], True: []}
+    losses: dict[bool, list[float | Tensor]] = {False: [], True: []}
     saved = began = time.monotonic()
     images = 0
     look_every = max(1, run.steps_per_epoch // LOOKS_PER_EPOCH)

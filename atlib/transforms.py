@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .data.batches import sent
 from .errors import InputError, in_range, one_of
 
 SIDE = 32  # the side at which the strength of a blur is given
@@ -100,7 +101,7 @@ def noise(
         draws = torch.randn(images.shape, generator=generator)
     else:
         draws = each(numbered(images, numbers), seed, lambda own: torch.randn(images.shape[1:], generator=own))
-    return (shown + sigma * draws.to(shown)).clamp(0, 1)
+    return (shown + sigma * sent(draws, shown.device).to(shown)).clamp(0, 1)
 
 
 def blur(images: Tensor, sigma: float) -> Tensor:

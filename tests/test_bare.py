@@ -69,7 +69,9 @@ def test_it_trains_measures_and_publishes_what_snakemake_and_notebooks_would(pat
         "0 runs are done, 3 to do",
         "  block t: 3 to train and measure: normal, pgd-linf-8, underfit",
     ]
-    assert lines[2].startswith("cost: about ") and "left out, some stylised test sets: stylist = 'ghiasi': needs" in log
+    assert (
+        lines[2].startswith("cost: roughly ") and "left out, some stylised test sets: stylist = 'ghiasi': needs" in log
+    )
     assert lines[-1] == "0 done, 0 running, 0 failed, 3 pending"  # the stylised test sets can't be made here
     for p in planned:
         assert f"published {p.run}: " in log

@@ -328,7 +328,7 @@ def test_of_published_runs_only_the_snapshots_of_the_normal_one_are_needed(path:
     (one, two) = read_json(running.snapshot(found.todo))["jobs"]
     assert (one["publish"], two["publish"], two["after"]) == (False, True, [normal.run])
     said = "\n".join([*announcing.actions(found), *announcing.omissions(found)])
-    assert said.startswith("1 runs are done, 1 to do\n  block t: 1 to train and measure: underfit\n")
+    assert said.startswith("1 run is done, 1 to do\n  block t: 1 to train and measure: underfit\n")
     assert f"  and {normal.run} to train: underfit controls are cut from its snapshots, which aren't here\n" in said
     assert (
         f"left as they are, 1 published runs that lack measurements: their weights aren't under {path.parent}" in said
@@ -368,7 +368,7 @@ def test_the_cost_is_of_what_is_missing_and_says_on_what_it_was_measured(
     assert plan.hours_of(again) == 1000 / 3600  # a forward of each test picture
     assert plan.hours_of(underfit) == plan.product(plan.evaluation_work(underfit.planned.config), each) / 3600
     line = announcing.cost(needs.find(planned))
-    assert line.startswith("cost: about ") and "measured just now for training in fp32 and measuring in fp32" in line
+    assert line.startswith("cost: roughly ") and "measured just now for training in fp32 and measuring in fp32" in line
 
 
 def test_a_published_run_may_be_matched_where_it_was_not_trained() -> None:
@@ -429,4 +429,4 @@ def test_a_campaign_stylises_before_it_evaluates_and_says_what_it_leaves_out(
     assert record["stylised@generated-ghiasi"]["stylised"]["count"] == 10 and "maps@stylised@generated-ghiasi" in record
     assert grid.status([pictures])["text"].tolist() == [f"pending, 4 of {len(record) + 4} measurements"]
     assert start(path).wait(timeout=PATIENCE) == 0
-    assert "\n1 runs are done, 0 to do\n" in (path.parent / "log").read_text()
+    assert "\n1 run is done, 0 to do\n" in (path.parent / "log").read_text()

@@ -61,6 +61,10 @@ def test_a_machine_that_is_slow_is_measured_on_fewer_pictures(monkeypatch: pytes
         plan.seconds(plan.Architecture(4, "3x3-stride2", 32, 10), "fp32")
         assert seen == counts
     plan.seconds.cache_clear()
+    seen.clear()  # patience is still 0
+    rough = plan.seconds(plan.Architecture(4, "3x3-stride2", 32, 10), "fp32", rounds=0)
+    assert seen == [2] and all(value > 0 for value in rough)
+    plan.seconds.cache_clear()
 
 
 def test_the_table_sums_up_each_block(monkeypatch: pytest.MonkeyPatch) -> None:

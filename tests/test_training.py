@@ -83,7 +83,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     steps: list[int] = []
     advance = training.Run.advance
 
-    def told(run: training.Run) -> tuple[bool, float]:
+    def told(run: training.Run) -> tuple[bool, float | Tensor]:
         steps.append(run.step)
         return advance(run)
 
@@ -630,7 +630,7 @@ def test_checkpoints_are_at_most_a_minute_apart(monkeypatch: pytest.MonkeyPatch)
     clock, saves = Clock(), [0.0]
     advance, save, report = training.Run.advance, training.Run.save, training.Run.report
 
-    def slow_step(run: training.Run) -> tuple[bool, float]:
+    def slow_step(run: training.Run) -> tuple[bool, float | Tensor]:
         clock.now += 7
         return advance(run)
 

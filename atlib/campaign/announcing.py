@@ -21,7 +21,7 @@ def say(found: needs.Needs, device: torch.device | None = None) -> None:
 def actions(found: needs.Needs) -> Iterable[str]:
     """What will be done, a line for each kind of work."""
     measure = [need for need in found.todo if need.measure]
-    yield f"{len(found.done)} runs are done, {len(measure)} to do"
+    yield f"{len(found.done)} {'run is' if len(found.done) == 1 else 'runs are'} done, {len(measure)} to do"
     for block, some in by_block(measure).items():
         fresh = sum(need.train for need in some)
         networks = Counter(need.planned.config.model for need in some)
@@ -58,13 +58,13 @@ def cost(found: needs.Needs, device: torch.device | None = None) -> str:
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        hours = sum(plan.hours_of(need, rounds=1) for need in found.todo)
+        hours = sum(plan.hours_of(need, rounds=0) for need in found.todo)
     finally:
         torch.set_num_threads(before)
     precisions = {training.precision_on(torch.device("cpu"), need.planned.config.precision) for need in found.todo}
     return (
-        f"cost: about {plan.shown(hours)} of one core of {provenance.processor()}, measured just now for "
-        f"training in {' and '.join(sorted(precisions))} and measuring in fp32{styled}"
+        f"cost: roughly {plan.shown(hours)} of one core of {provenance.processor()}, measured just now for training in "
+        f"{' and '.join(sorted(precisions))} and measuring in fp32{styled}"
     )
 
 
@@ -75,8 +75,8 @@ def omissions(found: needs.Needs) -> Iterable[str]:
     if found.left:
         some = ", ".join(p.run for p in found.left[:3]) + (", …" if len(found.left) > 3 else "")
         yield (
-            f"left as they are, {len(found.left)} published runs that lack measurements: their weights aren't under "
-            f"{runs_dir()} ({some})"
+            f"left as they are, published runs that lack measurements and whose weights aren't under {runs_dir()}: "
+            f"{len(found.left)} ({some})"
         )
 
 

@@ -142,10 +142,10 @@ class Loop:
         """Do the jobs; whether all of them came to their end (False also if one failed)."""
         waiting, working = [job for job in jobs if not job.done()], list[Job]()
         while (waiting or working) and not self.stopped:
-            for over in [job for job in working if job.process and job.process.poll() is not None]:
-                working.remove(over)
-                self.ended(over)
-            while len(working) < self.processes and (job := next((j for j in waiting if j.ready()), None)):
+            for job in [job for job in working if job.process and job.process.poll() is not None]:
+                working.remove(job)
+                self.ended(job)
+            for job in [job for job in waiting if job.ready()][: self.processes - len(working)]:
                 waiting.remove(job)
                 working.append(self.start(job))
             if waiting and not working:  # what they wait for has failed

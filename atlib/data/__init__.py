@@ -9,7 +9,7 @@ and `loading` chooses among them; `batches` prepares what a network sees.
 """
 
 from ..files import data_dir
-from .batches import augment, crop, prepare, to_float
+from .batches import augment, crop, prepare, sent, to_float
 from .datasets import Conflict, Dataset, Split, hold_out
 from .folders import Listing, class_order, list_folder
 from .loading import at_hand, load
@@ -51,6 +51,7 @@ __all__ = [
     "list_folder",
     "load",
     "prepare",
+    "sent",
     "slug",
     "split_classes",
     "square",

@@ -31,9 +31,16 @@ def augment(images: Tensor, kind: str, side: int, generator: torch.Generator) ->
         raise InputError(f"side = {side}: augmentation {kind} of pictures of side {stored} cannot give it")
     size = min(stored, side)
     room = images.shape[-1] - size
-    corners = torch.randint(room + 1, (2, count), generator=generator, device=device).to(images.device)
-    flips = (torch.rand(count, generator=generator, device=device) < 0.5).to(images.device)
+    corners = sent(torch.randint(room + 1, (2, count), generator=generator, device=device), images.device)
+    flips = sent(torch.rand(count, generator=generator, device=device) < 0.5, images.device)
     return to_float(crop(images, size, corners[0], corners[1], flips), side)
+
+
+def sent(values: Tensor, device: torch.device) -> Tensor:
+    """The same values on a device. To a GPU through pinned memory, so that nobody waits until they have arrived."""
+    if values.device == device or device.type != "cuda":
+        return values.to(device)
+    return values.pin_memory().to(device, non_blocking=True) if values.device.type == "cpu" else values.to(device)
 
 
 def crop(images: Tensor, side: int, top: Tensor, left: Tensor, flips: Tensor) -> Tensor:
