@@ -10,10 +10,12 @@ from typing import Any
 
 import docutils.core  # type: ignore[import-untyped]
 import pytest
+from sphinx.errors import ExtensionError
 
 from atlib import attacks, saliency, style, transforms
 from atlib.campaign import audit
 from atlib.files import REPOSITORY
+from atlib.report import export
 
 
 def extension(name: str) -> ModuleType:
@@ -76,3 +78,19 @@ def test_a_changed_style_sheet_changes_the_configuration(tmp_path: Path) -> None
     assert digest(tmp_path) == before
     (tmp_path / "_static" / "a.css").write_text("p { color: blue }")
     assert digest(tmp_path) != before
+
+
+def application(folder: Path, *pages: str) -> SimpleNamespace:
+    """As much of Sphinx as an extension sees when a book has been built."""
+    builder, env = SimpleNamespace(format="html"), SimpleNamespace(found_docs=set(pages))
+    return SimpleNamespace(builder=builder, env=env, outdir=str(folder), srcdir=str(folder))
+
+
+def test_a_stale_network_stops_the_build_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(export, "FORMAT", export.FORMAT + 1)
+    written = extension("live_page").write
+    with pytest.raises(ExtensionError, match="run `make live`") as refusal:
+        written(application(tmp_path, "notebooks/try"), None)
+    assert "\n" not in str(refusal.value)
+    written(application(tmp_path, "notebooks/index"), None)  # a book without the page needs none of it
+    assert not (tmp_path / "_static").exists()

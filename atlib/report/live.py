@@ -270,8 +270,8 @@ data-live="file" accept="image/*"> or drop one here. It stays in this page.</p><
 <div data-operation="attack">{_slider("eps", "Most that a value may change", "0", "1")}
 <p><label for="live-turn">Step</label> <output for="live-turn" data-live="turn-text"></output><br>
 <input type="range" id="live-turn" data-live="turn" min="0" max="10" step="1" value="0"></p>
-<small>Each network is attacked by itself, along the sign of its own gradient (PGD). In the picture of the change, grey
-is none, black and white are all that is allowed.</small></div>
+<small>Each network gets an attack of its own, along the sign of its own gradient (PGD). In the picture of the change,
+grey is no change, black and white are all that is allowed.</small></div>
 </div>"""
 
 
