@@ -512,6 +512,14 @@ def test_npz_names_its_classes(root: Path) -> None:
     assert load("caltech101", side=28).classes[3] == "class 3"
     np.savez(root / "caltech101.npz", **arrays())  # type: ignore[arg-type]
     assert load("caltech101", side=28).classes[3] == "3"
+    np.savez(root / "caltech101.npz", **arrays(classes=np.array([f"é {i}".encode() for i in range(10)])))  # type: ignore[arg-type]
+    assert load("caltech101", side=28).classes[3] == "é 3"  # not "b'\\xc3…'"
+
+
+def test_labels_of_an_npz_may_be_a_column(root: Path) -> None:
+    """As Keras keeps them."""
+    np.savez(root / "cifar10.npz", **arrays(y_train=np.arange(20)[:, None] % 10, y_test=np.arange(10)[:, None]))  # type: ignore[arg-type]
+    assert load("cifar10").test.labels.tolist() == [*range(10)]
 
 
 PUBLISHED = "3122d35708a2611eb4f40aa36d78d840368090120ede3dffa1116a75cd4370d7"  # Caltech-101 at stored side 128
@@ -556,7 +564,7 @@ def test_squares_of_128_reach_a_network_of_112_uncut_but_for_their_margin(root: 
         ({"y_train": np.arange(20) / 10}, "y_train = float64"),
         ({"y_train": np.array(list("abcdefghijklmnopqrst"))}, "y_train = <U1"),
         ({"y_train": np.arange(19)}, "y_train = int64 (19,)"),
-        ({"y_train": np.zeros((20, 1), int)}, "y_train = int64 (20, 1)"),
+        ({"y_train": np.zeros((20, 2), int)}, "y_train = int64 (20, 2)"),
         ({"y_train": np.arange(20)}, "y_train = 0 to 19"),
         ({"y_test": np.arange(10) - 1}, "y_test = -1 to 8"),
         ({"y_test": np.arange(10).astype(object)}, "damaged, or no .npz"),

@@ -33,6 +33,10 @@ class Client(PapermillNotebookClient):
 
     line: Line
 
+    def papermill_execute_cells(self) -> None:
+        self.line.show("the notebook's kernel has started; next, torch")
+        super().papermill_execute_cells()
+
     def process_message(self, message: dict[str, Any], *place: Any) -> Any:
         content = message.get("content", {})
         mark = (content.get("metadata") or {}).get(MARK)
@@ -63,7 +67,6 @@ class JobEngine(NBClientEngine):
             super().execute_managed_notebook(nb_man, kernel_name, **given)
             return
         line = Line(shown=given.pop("drawn"), stream=sys.stderr)
-        line.show("starting: the notebook's kernel, then torch")
         try:
             _run(nb_man, kernel_name, line, **given)
         finally:
