@@ -113,7 +113,7 @@ HOLDS, FAILS, UNCLEAR = [0.30, 0.31, 0.32], [0.0, 0.01, -0.01], [0.3, 0.0, 0.1]
 def test_overall_verdict() -> None:
     assert on_two(HOLDS, []).verdict == "holds"  # what isn't needed needn't be there,
     assert on_two(HOLDS, [0.3]).verdict == "holds"
-    assert on_two(HOLDS, FAILS).verdict == "undecided"  # but counts when it is
+    assert on_two(HOLDS, FAILS).verdict == "can no longer hold"  # but counts when it is
     assert on_two(HOLDS, UNCLEAR).verdict == "undecided"
     assert on_two(FAILS, FAILS).verdict == "does not hold"
     assert on_two([0.3], HOLDS).verdict == "not run"
@@ -293,7 +293,8 @@ def test_a_claim_that_holds_against_normal_alone_does_not_hold_beyond_the_contro
     assert verdict_of(entry, three_kinds(0.6, 0.3, 0.6)).verdict == "does not hold"
     assert verdict_of(replace(entry, control=False), three_kinds(0.3, 0.6, 0.6)).verdict == "holds"
     without = [r for r in three_kinds(0.3, 0.6, 0.6) if r["model"] != "underfit"]
-    assert verdict_of(entry, without).verdict == "holds"
+    alone = verdict_of(entry, without)
+    assert (alone.verdict, alone.decisions[0].kind) == ("holds", "control not run")
     none_here = replace(LEDGER, settings={"cifar10": replace(SETTING, no_control="why")})
     assert verdicts.verdict(entry, frame_of(three_kinds(0.3, 0.6, 0.6)), none_here, no_predictions).verdict == "holds"
 
@@ -306,6 +307,7 @@ def test_where_the_control_can_be_asked() -> None:
     assert moved is not None and (moved.models, moved.reference) == (("underfit",), "main")
     for id in ("not-just-less-accurate", "stylised-stronger-better", "normal-not-robust", "spatial-maps-far"):
         assert against[id] is None, id
+    assert against["every-attack-trains-robustness"] is not None
     assert not known["robustness-costs-accuracy"].control  # the control is matched to this very accuracy
 
 

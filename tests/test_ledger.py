@@ -95,8 +95,8 @@ def test_the_sentence_counts_claims_of_the_paper_where_they_count(published) -> 
     counts = mine["verdict"].value_counts()
     text = ledger.ledger_sentence(published)
     assert f"**{sum(claim.origin == 'paper' for claim in claims.load().claims)}** claims" in text
-    assert f"**{counts.drop(NOT_RUN).sum()}** of the paper's claims" in text
-    for verdict, words in ((HOLDS, "hold"), (FAILS, "do not"), (UNDECIDED, "remain open")):
+    assert f"**{counts.drop(NOT_RUN).sum()}** of the paper's claims have been judged (7 of them" in text
+    for verdict, words in ((HOLDS, "hold"), (FAILS, "do not"), (UNDECIDED, "are undecided")):
         assert f"{counts[verdict]} {words}" in text
 
 
@@ -143,7 +143,7 @@ def test_every_claim_stands_in_the_plot_once_and_every_mark_leads_to_its_entry(p
 
 def test_a_mark_lies_where_its_number_says_and_is_read_aloud() -> None:
     claim = replace(claims.load()["shuffle-hurts-more"], statistic=claims.load()["shuffle-hurts-more"].statistic)
-    decision = Decision("cifar10", HOLDS, False, judged(-0.06), (1, 2, 3), control=judged(-0.01, verdict=UNDECIDED))
+    decision = Decision("cifar10", HOLDS, False, judged(-0.06), (1, 2, 3), beside=judged(-0.01, verdict=UNDECIDED))
     page = forest.forest([Verdict(claim, NOT_RUN, (decision,))], claims.load())
     dots = [float(x) for x in re.findall(r'forest-dot [^"]*" style="left:([\d.]+)%', page)]
     assert dots == pytest.approx([forest.place(0.5), forest.place(3)], abs=0.01)  # the hollow one first
@@ -158,6 +158,7 @@ def test_what_is_open_says_which_runs_it_waits_for(published) -> None:
     known = claims.load()
     text = waiting.sentence(waiting.waiting(known["maps-sparser"], "caltech101", published, known))
     assert "normal, seed 3" in text and "pgd-linf-4, seed 3" in text and "core hours" in text
+    assert "underfit, seed 1" in text  # the control's
     done = waiting.waiting(known["maps-sparser"], "cifar10", published, known)
     assert not done and waiting.sentence(done) == ""
     maps = waiting.waiting(known["two-kinds-of-map"], "cifar10", published, known)
@@ -179,7 +180,7 @@ def test_the_effect_that_could_be_found_is_said_where_the_scatter_is_known(publi
     known = claims.load()
     found = {one.claim.id: one for one in verdicts.verdicts(published)}
     text = waiting.detectable(known["maps-sparser"], found["maps-sparser"].decisions, known)
-    assert text.startswith("If seeds scatter as on shapes") and "four cases of five" in text
+    assert text.startswith("If seeds scatter as on cifar10") and "four cases of five" in text
     assert waiting.detectable(known["two-kinds-of-map"], found["two-kinds-of-map"].decisions, known) == ""
 
 
@@ -188,7 +189,11 @@ def test_the_effect_that_could_be_found_is_said_where_the_scatter_is_known(publi
 
 def test_every_sentence_rests_on_verdicts_of_today_and_has_its_numbers(published) -> None:
     said = bound.answer(published)
-    assert said.startswith("- **Partly.**") and "{" not in said and "{" not in bound.conclusion(published)
+    assert (
+        "\n- **Partly, and mostly as later work found.**" in said
+        and "{" not in said
+        and "{" not in bound.conclusion(published)
+    )
     effect = next(
         d.judged.effect
         for one in verdicts.verdicts(published)

@@ -412,14 +412,14 @@ def test_the_first_sentence_says_how_the_claim_stands():
     nothing = lens.answer("saturation-less-sensitive", frame_of([]))
     assert nothing == (
         "*As saturation rises towards a binary picture, adversarially trained networks lose much less accuracy.* "
-        "Overall **not run**."
+        "Overall **not decided yet**."
     )
     rows = []
     for seed in (1, 2, 3):
         for model, value in (("normal", 0.1), ("pgd-linf-8", 0.9 + 0.01 * seed)):
             rows.append(row("shapes", model, seed, "pgd-linf@8", "accuracy_last", value, 100))
     text = lens.answer("robustness-gained", frame_of(rows))
-    assert text.endswith("Overall **not run**; **holds** on shapes.")
+    assert text.endswith("Overall **not decided yet**; **holds** on shapes.")
 
 
 @pytest.mark.parametrize("say", [lens.maps_opening, lens.discussion_opening])

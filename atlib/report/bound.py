@@ -39,10 +39,10 @@ def load(path: Path | None = None) -> dict[str, Any]:
 
 
 def answer(frame: pd.DataFrame, path: Path | None = None) -> str:
-    """The answer so far, as a Markdown list, with the caution below it."""
+    """The answer so far, as a Markdown list, with the caution above it."""
     content = load(path)
     lines = [f"- {bound(entry, f'answer, sentence {n}', frame)}" for n, entry in enumerate(content["answer"], 1)]
-    return "\n".join(lines) + f"\n\n{filled(content['caution'], 'caution', frame)}"
+    return f"{filled(content['caution'], 'caution', frame)}\n\n" + "\n".join(lines)
 
 
 def conclusion(frame: pd.DataFrame, path: Path | None = None) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from html import escape
 
 from . import ledger
@@ -62,8 +63,14 @@ def primary_marks(found: Sequence[Verdict], known: Ledger, href: str) -> str:
     """The primary claims alone, by the part of the argument that they stand for."""
     parts = {primary.id: primary.part for primary in known.primary}
     by_id = {one.claim.id: one for one in found}
-    lines = "".join(_line(by_id[id], href, False, parts[id]) for id in parts)
+    lines = "".join(_line(_one_mark(by_id[id]), href, False, parts[id]) for id in parts)
     return f'<div class="forest">{_legend()}<div class="forest-group">{_axis(False)}{lines}</div></div>'
+
+
+def _one_mark(one: Verdict) -> Verdict:
+    """A claim on the data set of photographs that has been judged, or else on `shapes`."""
+    drawn = sorted((d for d in one.decisions if _drawn(d)), key=lambda d: d.dataset.startswith("shapes"))
+    return replace(one, decisions=tuple(drawn[:1]))
 
 
 def _drawn(decision: Decision) -> bool:
@@ -116,8 +123,9 @@ def _marks(claim: Claim, decision: Decision, href: str, raw: bool) -> str:
     """One data set's strip: its mark with interval, and the hollow one of the control."""
     shown = SHOWN.get(decision.dataset, decision.dataset) + ("" if decision.counts else " (shown only)")
     verdict = ledger.verdict_words(decision.verdict, decision.kind)
-    label = f"{shown}: {verdict}, {ledger.number_words(decision.judged)}"
-    control, beside = "", decision.control
+    after = ", registered after these rows" if decision.dataset in claim.seen else ""
+    label = f"{shown}: {verdict}{after}, {ledger.number_words(decision.judged)}"
+    control, beside = "", decision.beside
     if beside is not None and len(beside.values) > 1:
         control = _mark(beside, claim.direction, raw, "forest-control")
         label += f"; against the network stopped early {ledger.number_words(beside)}"

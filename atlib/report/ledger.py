@@ -82,6 +82,7 @@ def statistic_words(claim: Claim) -> str:
 
 # --- Words for what was found ----------------------------------------------------------------------------------------
 
+SEEN = {"cifar10": "CIFAR-10’s rows", "shapes": "these rows", "caltech101": "seed 1’s rows of Caltech-101"}
 EXPECTED = {"greater": "above {}", "less": "below {}", "equal": "within ±{}"}
 ORIGINS = {
     "paper": "asserted by the paper",
@@ -111,7 +112,7 @@ def bound_words(claim: Claim) -> str:
         bound = -e if claim.direction == "less" else e
         name = f"{quantity_words(metric)}: " if len(set(claim.smallest_effect.values())) > 1 else ""
         texts.append(name + EXPECTED[claim.direction].format(f"{bound or 0:g}"))
-    return "; ".join(dict.fromkeys(texts))
+    return "; ".join(dict.fromkeys(texts)) + (", or above" if claim.or_more else "")
 
 
 # --- One entry -------------------------------------------------------------------------------------------------------
@@ -128,7 +129,10 @@ def _entry(found: Verdict, frame: pd.DataFrame, whole: Ledger, before: dict[tupl
     claim = found.claim
     primary = " · <strong>primary</strong>" if whole.is_primary(claim.id) else ""
     lines = "".join(_decided(decision, found, frame, whole, before) for decision in found.decisions)
-    terms = "".join(f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>" for term, text in _about(claim, found).items())
+    terms = "".join(
+        f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>"
+        for term, text in _about(claim, found, whole.is_primary(claim.id)).items()
+    )
     return (
         f'<section class="claim" id="claim-{claim.id}">\n<h3>{escape(claim.claim)}</h3>\n'
         f"<p>Overall: {badge(found.verdict)}{_before(before, claim.id, 'overall', found.verdict)} "
@@ -147,18 +151,20 @@ def css_class(verdict: str) -> str:
     return f"verdict-{verdict.replace(',', '').replace(' ', '-')}"
 
 
-def _about(claim: Claim, found: Verdict) -> dict[str, str]:
+def _about(claim: Claim, found: Verdict, primary: bool) -> dict[str, str]:
+    more = ", and p is small enough after Holm's correction over the primary claims" if primary else ""
     registered = f", registered on {claim.registered}" if claim.registered else ""
     about = {
         "Section": f"{claim.section}, {ORIGINS[claim.origin]}{registered}",
         "Statistic": statistic_words(claim),
-        "Holds if": f"the whole interval lies {bound_words(claim)}",
+        "Holds if": f"the whole interval lies {bound_words(claim)}{more}",
         "Decides": f"{', '.join(claim.needed)} must be decided; {', '.join(claim.datasets)} count"
         + (f"; {', '.join(claim.shown)} only shown" if claim.shown else ""),
         "Known before, and the paper's values": claim.known,
         "Changes": " ".join(claim.changes) or "none",
     }
-    if not any(decision.judged.pictures for decision in found.decisions if decision.judged.values):
+    known = [decision for decision in found.decisions if decision.judged.values]
+    if known and not any(decision.judged.pictures for decision in known):
         about["Interval"] = "over seeds alone: no answer per picture is kept for this statistic"
     return about
 
@@ -179,7 +185,7 @@ def _decided(
     judged, claim, name = decision.judged, found.claim, decision.dataset
     parts = [f"{escape(name)}{'' if decision.counts else ' (only shown)'}: {badge(decision.verdict, decision.kind)}"]
     if decision.seeds:
-        of = "the weakest cell, " if decision.cells and claim.statistic.quantifier != "mean" else ""
+        of = f"{escape(decision.deciding)} decides, " if decision.deciding else ""
         seeds = f"seed{'s' * (len(decision.seeds) > 1)} {', '.join(map(str, decision.seeds))}"
         parts.append(f" {of}{number_words(judged)}, {seeds}")
         if len(decision.seeds) > 3:
@@ -188,7 +194,7 @@ def _decided(
         parts.append(f", q = {decision.q:.3f}")
     parts.append(_before(before, claim.id, name, decision.verdict))
     if name in claim.seen and judged.verdict != NOT_RUN:
-        parts.append(f". Registered after {escape(tables.SETS_POSSESSIVE.get(name, name))} rows")
+        parts.append(f". Registered after {escape(SEEN.get(name, 'these rows'))}")
     below = [_cell_line(cell, one) for cell, one in decision.cells] if decision.seeds else []
     if decision.control is not None and decision.control.values:
         said = badge(decision.control.verdict, decision.control.kind)
@@ -213,6 +219,16 @@ def _open(claim: Claim, name: str, found: Verdict, frame: pd.DataFrame, whole: L
     return [text for text in texts if text]
 
 
+def holds_everywhere(frame: pd.DataFrame) -> str:
+    """Which claims of the paper hold over all data sets on which they count, in a sentence."""
+    mine = [one for one in verdicts.verdicts(frame) if one.verdict == HOLDS and one.claim.origin == "paper"]
+    if not mine:
+        return "No claim of the paper holds yet over all data sets that it needs."
+    said = "; ".join(f"*{one.claim.claim}*" for one in mine)
+    where = sorted({dataset for one in mine for dataset in one.claim.needed})
+    return f"Over all data sets that it needs, {in_words(len(mine))} claim holds ({', '.join(where)} alone): {said}"
+
+
 # --- Counts ----------------------------------------------------------------------------------------------------------
 
 
@@ -235,25 +251,42 @@ def counts(found: Sequence[Verdict], dataset: str, origin: Sequence[str] = ("pap
     return {verdict: words.count(verdict) for verdict in OVERALL if verdict in words}
 
 
+NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
+
+
+def in_words(number: int) -> str:
+    """A small number as a word, for the beginning of a sentence."""
+    return NUMBERS[number] if number < len(NUMBERS) else str(number)
+
+
 def ledger_sentence(frame: pd.DataFrame, dataset: str = "cifar10", shown: str = "CIFAR-10") -> str:
-    """How many claims of the paper there are, and how they stand on the data set that has decided most of them."""
+    """How many claims of the paper there are, and how they stand on the data set that has judged most of them."""
     found = verdicts.verdicts(frame)
-    paper = sum(one.claim.origin == "paper" for one in found)
+    paper = [one for one in found if one.claim.origin == "paper"]
+    rest = {origin: sum(one.claim.origin == origin for one in found) for origin in ("ours", "later", "question")}
     here = counts(found, dataset)
-    decided = sum(number for verdict, number in here.items() if verdict != NOT_RUN)
+    judged = sum(number for verdict, number in here.items() if verdict != NOT_RUN)
+    later = sum(
+        1
+        for one in paper
+        for d in one.decisions
+        if d.dataset == dataset and d.counts and dataset in one.claim.seen and d.judged.verdict != NOT_RUN
+    )
     texts = {
         HOLDS: "hold",
-        BEYOND: "hold, but no more than against the control",
+        BEYOND: "hold against the normal network, but not against the control",
         FAILS: "do not",
-        UNDECIDED: "remain open",
+        UNDECIDED: "are undecided",
     }
     said = [f"{here[verdict]} {text}" for verdict, text in texts.items() if here.get(verdict)]
     listed = f"{', '.join(said[:-1])} and {said[-1]}" if len(said) > 1 else "".join(said)
     excluded = counts(found, "overall").get(EXCLUDED, 0)
-    more = f" {excluded} can no longer hold over all data sets." if excluded else ""
+    more = f" {in_words(excluded).capitalize()} can no longer hold over all data sets." if excluded else ""
+    seen = f" ({later} of them registered after these rows had been seen)" if later else ""
     return (
-        f"We turned the paper into **{paper}** claims that numbers can decide, and added {len(found) - paper} of our "
-        f"own and of later work. On {shown}, **{decided}** of the paper's claims have been decided: {listed}.{more}"
+        f"We turned the paper into **{len(paper)}** claims that numbers can decide, and added "
+        f"{len(found) - len(paper)} more: {rest['ours']} of ours, {rest['later']} of later work, {rest['question']} "
+        f"that the paper asks. On {shown}, **{judged}** of the paper's claims have been judged{seen}: {listed}.{more}"
     )
 
 
@@ -261,9 +294,10 @@ def many_claims(known: Ledger) -> str:
     """What is done about there being many claims, in words."""
     return (
         f"With {len(known.claims)} claims, some would come out in the wrong direction by chance. "
-        f"{len(known.primary)} of them, one for each part of the paper's argument, are *primary*: they are judged "
-        "after Holm's correction over all of them, on each data set. For the others the ledger prints a q value "
-        "(Benjamini and Hochberg): among the verdicts with q below .05, about one in twenty may be due to chance. "
+        f"{in_words(len(known.primary)).capitalize()} of them, one for each part of the paper's argument, are "
+        "*primary*: they also have to pass Holm's correction over all of them, on each data set, which is stricter "
+        "than the 95 % interval that is printed. For the others the ledger prints a q value (Benjamini and Hochberg): "
+        "among the verdicts with q below .05, on average at most one in twenty is expected to be a false finding. "
         f"Intervals are at {100 * known.confidence:.0f} %. Where the answers to single pictures are kept, they count "
         "the choice of test pictures as well as that of seeds "
         f"({RESAMPLES} draws of the pictures, the same for all networks)."

@@ -542,11 +542,12 @@ def answer(claim: str, frame: pd.DataFrame) -> str:
     found = verdicts.table(frame)
     mine = {str(row["dataset"]): row for _, row in found[found["id"] == claim].iterrows()}
     decided = [
-        f"**{said(mine[name])}** on {shown}"
+        f"**{said(mine[name])}** on {shown}{'' if mine[name]['counts'] else ' (shown only)'}"
         for name, shown in SETS.items()
         if name in mine and mine[name]["verdict"] != NOT_RUN
     ]
-    text = f"*{claims.load()[claim].claim}* Overall **{mine['overall']['verdict']}**"
+    whole = str(mine["overall"]["verdict"])
+    text = f"*{claims.load()[claim].claim}* Overall **{'not decided yet' if whole == NOT_RUN else whole}**"
     return f"{text}; {', '.join(decided)}." if decided else f"{text}."
 
 
@@ -580,12 +581,12 @@ def maps_opening(frame: pd.DataFrame) -> str:
             if len(row["values"]):
                 parts.append(f"{text} **{tables.effect(row, 2)}**, which {STANDS[row['verdict']]}")
         said[name] = f"{label(name)}: {'; '.join(parts)}" if parts else ""
-    return listed("From normal to adversarial training, what can be measured of SmoothGrad maps changes by:", said)
+    return listed("From normal to adversarial training, three measures of SmoothGrad maps change as follows:", said)
 
 
 STANDS = {
     "holds": "bears the claim out",
-    "holds, not beyond the control": "bears the claim out, but no more than stopping early does",
+    "holds, not beyond the control": "bears the claim out, but not demonstrably beyond stopping early",
     "does not hold": "speaks against the claim",
     "undecided": "leaves it open",
     "not run": "rests on too few seeds to decide",

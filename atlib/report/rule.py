@@ -18,7 +18,8 @@ from .statistics import estimate, holm
 
 HOLDS, FAILS, UNDECIDED, NOT_RUN = "holds", "does not hold", "undecided", "not run"
 BEYOND = "holds, not beyond the control"
-EXCLUDED = "can no longer hold"  # overall: one data set has refuted it, another has not been run
+EXCLUDED = "can no longer hold"  # overall: a data set has refuted it, and not all have
+HOLM = "after Holm's correction"
 VERDICTS = (HOLDS, BEYOND, FAILS, UNDECIDED, NOT_RUN)
 OVERALL = (HOLDS, BEYOND, FAILS, EXCLUDED, UNDECIDED, NOT_RUN)
 
@@ -110,7 +111,9 @@ def _how_it_fails(judged: Judged, rule: Rule) -> str:
 
 
 def together(cells: Sequence[Judged], quantifier: str, rule: Rule) -> Judged:
-    """Several cells as one verdict; its number is that of the cell that speaks least for the claim.
+    """Several cells as one verdict; its number is that of the cell that decides.
+
+    That is the cell with the smallest corrected p where the claim fails, else the one that speaks least for the claim.
 
     all: it holds if each cell's own interval does, and fails if any cell fails after Holm's correction over the cells.
     each: as all, with Holm's correction for holding as well. most: it holds, or fails, as more than half of the cells.
@@ -150,20 +153,22 @@ def corrected(judged: Judged, above: float, below: float, rule: Rule) -> Judged:
         return judged
     found = worded(replace(judged, above=above, below=below), rule)
     if found.verdict == UNDECIDED and judged.verdict != UNDECIDED:
-        return replace(found, kind="after Holm's correction")
+        return replace(found, kind=HOLM)
     return found
 
 
 def overall(verdicts: Mapping[str, str], needed: AbstractSet[str] | Sequence[str]) -> str:
-    """Over data sets: what all that have been decided share, once each needed one has been run.
+    """Over data sets: what all that have been judged share, once each needed one has been.
 
-    Until then it is "not run", or "can no longer hold" when one of them has refuted the claim. A claim that holds
-    everywhere, but somewhere not beyond the control, holds not beyond the control.
+    Until then it is "not run". Where one of them has refuted the claim it can no longer hold, unless all have, and each
+    needed one. A claim that holds everywhere, but somewhere not beyond the control, holds not beyond the control.
     """
     known = {name: verdict for name, verdict in verdicts.items() if verdict != NOT_RUN}
-    found = set(known.values())
-    if any(name not in known for name in needed):
-        return EXCLUDED if FAILS in found else NOT_RUN
-    if found and found <= {HOLDS, BEYOND}:
+    found, complete = set(known.values()), all(name in known for name in needed)
+    if FAILS in found:
+        return FAILS if complete and found == {FAILS} else EXCLUDED
+    if not complete or not found:
+        return NOT_RUN
+    if found <= {HOLDS, BEYOND}:
         return BEYOND if BEYOND in found else HOLDS
-    return FAILS if found == {FAILS} else UNDECIDED if found else NOT_RUN
+    return UNDECIDED

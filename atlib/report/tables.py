@@ -26,7 +26,6 @@ MODELS = (
     "fgsm-8", "fgsm-4", "normal", "underfit", "spatial",
 )  # fmt: skip
 PENDING = "pending"
-SETS_POSSESSIVE = {"cifar10": "CIFAR-10’s", "shapes": "shapes’", "caltech101": "Caltech-101’s"}
 ONE_SEED = "one seed"
 
 
@@ -363,6 +362,7 @@ def judged_everywhere(ids: Sequence[str], frame: pd.DataFrame) -> pd.DataFrame:
             line["seeds"] = "" if total else str(len(row["values"]))
             line |= {"effect, 95 % interval": "" if total else effect(row), CONTROL: "" if total else against(row)}
             said = f"{row['verdict']} ({row['kind']})" if row["kind"] else row["verdict"]
+            said += "; registered after these rows" if row["dataset"] in whole[name].seen else ""
             lines.append(line | {"expected": expected(whole[name]), "verdict": said})
     return frame_of(lines)
 

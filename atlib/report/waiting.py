@@ -12,10 +12,10 @@ import pandas as pd
 from ..campaign import grid
 from ..files import results_dir
 from . import statistics
-from .claims import UNMEASURED, Claim, Ledger
+from .claims import UNMEASURED, Claim, Ledger, Statistic
 from .quantities import Lookup, Rows, cells, reference_of
 from .rule import NOT_RUN
-from .verdicts import Decision
+from .verdicts import Decision, with_control
 
 
 @dataclass(frozen=True)
@@ -49,26 +49,34 @@ def _hours(folder: str) -> dict[str, float]:
 
 
 def models_of(claim: Claim, dataset: str, ledger: Ledger) -> list[tuple[str, str]]:
-    """The networks that a claim needs on a data set: their own names, and their settings."""
-    s, look = claim.statistic, Lookup(Rows({}, {}, lambda run: {}), ledger, dataset, 0)
-    compared = {cell.model for cell in cells(s, ledger.settings[dataset])} - {""}
-    names: Iterable[str] = [*(compared or s.models)]
+    """The networks that a claim and its control need on a data set: their own names, and their settings."""
+    statistics = [claim.statistic]
+    control = with_control(claim.statistic)
+    if control is not None and claim.control and claim.direction != "equal" and not ledger.settings[dataset].no_control:
+        statistics.append(control)
+    look = Lookup(Rows({}, {}, lambda run: {}), ledger, dataset, 0)
+    return list(dict.fromkeys(look.model(name) for s in statistics for name in _named(s, dataset, ledger)))
+
+
+def _named(s: Statistic, dataset: str, ledger: Ledger) -> list[str]:
+    compared = list(dict.fromkeys(cell.model for cell in cells(s, ledger.settings[dataset]) if cell.model))
+    names = compared or list(s.models)
     if isinstance(s.reference, str):
         names = [*names, *(reference_of(model, s.reference) for model in compared)]
-    if "common" in s.metrics:
-        names = [*names, *s.common]
-    return list(dict.fromkeys(look.model(name) for name in names))
+    return [*names, *s.common] if "common" in s.metrics else names
 
 
 def waiting(claim: Claim, dataset: str, frame: pd.DataFrame, ledger: Ledger) -> Waiting:
     """What is missing before a claim can be decided on a data set. frame: the published rows."""
-    metrics = {*claim.statistic.metrics, claim.statistic.reference_metric or ""}
-    measurement = "; ".join(text for name, text in UNMEASURED.items() if name in metrics)
+    s = claim.statistic
+    unmeasured = [text for name, text in UNMEASURED.items() if name in {*s.metrics, s.reference_metric or ""}]
+    if "conflict@" in s.under and ledger.settings[dataset].dataset != "shapes":
+        unmeasured.append("cue-conflict pictures made of photographs")
     published = set(frame["run"])
     missing: dict[str, tuple[str, float]] = {}
     unplanned = []
     for model, setting in models_of(claim, dataset, ledger):
-        at = ledger.settings[setting]
+        at, name = ledger.settings[setting], model if setting == dataset else f"{model} ({setting})"
         mine = [
             planned
             for planned in _planned()
@@ -78,14 +86,15 @@ def waiting(claim: Claim, dataset: str, frame: pd.DataFrame, ledger: Ledger) -> 
             and (not planned.config.share or math.isclose(planned.config.share, at.share))
         ]
         if len(mine) < ledger.minimum_seeds:
-            unplanned.append(model if setting == dataset else f"{model} ({setting})")
+            unplanned.append(name)
+        mine = sorted(mine, key=lambda one: one.config.seed)
         wanted = mine if at.seeds and at.seeds[0] > 1 else mine[: ledger.minimum_seeds]
-        for planned in sorted(wanted, key=lambda one: one.config.seed):
+        for planned in wanted:
             if planned.run not in published:
-                missing[planned.run] = (f"{model}, seed {planned.config.seed}", _cost(planned))
+                missing[planned.run] = (f"{name}, seed {planned.config.seed}", _cost(planned))
     hours = sum(cost for _, cost in missing.values())
     names = tuple(name for name, _ in missing.values())
-    return Waiting(tuple(missing), names, hours, measurement, tuple(unplanned))
+    return Waiting(tuple(missing), names, hours, "; ".join(unmeasured), tuple(unplanned))
 
 
 def _cost(planned: grid.Planned) -> float:
@@ -110,14 +119,19 @@ def sentence(found: Waiting) -> str:
 def detectable(claim: Claim, decisions: Iterable[Decision], ledger: Ledger) -> str:
     """Which effect the planned seeds could find, from the scatter between seeds on another data set; empty if unknown.
 
-    Of a claim that is judged by one number. The scatter is that of the data set with the most seeds.
+    Of the cell that scatters most, on a data set of photographs if there is one; a primary claim has to find it after
+    the strictest step of Holm's correction.
     """
-    known = [d for d in decisions if d.judged.verdict != NOT_RUN and len(d.judged.values) >= 2]
+    known = [d for d in decisions if d.judged.verdict != NOT_RUN and len(d.judged.values) >= 2 and d.judged.unit > 0]
     if claim.direction == "equal" or not known:
         return ""
-    best = max(known, key=lambda d: len(d.judged.values))
-    deviation = float(pd.Series(best.judged.values).std())
-    effect = statistics.detectable(deviation, ledger.minimum_seeds, best.judged.unit, ledger.confidence)
+    best = max(known, key=lambda d: (not d.dataset.startswith("shapes"), len(d.judged.values)))
+    every = claim.statistic.quantifier in ("all", "each")
+    judged = [cell for _, cell in best.cells] if every and best.cells else [best.judged]
+    deviation = max(float(pd.Series(one.values).std()) for one in judged)
+    tests = len(ledger.primary) if ledger.is_primary(claim.id) else 1
+    confidence = 1 - (1 - ledger.confidence) / tests
+    effect = statistics.detectable(deviation, ledger.minimum_seeds, best.judged.unit, confidence)
     return (
         f"If seeds scatter as on {best.dataset} (standard deviation {deviation:.3f}), {ledger.minimum_seeds} seeds "
         f"find an effect of {effect:.2f} in four cases of five."
