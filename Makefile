@@ -159,7 +159,7 @@ lint: .venv/.dev
 	@$(CHECK); $(LINT); $(DONE)
 
 test: .venv/.dev .venv-campaign/.complete $(VENDOR)/.complete
-	@$(CHECK); $(LINT); check $(BIN)/python -m pytest --nbval -n $(WORKERS) --dist loadgroup --no-loadscope-reorder; $(DONE)
+	@$(CHECK); $(LINT); check $(BIN)/python -m pytest --nbval -n $(WORKERS) --dist loadfile --no-loadscope-reorder; $(DONE)
 
 bench: .venv/.bench
 	@$(BIN)/python -m benchmarks

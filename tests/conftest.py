@@ -44,17 +44,12 @@ os.environ["ATLIB_RUNS"], os.environ["ATLIB_DATA"] = str(SCRATCH / "runs"), str(
 hypothesis.settings.register_profile("atlib", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("atlib")
 
-# Files that take longest, in this order; with two workers, one that is begun last is waited for by the other one.
-FIRST = ("test_slurm", "test_campaign", "test_browser", "test_book", "test_training", "test_own", "test_evaluation")
-TOGETHER = {"test_browser": "book", "test_book": "book"}  # both read the built book
-SEVERAL = ("test_training", "test_evaluation", "test_jobs", "test_campaign")  # long, and their tests share little
+# Files that take longest, in this order: with two workers, one that is begun last is waited for by the other one.
+FIRST = ("test_slurm", "test_campaign", "test_browser", "test_training", "test_own", "test_evaluation", "test_jobs")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tell pytest-xdist (`-n 2 --dist loadgroup`) which tests go to one worker, in order: a file's, or a notebook's."""
-    for item in items:
-        if item.path.stem not in SEVERAL:
-            item.add_marker(pytest.mark.xdist_group(TOGETHER.get(item.path.stem, item.path.name)))
+    """Begin with the longest files. pytest-xdist's workers take whole files (`--dist loadfile`), so notebooks too."""
     place = {name: number for number, name in enumerate(FIRST)}
     items.sort(key=lambda item: place.get(item.path.stem, len(FIRST)))  # stable
 
