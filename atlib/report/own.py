@@ -53,7 +53,7 @@ class Published(NamedTuple):
     """One published run: its name, its quantities on the same pictures, and its configuration."""
 
     run: str
-    quantities: Quantities
+    quantities: dict[tuple[str, str], float]
     config: dict
 
 
