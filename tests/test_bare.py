@@ -128,7 +128,7 @@ def test_a_signal_ends_it_and_its_jobs_and_it_goes_on(path: Path, number: signal
 
 def test_when_the_minutes_are_over_it_ends_and_nothing_has_failed(path: Path) -> None:
     path.write_text(GRID.replace("epochs: 2", "epochs: 5000"), encoding="utf-8")
-    assert start(path, "--minutes", "0.4").wait(timeout=120) == 0
+    assert start(path, "--minutes", "0.4").wait(timeout=300) == 0
     assert doing.all_gone(0)
     log = path.with_name("log").read_text(encoding="utf-8")
     assert "the time is over: the next call goes on" in log

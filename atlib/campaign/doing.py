@@ -161,7 +161,7 @@ def job(kind: str, name: str, planned: Sequence[grid.Planned], *, bare: bool = F
     deadline = float(os.environ.get("ATLIB_DEADLINE") or "inf")
     with present(), quietly(folder / LOG) as say:
         threading.Thread(target=watch, args=(over, os.getppid(), deadline, folder), daemon=True).start()
-        signal.signal(signal.SIGTERM, lambda *_: sys.exit(STOPPED))  # until nbclient takes it over
+        before = signal.signal(signal.SIGTERM, lambda *_: sys.exit(STOPPED))  # until nbclient takes it over
         step = kind
         try:
             if kind == "data":
@@ -183,6 +183,7 @@ def job(kind: str, name: str, planned: Sequence[grid.Planned], *, bare: bool = F
             return 1
         finally:
             over.set()
+            signal.signal(signal.SIGTERM, before)
     return 0
 
 

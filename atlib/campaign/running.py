@@ -209,8 +209,9 @@ def stop_here(child: subprocess.Popen) -> None:
     doing.stop_file().touch()
     child.kill()
     child.wait()
-    if not doing.all_gone(doing.SECONDS_TO_STOP - 5):
-        print("some jobs are still there; they end by themselves", flush=True)
+    doing.all_gone(doing.SECONDS_TO_STOP - 5)
+    with contextlib.suppress(ProcessLookupError):  # a job that has just been started, and is in its imports
+        os.killpg(child.pid, signal.SIGKILL)
 
 
 def environment(deadline: float) -> dict[str, str]:
