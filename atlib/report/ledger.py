@@ -185,7 +185,7 @@ def _decided(
     judged, claim, name = decision.judged, found.claim, decision.dataset
     parts = [f"{escape(name)}{'' if decision.counts else ' (only shown)'}: {badge(decision.verdict, decision.kind)}"]
     if decision.seeds:
-        of = f"{escape(decision.deciding)} decides, " if decision.deciding else ""
+        of = f"in {escape(decision.deciding)} " if decision.deciding else ""
         seeds = f"seed{'s' * (len(decision.seeds) > 1)} {', '.join(map(str, decision.seeds))}"
         parts.append(f" {of}{number_words(judged)}, {seeds}")
         if len(decision.seeds) > 3:
