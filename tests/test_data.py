@@ -909,7 +909,7 @@ def test_folder_with_test_pictures_alone(tmp_path: Path) -> None:
     ):
         training.train(resolve(dataset=f"folder:{tmp_path / 'own'}", side=21, width=4), progress=False)
     fill(tmp_path / "one" / "val", ["cat"], 3)
-    with pytest.raises(InputError, match=r"one/val: must hold at least 2 folders of pictures, one a class$"):
+    with pytest.raises(InputError, match=r"one/val: must hold at least 2 folders of pictures, one per class$"):
         load(f"folder:{tmp_path / 'one'}", side=21)
 
 
