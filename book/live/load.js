@@ -42,13 +42,20 @@ async function byFetch({ base, vendor, files }, progress) {
       const response = await fetch(at(path));
       if (!response.ok || !response.body) throw new Error(`${path}: ${response.status}`);
       const parts = [];
+      let rested = performance.now();
       for (const reader = response.body.getReader(); ;) {
         const { done, value } = await reader.read();
         if (done) break;
         parts.push(value);
         got += value.length;
-        progress(got / whole);
+        // A near server answers without a pause, and the page would not be drawn until all is there.
+        if (performance.now() - rested > 16) {
+          progress(got / whole);
+          await new Promise((resolve) => setTimeout(resolve));
+          rested = performance.now();
+        }
       }
+      progress(got / whole);
       return new Uint8Array(await new Blob(parts).arrayBuffer());
     }),
   );
