@@ -261,7 +261,8 @@ class Work:
 
     def __init__(self, subject: Subject, missing: Sequence[tuple[str, str]], shown: bool) -> None:
         self.costs = {pair: passes(subject, *pair) for pair in missing}
-        self.pictures, self.whole = len(subject.test.labels), subject.numbers is None
+        # a part can be asked for of somebody's own network alone: runs are compared picture by picture
+        self.pictures, self.whole = len(subject.test.labels), subject.numbers is None and subject.config is None
         self.done, self.number, self.began, self.announced = 0.0, 0, time.monotonic(), not shown
         self.line = progress.Line(shown)
 
@@ -307,7 +308,9 @@ class Work:
         if (seconds := self.left(done)) > LONG:
             most = sum(cost for (name, _), cost in self.costs.items() if name in ("pgd-linf", "maps"))
             share = 100 * most / sum(self.costs.values())
-            text = f"{len(self.costs)} measurements of {self.pictures:,} pictures: about {progress.duration(seconds)}"
+            number = len(self.costs)
+            text = f"{number} measurement{'s' * (number > 1)} of {self.pictures:,} pictures: "
+            text += f"about {progress.duration(seconds)}"
             text += f", {share:.0f} % of it for the attack and the maps" if most else ""
             hint = "; limit=2000 measures on a sample, measure=saturation@1024 a single one" if self.whole else ""
             progress.say(text + (hint if self.pictures > 2000 else ""), self.line)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from html import escape
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -868,3 +869,19 @@ def test_the_examples_table_holds_what_was_published(monkeypatch: pytest.MonkeyP
     assert f"vit has a shape bias of {bias:.2f}" in page.sentence(["plain", "vit"])
     html = page.body(page.published("vit"))
     assert html.count("<tr") > 70 and "<table" in html
+
+
+@pytest.mark.parametrize(("low", "placed"), [(0.09, False), (0.1, False), (0.2, True)])
+def test_a_network_near_chance_is_not_placed(low: float, placed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An untrained network whose answers hardly change would else stand near the adversarially trained ones."""
+    lines = {"stands": [0.75], "metric": ["conditional"]}
+    monkeypatch.setattr(page, "standing", lambda folder: pd.DataFrame(lines))
+    measured = SimpleNamespace(
+        references={"normal": []},
+        folder=None,
+        predictions={"labels": np.arange(10)},
+        quantities={("clean@", "accuracy"): 0.3},
+        interval=lambda *_: (low, 0.4),
+    )
+    said = page._overall(measured)  # type: ignore[arg-type]
+    assert ("stands at 0.75" in said) == placed and ("chance (1 in 10)" in said) != placed

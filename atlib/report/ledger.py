@@ -119,7 +119,7 @@ def bound_words(claim: Claim) -> str:
 
 
 def ledger(frame: pd.DataFrame, known: Ledger | None = None, predictions: Archive | None = None) -> str:
-    """Every claim of claims.yaml with everything that decides it and what the rows say, as HTML; one block a claim."""
+    """Every claim of claims.yaml, what decides it and what the rows say, as HTML; one block per claim."""
     found, whole = verdicts.verdicts(frame, known, predictions), known or claims.load()
     before = verdicts.earlier() if known is None else {}
     return "\n".join(_entry(one, frame, whole, before) for one in found)

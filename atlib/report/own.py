@@ -356,6 +356,13 @@ def _overall(measured: Measured) -> str:
     """Where it stands, over all that is resolved."""
     if not measured.references:
         return "This report has published no networks of its own on these pictures: nothing to stand between."
+    classes, clean = len(np.unique(measured.predictions["labels"])), ("clean@", "accuracy")
+    known = measured.interval(*clean) if clean in measured.quantities else None
+    if known and known[0] <= 1 / classes:  # one that always gives the same answer keeps it under any distortion
+        return (
+            f"It isn't placed between this report's networks: on clean pictures its accuracy can't be told from chance "
+            f"(1 in {classes}), and an answer that was a guess says nothing when it changes or stays."
+        )
     table = standing(measured.folder)
     told = table[table["stands"].notna() & table["metric"].isin(["conditional", "accuracy_last", "shape_bias"])]
     if told.empty:
