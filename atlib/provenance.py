@@ -14,7 +14,8 @@ import torch
 from .files import REPOSITORY
 
 # What a number depends on, as git's pathspecs: the ground floor, what turns a notebook's parameters into a run, the
-# three modules of the report that measure, and the versions. Changes elsewhere (tables, pages, tests) leave its commit clean.
+# three modules of the report that measure, and the versions. Changes elsewhere (tables, pages, tests) leave its
+# commit clean.
 SOURCES = (
     ":(glob)atlib/*.py",
     ":(glob)atlib/data/**/*.py",

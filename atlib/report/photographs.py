@@ -47,8 +47,8 @@ SATURATION = transforms.DISTORTIONS["saturation"].levels
 PATCHES = ("2", "4", "8")
 STYLES = tuple(style.Styles("generated").names[number] for number in frames.STYLES)
 SEEN = {"saturation": SATURATION, "patch-shuffle": PATCHES, "stylised": STYLES}
-# The levels of each picture under each distortion, and at how many of them the networks look at it: the first picture at
-# all, the second where the paper's Figure 2 does.
+# The levels of each picture under each distortion, and at how many of them the networks look at it: the first
+# picture everywhere, the second where the paper's Figure 2 does.
 PLAN = (
     {distortion: (levels, len(levels)) for distortion, levels in SEEN.items()},
     {"saturation": (("2", "1024"), 2), "patch-shuffle": (("4",), 1), "stylised": (STYLES, 1)},
