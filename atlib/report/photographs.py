@@ -9,8 +9,8 @@ among the runs until the file is written, so that a stopped call goes on.
 Pictures and maps are WebP files, stored as arrays of their bytes: of picture NUMBER under a distortion with L levels,
 
     NUMBER/DISTORTION/shown                 one column, L pictures one below the other, without loss;
-    NUMBER/DISTORTION/smoothgrad, …/grad    M ≤ L lines of N maps, one column a network (`saliency.picture`);
-    NUMBER/DISTORTION/probabilities         float16, M×N×classes, of the first M levels too.
+    NUMBER/DISTORTION/smoothgrad, …/grad    lines of N maps (`saliency.picture`), of the first M ≤ L levels;
+    NUMBER/DISTORTION/probabilities         float16, L×N×classes.
 """
 
 from __future__ import annotations
@@ -46,14 +46,13 @@ TITLES = {"normal": "normal", "underfit": "stopped early", "pgd-linf-4": "traine
 SATURATION = transforms.DISTORTIONS["saturation"].levels
 PATCHES = ("2", "4", "8")
 STYLES = tuple(style.Styles("generated").names[number] for number in frames.STYLES)
-SEEN = {"saturation": SATURATION, "patch-shuffle": PATCHES, "stylised": STYLES}
-# The levels of each picture under each distortion, and at how many of them the networks look at it: the first
-# picture everywhere, the second where the paper's Figure 2 does.
-PLAN = (
-    {distortion: (levels, len(levels)) for distortion, levels in SEEN.items()},
-    {"saturation": (("2", "1024"), 2), "patch-shuffle": (("4",), 1), "stylised": (STYLES, 1)},
-    {"saturation": (("2", "1024"), 0), "stylised": (STYLES, 0)},
-    {"saturation": (("2", "1024"), 0), "stylised": (STYLES, 0)},
+# The levels of each picture under each distortion, and of how many of them there are maps, which take most of the time:
+# of the first picture at every saturation, of the second where the paper's Figure 2 has them.
+PLAN: tuple[dict[str, tuple[tuple[str, ...], int]], ...] = (
+    {"saturation": (SATURATION, len(SATURATION)), "patch-shuffle": (PATCHES, 0), "stylised": (STYLES, 1)},
+    {"saturation": (("2", "1024"), 2), "patch-shuffle": (PATCHES, 0), "stylised": (STYLES, 1)},
+    {"saturation": (("2", "1024"), 0), "patch-shuffle": (PATCHES, 0), "stylised": (STYLES, 0)},
+    {"saturation": (("2", "1024"), 0), "patch-shuffle": (PATCHES, 0), "stylised": (STYLES, 0)},
 )
 KINDS = ("smoothgrad", "grad")
 CREDIT = "Caltech-101 test pictures (Li, Andreeto, Ranzato and Perona 2022), found on the web by its authors"
@@ -107,11 +106,10 @@ def ways(level: str, one: str, other: str, archive: rows.Archive | None = None) 
 
 
 class Look(NamedTuple):
-    """What N networks make of a picture: maps, N×H×W in [0, 1], and probabilities, N×classes."""
+    """The maps of N networks of a picture, N×H×W in [0, 1]."""
 
     smoothgrad: Tensor
     grad: Tensor
-    probabilities: Tensor
 
 
 def networks() -> dict[str, nn.Module]:
@@ -144,10 +142,9 @@ def shown_at(test: data.Split, number: int, distortion: str, level: str) -> Tens
 
 
 def look(found: Mapping[str, nn.Module], image: Tensor, label: int, samples: int) -> Look:
-    """What the networks make of a picture; SmoothGrad's noise is the same for all of them, as in `frames.look`."""
-    seen = frames.look(found, image, label, samples)
+    """The maps of a picture's class; SmoothGrad's noise is the same for all networks, as in `frames.look`."""
     plain = [saliency.grad(network, image[None], torch.tensor([label])) for network in found.values()]
-    return Look(seen.maps, saliency.picture(torch.cat(plain)), seen.probabilities)
+    return Look(frames.look(found, image, label, samples).maps, saliency.picture(torch.cat(plain)))
 
 
 def remembered(place: Path, find: Callable[[], Look]) -> Look:
@@ -180,6 +177,8 @@ def make(samples: int = frames.SAMPLES, folder: Path | None = None) -> Path:
             name, images = f"{number}/{distortion}", [shown_at(test, number, distortion, level) for level in levels]
             levels_of[name] = list(levels)
             arrays[f"{name}/shown"] = encoded(column(torch.stack(images)))
+            answers = torch.stack([frames.probabilities(found, image[None]) for image in images])
+            arrays[f"{name}/probabilities"] = answers.numpy().astype(np.float16)
             pairs = zip(levels[:looked], tqdm(images[:looked], f"{dataset.classes[label]}, {distortion}"), strict=True)
             looks = [
                 remembered(kept / f"{number}-{distortion}-{level}.npz", partial(look, found, image, label, samples))
@@ -193,7 +192,10 @@ def make(samples: int = frames.SAMPLES, folder: Path | None = None) -> Path:
         "rule": RULE,
         "classes": list(dataset.classes),
         "networks": [{"name": name, "run": run, "digest": digest_of(run)} for name, run in NETWORKS.items()],
-        "pictures": [{"number": n, "label": int(test.labels[n]), "class": named(dataset, n)} for n in numbers],
+        "pictures": [
+            {"number": n, "label": int(test.labels[n]), "class": in_words(dataset.classes[int(test.labels[n])])}
+            for n in numbers
+        ],
         "levels": levels_of,
         "styles": list(STYLES),
         "stylist": frames.STYLIST,
@@ -202,10 +204,10 @@ def make(samples: int = frames.SAMPLES, folder: Path | None = None) -> Path:
     return frames.write(DATASET, Frames(arrays, about | began), folder)
 
 
-def named(dataset: data.Dataset, number: int) -> str:
-    """The class of a test picture in words: "airplane" for the folder "airplanes"."""
-    name = dataset.classes[int(dataset.test.labels[number])].replace("_", " ")
-    return {"airplanes": "airplane", "Motorbikes": "motorbike", "Leopards": "leopard"}.get(name, name)
+def in_words(name: str) -> str:
+    """A folder of Caltech-101 as the name of what it shows: "airplane" for "airplanes"."""
+    singular = {"airplanes": "airplane", "Motorbikes": "motorbike", "Leopards": "leopard", "Faces easy": "face"}
+    return singular.get(name.replace("_", " "), name.replace("_", " "))
 
 
 # --- Their bytes ------------------------------------------------------------------------------------------------------
@@ -233,10 +235,8 @@ def encoded(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def packed(name: str, looks: Sequence[Look]) -> dict[str, NDArray[Any]]:
-    """The arrays of looks at one picture under one distortion."""
-    chances = torch.stack([one.probabilities for one in looks]).numpy().astype(np.float16)
-    maps = {kind: encoded(lines(torch.stack([getattr(one, kind) for one in looks]))) for kind in KINDS}
-    return {f"{name}/{kind}": content for kind, content in maps.items()} | {f"{name}/probabilities": chances}
+    """The arrays of the maps of one picture under one distortion."""
+    return {f"{name}/{kind}": encoded(lines(torch.stack([getattr(one, kind) for one in looks]))) for kind in KINDS}
 
 
 # --- Reading them -----------------------------------------------------------------------------------------------------
