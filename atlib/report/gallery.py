@@ -8,12 +8,14 @@ strong it is black on white, in the dark white on black. Pictures carry alternat
 from __future__ import annotations
 
 import base64
+import io
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from . import photographs
 from .frames import Frames
@@ -24,15 +26,15 @@ STYLE = """<style>
 .photos{--own:#0072B2;--other:#D55E00;display:grid;grid-template-columns:repeat(var(--columns),minmax(0,1fr));
 gap:.6rem .5rem;margin:.3rem 0;line-height:1.25;font-size:.85rem;text-align:left}
 html[data-theme=dark] .photos{--own:#56B4E9;--other:#E69F00}
-.photos img{width:100%;aspect-ratio:1;display:block;margin:0 0 .2rem!important;padding:0!important;
+.photos img{width:100%;height:auto;display:block;margin:0 0 .2rem!important;padding:0!important;
 border-radius:2px!important;background:none!important;filter:none!important;
 outline:1px solid var(--pst-color-border,#ccc);outline-offset:-1px}
 .photos img.map{filter:invert(1)!important}
 html[data-theme=dark] .photos img.map,[data-jp-theme-light=false] .photos img.map{filter:none!important}
 .photos p{margin:0!important}
-.photos .row{grid-column:1/-1;font-weight:600;margin:.3rem 0 -.3rem!important}
 .photos b{font-weight:600}
-.photos .right,.photos .wrong{border-left:.2rem solid var(--own);padding-left:.3rem;display:block}
+.photos .right,.photos .wrong{border-left:.2rem solid var(--own);padding-left:.3rem;display:block;
+overflow-wrap:anywhere}
 .photos .wrong{border-color:var(--other)}
 .photos .chances{display:grid;grid-template-columns:minmax(0,1fr) auto;gap:.1rem .4rem;align-content:start}
 .photos .chances span{overflow-wrap:anywhere}
@@ -55,11 +57,18 @@ class Tile(NamedTuple):
 
 def tile(one: Tile) -> str:
     """A tile as HTML."""
-    content = base64.b64encode(photographs.encoded(one.picture).tobytes()).decode()
+    content = base64.b64encode(smallest(one.picture)).decode()
     kind = ' class="map"' if one.picture.ndim == 2 else ""
     side = one.picture.shape[0]
     image = f'<img{kind} width="{side}" height="{side}" alt="{escape(one.alt)}" src="data:image/webp;base64,{content}">'
     return f"<div{one.kind and f' class={one.kind!r}'}>{image}{one.below}</div>"
+
+
+def smallest(picture: NDArray[np.uint8]) -> bytes:
+    """A picture's WebP file: without loss where that is smaller, as it is with few colours."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).convert("RGB").save(buffer, "webp", quality=85, method=6)
+    return min(photographs.encoded(picture).tobytes(), buffer.getvalue(), key=len)
 
 
 def grid(parts: Sequence[str | Tile], columns: int, few: int, kind: str = "") -> str:
@@ -94,8 +103,9 @@ def answer(found: Frames, number: int, chances: NDArray[np.float32]) -> str:
 
 
 def class_words(found: Frames, label: int) -> str:
-    """A class of the data set in words."""
-    return photographs.in_words(found.about["classes"][label])
+    """A class of the data set in words; "clutter" is its class of pictures of anything else."""
+    name = found.about["classes"][label]
+    return "clutter" if name == "BACKGROUND_Google" else photographs.in_words(name)
 
 
 # --- The paper's Figures 1, 3 and 4 -----------------------------------------------------------------------------------
