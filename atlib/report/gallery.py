@@ -97,9 +97,7 @@ def answer(found: Frames, number: int, chances: NDArray[np.float32]) -> str:
     best = int(chances.argmax())
     label = next(one["label"] for one in found.about["pictures"] if one["number"] == number)
     kind, said = ("right", class_of(found, number)) if best == label else ("wrong", class_words(found, best))
-    return (
-        f'<span class="{kind}">{"✓" if kind == "right" else "✗"} {escape(said)}, {percent(float(chances[best]))}</span>'
-    )
+    return f'<span class="{kind}">{"✓" if kind == "right" else "✗"} {escape(said)}, {escape(percent(float(chances[best])))}</span>'
 
 
 def class_words(found: Frames, label: int) -> str:
@@ -234,7 +232,7 @@ def _bars(found: Frames, chances: NDArray[Any], label: int, count: int) -> str:
     best = [int(place) for place in np.argsort(-chances, kind="stable")[:count]]
     best = best if label in best else [*best[:-1], label]
     return "".join(
-        f"<span>{escape(class_words(found, one))}</span><span>{percent(float(chances[one]))}</span>"
+        f"<span>{escape(class_words(found, one))}</span><span>{escape(percent(float(chances[one])))}</span>"
         f'<i style="width:{100 * float(chances[one]):.0f}%;--bar:var(--{"own" if one == label else "other"})"></i>'
         for one in best
     )

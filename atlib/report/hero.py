@@ -28,7 +28,7 @@ SECOND = {
     "trained against attacks": "caltech101/pgd-linf-4-w64-s1-5fa1161b",
 }
 WORDS = {
-    "0": "0 = all grey",
+    "0": "0 = grey",
     "2": "2 = unchanged",
     "64": "64: most channels at 0 or 1",
     "1024": "1024: nearly every channel at 0 or 1",
@@ -66,7 +66,7 @@ def whole(value: float) -> str:
 
 def answer_html(said: str, right: bool, chance: float) -> str:
     """A network's answer with its probability."""
-    return f"{'✓' if right else '✗'} <b>{escape(said)}</b> {whole(chance)}"
+    return f"{'✓' if right else '✗'} <b>{escape(said)}</b> {escape(whole(chance))}"
 
 
 def frames_of(found: Frames, frame: pd.DataFrame) -> list[dict[str, Any]]:
