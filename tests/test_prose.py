@@ -148,7 +148,6 @@ def spoken(name: str, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[str
 # A page, and the rows of which one is changed: its sentences are about them.
 CASES = [
     ("shapes", {"model": "normal", "metric": "shape_bias", "seed": 1}),
-    ("index", {"model": "normal", "metric": "shape_bias", "seed": 1}),
     ("saliency", {"dataset": "shapes", "model": "normal", "metric": "gini", "distortion": "clean", "seed": 1}),
 ]
 

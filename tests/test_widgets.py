@@ -201,7 +201,7 @@ def with_widgets() -> list[Path]:
 
 def test_pages_keep_their_frames_and_stay_small() -> None:
     names = [path.stem for path in with_widgets()]
-    assert {"index", "preliminaries", "methods"} <= set(names)
+    assert {"preliminaries", "methods"} <= set(names)
     for path in with_widgets():
         state = nbformat.read(path, 4).metadata["widgets"][STATE]["state"]
         assert len(json.dumps(state)) < 1.7e6, path.name  # the page of HTML around it has to stay below 2 MB

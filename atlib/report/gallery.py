@@ -97,7 +97,8 @@ def answer(found: Frames, number: int, chances: NDArray[np.float32]) -> str:
     best = int(chances.argmax())
     label = next(one["label"] for one in found.about["pictures"] if one["number"] == number)
     kind, said = ("right", class_of(found, number)) if best == label else ("wrong", class_words(found, best))
-    return f'<span class="{kind}">{"✓" if kind == "right" else "✗"} {escape(said)}, {escape(percent(float(chances[best])))}</span>'
+    mark, chance = "✓" if kind == "right" else "✗", escape(percent(float(chances[best])))
+    return f'<span class="{kind}">{mark} {escape(said)}, {chance}</span>'
 
 
 def class_words(found: Frames, label: int) -> str:
