@@ -1,6 +1,6 @@
 """Sentences that people wrote, bound to the verdicts that they rest on.
 
-They stand in book/answer.yaml (the answer and the conclusion) and in the pages (`say`). Their numbers are filled in
+They stand in book/answer.yaml (headline, answer, conclusion) and in the pages (`say`). Their numbers are filled in
 from verdicts and rows; where the rows have changed a verdict, the sentence is refused until somebody reads it again.
 """
 
@@ -32,10 +32,15 @@ def load(path: Path | None = None) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise InputError(f"{path}: not readable as YAML ({type(error).__name__})") from None
-    parts = {"answer", "caution", "conclusion"}
+    parts = {"headline", "answer", "caution", "conclusion"}
     if not isinstance(content, dict) or set(content) != parts:
         raise InputError(f"{path}: must have the parts {', '.join(sorted(parts))}")
     return content
+
+
+def headline(frame: pd.DataFrame, path: Path | None = None) -> str:
+    """The answer in one sentence, as the front page and the README open."""
+    return bound(load(path)["headline"], "headline", frame)
 
 
 def answer(frame: pd.DataFrame, path: Path | None = None) -> str:
