@@ -121,9 +121,13 @@ publish: .venv/.book
 status: .venv/.book
 	@$(BIN)/python -m atlib.campaign status --blocks "$(BLOCKS)"
 
-campaign: .venv/.style .venv-campaign/.complete
-	@$(BIN)/python -m atlib.campaign run --blocks "$(BLOCKS)" $(if $(JOBS),--jobs $(JOBS)) \
-	  $(if $(THREADS),--threads $(THREADS)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(PROFILE),--profile $(PROFILE))
+# It first says what it will do, then installs what that needs.
+RUN := $(BIN)/python -m atlib.campaign run --blocks "$(BLOCKS)" $(if $(PROFILE),--profile $(PROFILE))
+campaign: .venv/.book
+	@$(RUN) --announce .venv/.campaign
+	@for stamp in $$(cat .venv/.campaign); do $(MAKE) --no-print-directory "$$stamp" || exit; done
+	@test ! -s .venv/.campaign || $(RUN) --announced $(if $(JOBS),--jobs $(JOBS)) $(if $(THREADS),--threads $(THREADS)) \
+	  $(if $(MINUTES),--minutes $(MINUTES))
 
 plan: .venv/.book
 	@$(BIN)/python -m atlib.campaign.plan --blocks "$(BLOCKS)" $(if $(FLOPS),--flops $(FLOPS)) $(if $(WRITE),--write)
