@@ -913,3 +913,20 @@ def test_a_network_near_chance_is_not_placed(low: float, placed: bool, monkeypat
     )
     said = sentences.overall(measured)  # type: ignore[arg-type]
     assert ("stands at 0.75" in said) == placed and ("chance (1 in 10)" in said) != placed
+
+
+def test_the_example_in_the_readme_is_measured(
+    few_pictures: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """It lacked what most forget: evaluation mode, pixels in [0, 1], and how to measure less than everything."""
+    blocks = (REPOSITORY / "README.md").read_text(encoding="utf-8").split("```python\n")[1:]
+    file, lines = (block.partition("```")[0] for block in blocks)
+    (tmp_path / "my_file.py").write_text(file, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert main(["my_file:my_function", "cifar10", "--limit", "5", "--measure", "clean,saturation@1024"]) == 0
+    assert "The report: " in capsys.readouterr().out
+    names: dict[str, Any] = {}
+    exec(f"{file}\n{lines}", names)
+    folder = own.folder_of(names["about"])
+    assert (folder / "report.html").is_file() and set(read_rows(folder / "rows.csv")["level"]) == {"", "1024"}
+    assert not names["about"].subject.model.training
