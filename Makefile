@@ -83,7 +83,8 @@ $(VENDOR)/.complete: package-lock.json package.json | .venv/.book
 	  && cp -r es5/output/chtml/fonts/woff-v2 "$(CURDIR)/$(VENDOR)/mathjax/output/chtml/fonts/"
 	@mkdir $(VENDOR)/ort && cd _build/npm/node_modules/onnxruntime-web \
 	  && cp dist/ort.wasm.min.js dist/ort-wasm-simd-threaded.{mjs,wasm} package.json "$(CURDIR)/$(VENDOR)/ort/"
-	@rm -rf $(TESTED) && mkdir -p $(TESTED) && cp _build/npm/node_modules/axe-core/axe.min.js $(TESTED)/
+	@rm -rf $(TESTED) && mkdir -p $(TESTED)/typescript && cp _build/npm/node_modules/axe-core/axe.min.js $(TESTED)/
+	@cd _build/npm/node_modules/typescript && cp lib/tsc.js lib/_tsc.js lib/lib*.d.ts package.json "$(CURDIR)/$(TESTED)/typescript/"
 	@rm -rf _build/npm
 	@touch $@
 

@@ -102,8 +102,8 @@ def status(planned: Sequence[grid.Planned], titles: Mapping[str, str]) -> None:
             print(textwrap.fill(f"{dataset} {recipe}", WIDE, initial_indent="  ", subsequent_indent="    "))
             if seeds:
                 print(" " * LABEL + "".join(f"{f'seed {seed}':>{CELL}}" for seed in seeds))
-            for cell, some in of_recipe.groupby(["model", "width", "share"], sort=False):
-                print("\n".join(_lines(cell, some, seeds)))
+            for _, some in of_recipe.groupby(["model", "width", "share"], sort=False):
+                print("\n".join(_lines(some, seeds)))
         print()
     print(f"{LEGEND}\n")
     for line in table[table["state"] == "failed"].to_dict("records"):
@@ -111,9 +111,9 @@ def status(planned: Sequence[grid.Planned], titles: Mapping[str, str]) -> None:
     print(counted(table["state"]), flush=True)
 
 
-def _lines(cell: tuple[str, int, float], some: pd.DataFrame, seeds: Sequence[int]) -> Iterable[str]:
+def _lines(some: pd.DataFrame, seeds: Sequence[int]) -> Iterable[str]:
     """One network: a cell a seed, and a line for the seeds that have no column."""
-    model, width, share = cell
+    model, width, share = some.iloc[0][["model", "width", "share"]]
     name = f"  {model} w{width}" + (f" share {share:g}" if 0 < share < 1 else "")
     texts = {line["seed"]: _cell(line) for line in some.to_dict("records")}
     shown = "".join(f"{texts.get(seed, ''):>{CELL}}" for seed in seeds)
