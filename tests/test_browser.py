@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import functools
-import http.server
 import json
 import re
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -26,6 +23,7 @@ from nbformat import NotebookNode
 
 from atlib.files import REPOSITORY
 from atlib.report import pages
+from helpers import served
 
 PAGES = re.findall(r"notebooks/([\w-]+)", (REPOSITORY / "_toc.yml").read_text())
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
@@ -108,19 +106,11 @@ def view(browser: Any) -> View:
     return View(browser.new_page())
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
 @pytest.fixture(scope="module")
 def site(book: Path) -> Iterator[str]:
     """The book over http."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(book)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with served(book) as address:
+        yield address
 
 
 # --- where sliders lead -----------------------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ import pandas as pd
 
 from .. import models, style, transforms
 from ..campaign import grid
+from ..campaign.plan import digits
 from ..configuration import config_of
 from ..files import RUN_NAME, checkout_path, load_tensors, read_json, results_dir
 from ..rows import row_id
@@ -551,7 +552,7 @@ def plan_table(planned: Sequence[grid.Planned], frame: pd.DataFrame, folder: Pat
         if "precision" in costs:
             line["trained in"] = str(costs.at[block, "precision"]) if block in costs.index else NOT_RUN
         for name, shown in {"core_hours": "core hours", "gpu_hours": "GPU hours"}.items():
-            cost = f"{float(costs.at[block, name]):,.1f}" if block in costs.index else NOT_RUN  # type: ignore[arg-type]
+            cost = digits(float(costs.at[block, name])) if block in costs.index else NOT_RUN  # type: ignore[arg-type]
             grown = counted.get(block, len(runs)) != len(runs)  # blocks that the grid has gained since
             line[shown] = f"{cost} (counted for {counted[block]} runs)" if grown else cost
         lines.append(line)
