@@ -70,6 +70,25 @@ def test_footer_leads_to_source_notebook_and_command() -> None:
     assert search["body"] == ""
 
 
+def test_downloads_are_named_after_page_and_content() -> None:
+    link = '<a download="{}.csv" href="data:text/csv;base64,YQ==">data</a>'
+    body = "".join(link.format(name) for name in ("cifar-10", "cifar-10", "saturation-levels"))
+    found = extension("page_footer").name_downloads(body + '<a href="x.ipynb" download>', "saturation")
+    expected = [link.format(f"saturation-{name}") for name in ("cifar-10", "cifar-10-2", "levels")]
+    assert found == "".join(expected) + '<a href="x.ipynb" download>'
+
+
+@pytest.mark.parametrize(
+    ("kind", "mark"), [("source", "code"), ("content", "code and result"), ("outputs", "outputs"), ("<b>", "&lt;b&gt;")]
+)
+def test_folded_code_is_a_mark_with_a_name(kind: str, mark: str) -> None:
+    body: list[str] = []
+    quiet = extension("quiet_code")
+    quiet.visit(SimpleNamespace(body=body), {"prompt_show": kind})
+    quiet.depart(SimpleNamespace(body=body), {})
+    assert "".join(body).split() == f'<details class="code-mark"><summary>{mark}</summary> </details>'.split()
+
+
 def test_a_changed_style_sheet_changes_the_configuration(tmp_path: Path) -> None:
     digest = extension("fresh_assets").digest
     (tmp_path / "_static").mkdir()

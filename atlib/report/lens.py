@@ -650,4 +650,4 @@ def detail(frame: pd.DataFrame, name: str, distortion: str, predictions: Archive
     )
     plain = found.drop(columns=["dataset", "pictures", "rows"]).assign(row=[ids[0] for ids in found["rows"]])
     table = tables.html(level_table(found, "conditional", levels_of(distortion)), caption)
-    return table + (tables.download(plain, f"{name} {distortion} points") if len(found) else "")
+    return table + (tables.download(plain, f"{name} {distortion} points", "every point") if len(found) else "")
