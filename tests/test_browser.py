@@ -441,6 +441,21 @@ def test_a_wide_table_keeps_its_first_column_and_says_that_there_is_more(marked:
     assert data.get_attribute("download") == "index-accuracy-every-network.csv"
 
 
+def test_a_chart_lies_on_the_dark_page_s_own_ground(marked: str, view: View) -> None:
+    """And its dark version isn't loaded before it is shown."""
+    view.open(marked)
+    assert not [url for url in view.requests if url.endswith("-dark.png")]
+    view.page.emulate_media(color_scheme="dark")
+    chart = view.page.locator("img.chart-dark")
+    chart.scroll_into_view_if_needed()
+    chart.evaluate("image => image.decode()")
+    assert not view.page.locator("img.chart-light").is_visible()
+    shot = Image.open(io.BytesIO(chart.screenshot())).convert("RGB")
+    ground = view.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert shot.getpixel((1, 1)) == tuple(int(part) for part in re.findall(r"\d+", ground))
+    assert (255, 0, 0) in {colour for _, colour in shot.getcolors(1 << 20)}, "the photograph stays"
+
+
 # --- every page -------------------------------------------------------------------------------------------------------
 
 
