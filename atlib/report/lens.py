@@ -494,7 +494,7 @@ def _detail(found: pd.DataFrame, name: str, distortion: str) -> str:
     )
     plain = found.drop(columns=["dataset", "pictures", "rows"]).assign(row=[ids[0] for ids in found["rows"]])
     table = tables.html(level_table(found, "conditional", levels_of(distortion)), caption)
-    return table + tables.download(plain, f"{name} {distortion} points")
+    return table + tables.download(plain, f"{name} {distortion} points", "every point")
 
 
 def map_details(frame: pd.DataFrame, name: str, metrics: Sequence[str], predictions: Archive | None = None) -> str:

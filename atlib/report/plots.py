@@ -44,8 +44,7 @@ STYLE: dict[Any, Any] = {
     "axes.grid": True,
     "grid.color": "#dddddd",
     "legend.frameon": False,
-    # one background in light and dark mode
-    "figure.facecolor": "white",
+    "figure.facecolor": "white",  # also in a dark JupyterLab; for a dark page book/_ext/dark_charts.py redraws it
 }
 
 
@@ -53,9 +52,20 @@ class Drawing(Figure):
     """A figure that a notebook shows once, when it is a cell's value, with any backend; pyplot doesn't know of it."""
 
     def _repr_png_(self) -> bytes:
+        self.draw_without_rendering()  # the layout, once: a second pass would move the pictures a little
+        self.set_layout_engine("none")
         buffer = io.BytesIO()
-        self.savefig(buffer, format="png")
+        self.savefig(buffer, format="png", metadata={"Pictures": ";".join(self.pictures())})
         return buffer.getvalue()
+
+    def pictures(self) -> Iterator[str]:
+        """Where photographs and maps on black lie, "left,top,right,bottom" in pixels: a dark page turns the rest."""
+        height = self.bbox.height
+        for axis in self.axes:
+            if any(image.get_array().ndim == 3 or sum(image.cmap(0.0)[:3]) < 2.7 for image in axis.images):
+                box = axis.get_window_extent()
+                edges = (box.x0, height - box.y1, box.x1, height - box.y0)
+                yield ",".join(f"{edge:.0f}" for edge in edges)
 
 
 @contextmanager

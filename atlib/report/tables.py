@@ -259,7 +259,12 @@ def html(table: pd.DataFrame, caption: str) -> str:
     ids = [one for cell in table.to_numpy().ravel() if isinstance(cell, Cell) for one in cell.rows]
     scroll = _scrolling(body)
     shown = pd.DataFrame({name: [_plain(v) for v in table[name]] for name in table.columns}, dtype=object)
-    return scroll + download(shown, caption) + unfold("table", dict.fromkeys(ids))
+    return scroll + _more(download(shown, caption), unfold(dict.fromkeys(ids)))
+
+
+def _more(data: str, ids: str) -> str:
+    """What lies behind a table or figure, in one line below it: its data, and the ids of its rows."""
+    return f'\n<div class="rows-more">{data}{ids}</div>'
 
 
 def _scrolling(body: str) -> str:
@@ -287,14 +292,27 @@ def _cell(value: object) -> str:
     return f'<span data-rows="{escape(" ".join(value.rows))}">{text}</span>' if value.rows else text
 
 
-def download(table: pd.DataFrame, name: str) -> str:
+def download(table: pd.DataFrame, name: str, words: str = "data") -> str:
     """A link that gives a table as CSV, held in the page itself. name: of the file, or a caption to make it from."""
-    plain = unescape(re.sub(r"<[^>]*>", "", name))
-    words = re.findall(r"[a-z0-9]+", plain.lower())
-    slug = "-".join(words[:8])[:60] or "table"
     content = base64.b64encode(table.to_csv(index=False).encode()).decode()
-    link = f'<a download="{slug}.csv" href="data:text/csv;charset=utf-8;base64,{content}">Data (CSV)</a>'
-    return f'\n<p class="rows-data">{link}</p>'
+    link = f'<a download="{slug(name)}.csv" href="data:text/csv;charset=utf-8;base64,{content}">{words}</a>'
+    return f'<p class="rows-data">{link}</p>'
+
+
+SMALL_WORDS = re.compile(
+    "a|an|and|any|are|as|at|be|beside|by|can|do|does|for|from|had|has|have|how|in|into|is|it|its|not|of|on|one|or|ours?"
+    "|per|s|same|that|the|their|them|these|they|this|those|to|under|was|were|what|when|where|which|who|whose|with"
+)
+
+
+def slug(caption: str) -> str:
+    """A file's name from what a table or figure says it shows: the words that matter of its first sentence."""
+    plain = unescape(re.sub(r"<[^>]*>", "", caption))
+    sentence = re.split(r"[.?!](?:\s|$)", plain, maxsplit=1)[0]
+    found = [word for word in re.findall(r"[a-z0-9]+", sentence.lower()) if not SMALL_WORDS.fullmatch(word)][:7]
+    while len("-".join(found)) > 60:
+        found.pop()
+    return "-".join(found) or "table"
 
 
 def data_of(points: pd.DataFrame, name: str) -> str:
@@ -312,17 +330,19 @@ def data_of(points: pd.DataFrame, name: str) -> str:
         f"{''.join(f' <code>{escape(one)}</code>' for one in rows)}</li>"
         for line, rows in zip(shown.to_dict("records"), ids, strict=True)
     ]
-    summary = f"{len(points)} points of this figure and their rows; any of them: <code>make verify ROW=…</code>"
-    return f'<details class="rows-ids"><summary>{summary}</summary><ul>{"".join(lines)}</ul></details>{link}'
+    return _more(link, _folded(f"{len(points)} points", lines))
 
 
-def unfold(what: str, ids: Iterable[str]) -> str:
-    """A folded list of row ids under a table or figure; nothing if there are none."""
+def unfold(ids: Iterable[str]) -> str:
+    """A folded list of row ids under a table; nothing if there are none."""
     lines = [f"<li><code>{escape(one)}</code></li>" for one in ids]
-    if not lines:
-        return ""
-    summary = f"{len(lines)} rows behind this {what}; any of them: <code>make verify ROW=…</code>"
-    return f'\n<details class="rows-ids"><summary>{summary}</summary><ul>{"".join(lines)}</ul></details>'
+    return _folded(f"{len(lines)} rows", lines) if lines else ""
+
+
+def _folded(summary: str, lines: Sequence[str]) -> str:
+    """A list that unfolds, below a line on what its ids are good for."""
+    how = "<p>Any of these rows is measured again by <code>make verify ROW=…</code></p>"
+    return f'<details class="rows-ids"><summary>{summary}</summary>{how}<ul>{"".join(lines)}</ul></details>'
 
 
 def behind(lines: pd.DataFrame, metrics: Iterable[str], name: str = "figure") -> str:
