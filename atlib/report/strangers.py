@@ -269,4 +269,3 @@ def sentence() -> str:
         text = f"{measure.name}: {agree} of {len(found)} pairs ({clear} beyond their interval"
         parts.append(text + (f"; {against} clearly the other way)" if against else ")"))
     return "The same direction as here: " + "; ".join(parts) + "." if parts else "Not measured yet."
-
