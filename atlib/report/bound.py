@@ -1,7 +1,7 @@
 """Sentences that people wrote, bound to the verdicts that they rest on.
 
-They stand in book/answer.yaml (headline, answer, conclusion) and in the pages (`say`). Their numbers are filled in from
-verdicts and rows; where the rows have changed a verdict, the sentence is refused until somebody has read it again.
+They stand in book/answer.yaml (headline, answer, conclusion) and in the pages (`say`). Their numbers are filled in
+from verdicts and rows; where the rows have changed a verdict, the sentence is refused until somebody reads it again.
 """
 
 from __future__ import annotations
@@ -93,7 +93,9 @@ def filled(text: str, where: str, frame: pd.DataFrame) -> str:
             return f"{100 * _accuracy(name, dataset, 'clean@', where, frame):.1f}"
         if what == "kept":
             return f"{100 * _accuracy(name, dataset, under or 'clean@', where, frame):.0f}"
-        one_of(f"{where}: place", what, ["accuracy", "kept", *NUMBERS])
+        if what == "conditional":
+            return f"{100 * _conditional(name, dataset, under or 'clean@', where, frame):.0f}"
+        one_of(f"{where}: place", what, ["accuracy", "kept", "conditional", *NUMBERS])
         said = NUMBERS[what](_decision(name, dataset, where, frame))
         if "nan" in said:
             raise InputError(f"{where}: {found[0]}: no such number in the rows")
@@ -135,6 +137,17 @@ NUMBERS: dict[str, Callable[[Decision], str]] = {
     "control_points": lambda d: _points(d.control.effect, d.control.low, d.control.high) if d.control else "nan",
     "value": lambda d: _interval(d.judged.effect, d.judged.low, d.judged.high, 2),
 }
+
+
+def _conditional(model: str, dataset: str, under: str, where: str, frame: pd.DataFrame) -> float:
+    """The paper's measure (4.2) of a model under a DISTORTION@LEVEL, mean over seeds."""
+    one_of(f"{where}: data set", dataset, list(claims.load().settings))
+    distortion, _, level = under.partition("@")
+    found = lens.points(frame, dataset, distortion)
+    found = found[(found["model"] == model) & (found["level"] == level)]
+    if found.empty:
+        raise InputError(f"{where}: no accuracy of {model} on {dataset} under {under}")
+    return float(found["conditional"].mean())
 
 
 def _accuracy(model: str, dataset: str, under: str, where: str, frame: pd.DataFrame) -> float:

@@ -1,0 +1,293 @@
+"""Attacks that try harder than Table 1's: what is left of a network's accuracy when several go one after another.
+
+    python -m atlib.stronger atlib:cifar10/pgd-linf-8 cifar10 --pictures 1000 --minutes 4
+
+On a random sample of the test pictures: PGD-40 from the picture itself (as Table 1, but every iterate counts), then,
+each on what is still right, APGD on the cross entropy and on the difference of logits ratio, targeted APGD (Croce and
+Hein 2020; adv-lib), and Square, which asks for no gradient (Andriushchenko et al. 2020; torchattacks). All within l_inf
+8/255. What all of them leave is the estimate; what one finds is looked at again here: no attack is taken at its word.
+
+Pictures are done in batches; each is kept as it ends, so that the next call goes on. The rows are in
+`results/stronger.csv`. Needs `pip install --no-deps -r requirements-bench.txt`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import io
+import re
+import sys
+import time
+import types
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from . import attacks, data, evaluation, models, networks, provenance, training
+from .configuration import config_of, find_run
+from .errors import InputError, command_line, in_range
+from .files import atomic, hold, read_json, results_dir, runs_dir, tensor_digest, writable
+from .measurements import TABLE_1, Subject, map_order
+from .progress import say
+
+EPS = float(TABLE_1["eps"])
+BATCH = 50  # pictures that are kept together: some minutes of work
+STEPS = 100  # of each APGD, as in AutoAttack
+TARGETS = 3  # classes that targeted APGD tries, the most likely first; AutoAttack tries 9
+QUERIES = 500  # that Square asks; AutoAttack asks 5,000
+NEEDED = "pip install --no-deps -r requirements-bench.txt"
+COLUMNS = ("model", "dataset", "run", "attack", "metric", "value", "count", "total", "settings", "seed", "commit")
+COLUMNS += ("processor", "threads", "torch", "seconds")  # type: ignore[assignment]
+
+Attack = Callable[[nn.Module, Tensor, Tensor], Tensor]  # network, images, labels: to attacked images
+
+
+class Settings(NamedTuple):
+    """How long the attacks go on; other settings are other rows."""
+
+    steps: int = STEPS
+    targets: int = TARGETS
+    queries: int = QUERIES
+
+    def __str__(self) -> str:
+        return f"eps 8/255; APGD {self.steps} steps, 1 start, {self.targets} targets; Square {self.queries} queries"
+
+
+def adv_lib() -> Any:
+    """adv-lib's APGD; InputError in one line where it is not installed.
+
+    Its package imports visdom, a server for plots that none of this uses, so that an empty module does.
+    """
+    try:
+        from ._torchvision import torchvision  # noqa: F401 (adv-lib imports torchvision, which needs this first)
+
+        sys.modules.setdefault("visdom", types.ModuleType("visdom"))
+        from adv_lib.attacks import auto_pgd
+    except ImportError as error:
+        raise InputError(f"adv-lib can't be imported ({error}): {NEEDED}") from None
+    return auto_pgd
+
+
+def square_class() -> Any:
+    """torchattacks' Square; InputError in one line where it is not installed."""
+    try:
+        from torchattacks import Square
+    except ImportError as error:
+        raise InputError(f"torchattacks can't be imported ({error}): {NEEDED}") from None
+    return Square
+
+
+def suite(settings: Settings, seed: int) -> dict[str, Attack]:
+    """The attacks by name, in the order in which they are tried, after PGD-40."""
+    auto_pgd, square = adv_lib(), square_class()
+    infinity = float("inf")
+
+    def apgd(loss: str) -> Attack:
+        def attack(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+            return auto_pgd.apgd(
+                model, images, labels, EPS, infinity, n_iter=settings.steps, loss_function=loss, n_restarts=1
+            )
+
+        return attack
+
+    def targeted(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        with torch.no_grad():
+            classes = model(images[:1]).shape[1]
+        targets = min(settings.targets, classes - 1)
+        return auto_pgd.apgd_targeted(model, images, labels, EPS, infinity, n_iter=settings.steps, num_targets=targets)
+
+    def searched(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
+        return square(model, norm="Linf", eps=EPS, n_queries=settings.queries, n_restarts=1, seed=seed)(images, labels)
+
+    return {"apgd-ce": apgd("ce"), "apgd-dlr": apgd("dlr"), "apgd-t": targeted, "square": searched}
+
+
+ATTACKS = ("clean", "pgd-40", "apgd-ce", "apgd-dlr", "apgd-t", "square")
+
+
+@contextmanager
+def drawn(seed: int) -> Iterator[None]:
+    """Let random draws be those of a seed, and leave the generator as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def resists(model: nn.Module, images: Tensor, labels: Tensor, attack: Attack) -> Tensor:
+    """Which images a network still gets right after an attack, N bools; all of these it must get right before.
+
+    The attacked image is asked about again, brought back into the budget and [0, 1] first: neither an attack's own word
+    counts, nor a step beyond the budget.
+    """
+    if not len(images):
+        return torch.zeros(0, dtype=torch.bool)
+    attacked = attack(model, images, labels).detach()
+    inside = attacks.project(attacked, images, EPS, "linf")
+    with torch.no_grad():
+        return (model(inside).argmax(1) == labels).cpu()
+
+
+def one_batch(
+    model: nn.Module, images: Tensor, labels: Tensor, chain: dict[str, Attack], seed: int
+) -> dict[str, np.ndarray]:
+    """Which pictures are still right after each attack (bool N, by ATTACKS), and which had no gradient at the start."""
+    with torch.no_grad():
+        right = (model(images).argmax(1) == labels).cpu()
+    found = {"clean": right.numpy().copy()}
+    outcome = attacks.robustness(model, images, labels, **TABLE_1, drop_fooled=True)
+    right = right & outcome.always.cpu()
+    found |= {"pgd-40": right.numpy().copy(), "vanished": outcome.vanished.cpu().numpy()}
+    for number, (name, attack) in enumerate(chain.items()):
+        here = right.nonzero()[:, 0]
+        with drawn(seed + number):
+            right[here] = resists(model, images[here.to(images.device)], labels[here.to(labels.device)], attack)
+        found[name] = right.numpy().copy()
+    return found
+
+
+class Target(NamedTuple):
+    """A network to attack: what it was asked for by, its published run if it has one, and its pictures."""
+
+    source: str
+    run: str
+    subject: Subject
+
+
+def target(source: str, dataset: str) -> Target:
+    """A network by DATASET/RUN (a finished run of this repository), or by any text that `networks.network` knows."""
+    device = training.device_of_choice()
+    if ":" not in source:
+        folder = find_run(source, "model")
+        return Target(source, str(read_json(folder / "training.json")["run"]), evaluation.subject_of(folder))
+    run, model = "", networks.network(source).model.to(device)
+    found = data.load(dataset, progress=False)
+    subject = Subject(model, found.test, found.side, device, dataset=dataset)
+    images = data.prepare(found.test.images[:8].to(device), found.side)
+    networks.check(model, source, len(found.classes), images)
+    if source.startswith("atlib:"):
+        name = source.removeprefix("atlib:")
+        run = config_of(models.load(name)[1]["config"], name).run
+    return Target(source, run, subject)
+
+
+def folder_of(about: Target, settings: Settings) -> Path:
+    """Where the batches of a network are kept: by its name, weights, and the settings."""
+    digest = tensor_digest(dict(about.subject.model.state_dict()), str(settings))[:8]
+    return runs_dir() / "stronger" / f"{re.sub(r'[^A-Za-z0-9.]+', '-', about.source)}-{digest}"
+
+
+def attack(
+    about: Target, settings: Settings, *, pictures: int = 1000, minutes: float = 1e9, seed: int = 0, batch: int = BATCH
+) -> Path:
+    """Attack what is missing of the first `pictures` of a random order of the test pictures; returns the folder.
+
+    minutes: begin no batch after so many. InputError for parameters out of range or a missing library.
+    """
+    in_range("pictures", pictures, 1, whole=True)
+    in_range("minutes", minutes, 0)
+    chain, commit = suite(settings, seed), provenance.commit()
+    folder, began = folder_of(about, settings), time.monotonic()
+    writable(runs_dir())
+    subject = about.subject
+    order = map_order(len(subject.test.labels))[:pictures]
+    with hold(folder / "lock", str(Path.cwd()), f"{folder}: already in use by process"), evaluation.exact():
+        for number, places in enumerate(order.split(batch)):
+            path = folder / f"{number * batch:05d}-{len(places)}.npz"
+            if path.is_file():
+                continue
+            if time.monotonic() - began > 60 * minutes:
+                break
+            start = time.process_time()
+            images = data.prepare(subject.test.images[places].to(subject.device), subject.side)
+            labels = subject.test.labels[places].to(subject.device)
+            with attacks.frozen(subject.model):
+                found = one_batch(subject.model, images, labels, chain, seed + 100 * number)
+            about_it = provenance.record(subject.device)
+            note = {"commit": commit, "seconds": str(round(time.process_time() - start, 1))}
+            note |= {
+                "processor": str(about_it["hardware"].get("processor", "")),
+                "threads": str(torch.get_num_threads()),
+            }
+            buffer = io.BytesIO()
+            np.savez_compressed(buffer, places=places.numpy(), **found, **{k: np.array(v) for k, v in note.items()})  # type: ignore[arg-type]
+            with atomic(path) as temporary:
+                temporary.write_bytes(buffer.getvalue())
+            left = {name: int(found[name].sum()) for name in ATTACKS}
+            say(f"{about.source}: pictures {number * batch} to {number * batch + len(places)}: {left}")
+    return folder
+
+
+def rows_of(about: Target, settings: Settings, folder: Path, seed: int = 0) -> list[dict[str, object]]:
+    """Rows of what is kept of a network: accuracy after each attack, cumulatively, and the share without a gradient."""
+    batches = [dict(np.load(path, allow_pickle=False)) for path in sorted(folder.glob("*.npz"))]
+    if not batches:
+        return []
+    common = {
+        "model": about.source,
+        "dataset": about.subject.dataset,
+        "run": about.run,
+        "settings": str(settings),
+        "seed": seed,
+        "commit": "+".join(sorted({str(b["commit"])[:12] for b in batches})),
+        "processor": "+".join(sorted({str(b["processor"]) for b in batches})),
+        "threads": int(batches[0]["threads"]),
+        "torch": torch.__version__,
+        "seconds": round(sum(float(b["seconds"]) for b in batches), 1),
+    }
+    lines = []
+    for metric, names in (("accuracy", ATTACKS), ("vanished", ("vanished",))):
+        for name in names:
+            right = np.concatenate([b[name] for b in batches])
+            count, total = int(right.sum()), len(right)
+            place = {"attack": "pgd-40" if metric == "vanished" else name, "metric": metric}
+            lines.append(common | place | {"value": round(count / total, 6), "count": count, "total": total})
+    return lines
+
+
+def publish(lines: Sequence[dict[str, object]], path: Path | None = None) -> Path:
+    """Put rows into results/stronger.csv, in the place of those of the same network and settings."""
+    path = path or results_dir() / "stronger.csv"
+    kept: list[dict[str, object]] = []
+    if path.is_file():
+        with path.open(encoding="utf-8", newline="") as file:
+            kept = [dict(row) for row in csv.DictReader(file)]
+    mine = {(line["model"], line["settings"]) for line in lines}
+    kept = [row for row in kept if (row["model"], row["settings"]) not in mine]
+    every = sorted([*kept, *lines], key=lambda row: str(row["model"]))  # stable: the order of the attacks stays
+    with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(every)
+    return path
+
+
+@command_line
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m atlib.stronger", description="Attack a network harder.")
+    parser.add_argument("model", help=f"DATASET/RUN, {', '.join(networks.SOURCES)}")
+    parser.add_argument("dataset", help=", ".join(data.DATASETS))
+    parser.add_argument("--pictures", type=int, default=1000, help="of a random order of the test pictures, the first")
+    parser.add_argument("--minutes", type=float, default=1e9, help="begin no batch after so many")
+    parser.add_argument("--targets", type=int, default=TARGETS, help="classes that targeted APGD tries")
+    parser.add_argument("--steps", type=int, default=STEPS, help="of each APGD")
+    parser.add_argument("--queries", type=int, default=QUERIES, help="that Square asks")
+    asked = parser.parse_args(arguments)
+    settings = Settings(asked.steps, asked.targets, asked.queries)
+    suite(settings, 0)  # a missing library is told before any work
+    about = target(asked.model, asked.dataset)
+    folder = attack(about, settings, pictures=asked.pictures, minutes=asked.minutes)
+    lines = rows_of(about, settings, folder)
+    if lines:
+        say(f"{publish(lines)}: {len(lines)} rows of {about.source}, {lines[0]['total']} pictures")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

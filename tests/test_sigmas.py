@@ -1,0 +1,67 @@
+"""Maps at several σ: what is measured, and that a stopped call goes on."""
+
+import pandas as pd
+import pytest
+import torch
+from torch import nn
+
+from atlib import data, models, saliency
+from atlib.data import Dataset, Split
+from atlib.errors import InputError
+from atlib.report import sigmas
+
+
+class Sum(nn.Module):
+    """Class 0 if the red channel is bright, class 1 otherwise."""
+
+    def forward(self, images):
+        red = 50 * (images[:, 0].mean((1, 2)) - 0.5)
+        return torch.stack([red, -red], 1)
+
+
+def test_noise_is_a_share_of_each_pictures_range():
+    images = torch.stack([torch.full((3, 8, 8), 0.6), torch.rand(3, 8, 8, generator=torch.Generator().manual_seed(0))])
+    labels = torch.tensor([0, 1])
+    draws = torch.Generator().manual_seed(0)
+    share = sigmas.recognised(Sum(), images, labels, 10.0, draws)
+    assert share[0] == 1  # a flat picture has no range, so that no noise is added
+    assert 0 < share[1] < 1
+
+
+def test_the_statistics_are_those_of_smoothgrads_maps():
+    images = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
+    labels = torch.tensor([0, 1])
+    found = sigmas.measured(Sum(), images, labels, 0.05, samples=4)
+    maps = saliency.smoothgrad(Sum(), images, labels, samples=4, sigma=0.05, generator=torch.Generator().manual_seed(0))
+    assert set(found) == set(sigmas.METRICS)
+    assert found["gini"].tolist() == pytest.approx(saliency.gini(maps).tolist())
+    assert found["edge_correlation"].tolist() == pytest.approx(saliency.edge_correlation(maps, images).tolist())
+
+
+def test_a_stopped_call_goes_on(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("ATLIB_RESULTS", str(tmp_path))
+    split = Split((255 * torch.rand(5, 3, 8, 8)).byte(), torch.tensor([0, 1, 0, 1, 0]))
+    asked = []
+
+    def load(name):
+        asked.append(name)
+        return Sum(), {}
+
+    monkeypatch.setattr(
+        data, "load", lambda name, **_: Dataset(name, ("a", "b"), 8, "none", "here", (), split, split, split)
+    )
+    monkeypatch.setattr(models, "shipped", lambda: {"cifar10/one": "x", "shapes/two": "y"})
+    monkeypatch.setattr(models, "load", load)
+    monkeypatch.setattr(models, "fold", lambda model: model)
+    sigmas.write("cifar10", minutes=0, pictures=3, samples=2)
+    assert sigmas.read().empty
+    path = sigmas.write("cifar10", minutes=9, pictures=3, samples=2)
+    first = path.read_text()
+    frame = pd.read_csv(path)
+    assert list(frame["sigma"].unique()) == [0.02, 0.05, 0.1] and set(frame["total"]) == {3}
+    sigmas.write("cifar10", minutes=9, pictures=3, samples=2)
+    assert path.read_text() == first and asked == ["cifar10/one"]
+    assert list(sigmas.table()["sigma"]) == ["0.02", "0.05", "0.1"]
+    with pytest.raises(InputError, match="no shipped network"):
+        sigmas.write("caltech101", minutes=1)
+    capsys.readouterr()

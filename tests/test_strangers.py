@@ -1,0 +1,109 @@
+"""Pairs of networks that others trained: the statistics within a pair, with right values, on made-up answers."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from atlib.errors import InputError, Missing
+from atlib.files import REPOSITORY, write_json
+from atlib.report import strangers
+from atlib.report.strangers import MEASURES, Measure, difference, effect
+
+LABELS = np.zeros(8, np.uint16)
+
+
+def said(clean, **under):
+    """Answers of a network: whether it is right about each picture, clean and under each distortion; maps as given."""
+    found = {"labels": LABELS, "clean@/class": 1 - np.array(clean)}
+    for place, right in under.items():
+        place = place.replace("_at_", "@").replace("_", "-")
+        found[f"{place}/class"] = 1 - np.array(right)
+    return found
+
+
+def test_accuracies_are_of_the_pictures_that_both_know():
+    #            known to both: pictures 2 to 5
+    robust = said([0, 0, 1, 1, 1, 1, 1, 1], noise_at_1=[1, 1, 1, 1, 1, 0, 0, 0])
+    normal = said([1, 1, 1, 1, 1, 1, 0, 0], noise_at_1=[0, 0, 1, 0, 0, 0, 1, 1])
+    vector, pictures = difference(robust, normal, Measure("noise", ("noise@1",), "common"))
+    assert pictures == 4 and vector[0] == pytest.approx(3 / 4 - 1 / 4)
+    twice = difference(robust, normal, Measure("both", ("noise@1", "clean@"), "common"))[0]
+    assert twice[0] == pytest.approx((2 / 4 + 0) / 2)
+
+
+def test_maps_are_compared_over_all_pictures_and_runs_of_one_recipe_are_averaged():
+    base = said([1] * 8)
+    gini = Measure("Gini", ("clean@",), "gini", "")
+    normal, one, two = (base | {"maps@clean@/gini": np.full(4, value)} for value in (0.4, 0.5, 0.7))
+    found = effect([one, two], normal, gini)
+    assert found.value == pytest.approx(0.2, abs=1e-6) and found.pictures == 4
+    assert found.low == pytest.approx(0.2, abs=1e-6) and found.clear  # no picture differs: no chance in their choice
+    with pytest.raises(Missing, match="gini"):
+        effect([base], normal, gini)
+
+
+def test_the_interval_is_that_of_the_pictures():
+    random = np.random.default_rng(0)
+    labels = np.zeros(4000, np.uint16)
+    right = random.random(4000) < 0.75
+    base = {"labels": labels, "clean@/class": labels}
+    found = effect(
+        [base | {"noise@1/class": (~right).astype(int)}],
+        base | {"noise@1/class": np.ones(4000, int)},
+        Measure("noise", ("noise@1",), "common"),
+    )
+    half = 1.96 * np.sqrt(0.75 * 0.25 / 4000)
+    assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.15)
+
+
+def test_other_pictures_are_refused():
+    with pytest.raises(InputError, match="different test images"):
+        difference(said([1] * 8), said([1] * 8) | {"labels": LABELS[:4]}, MEASURES[0])
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    """Two strangers' measurements: the robust one keeps all under shuffling, the normal one nothing."""
+    monkeypatch.setenv("ATLIB_RESULTS", str(tmp_path))
+    for name, right in (("ehanw_normal", 0), ("ehanw_pgd", 1)):
+        folder = tmp_path / "own" / name
+        folder.mkdir(parents=True)
+        write_json(folder / "own.json", {"chosen": "8 of 10,000 test pictures"})
+        found = said([1] * 8) | {"patch-shuffle@2/class": np.full(8, 1 - right)}
+        np.savez(folder / "predictions.npz", **found)
+        row = {"run": f"x/{name}", "dataset": "cifar10", "model": name, "width": 0, "share": 0.0, "recipe": "side32"}
+        row |= {
+            "seed": 0,
+            "distortion": "clean",
+            "level": "",
+            "metric": "accuracy",
+            "value": 1.0,
+            "count": 8,
+            "total": 8,
+        }
+        pd.DataFrame([row]).to_csv(folder / "rows.csv", index=False)
+    strangers._stored.cache_clear()
+    yield tmp_path
+    strangers._stored.cache_clear()
+
+
+def test_the_table_shows_what_was_measured_and_dashes_for_the_rest(results, monkeypatch):
+    monkeypatch.setattr(strangers, "ours", lambda: {"patch shuffle 2": strangers.Effect(-0.1, -0.15, -0.05, 100)})
+    table = strangers.table().set_index("adversarially trained less normal")
+    assert table.loc["patch shuffle 2, points", "EhanW, ResNet-20"] == "+100.0 [+100.0, +100.0]"
+    assert table.loc["patch shuffle 2, points", "this report"] == "−10.0 [−15.0, −5.0]"
+    assert table.loc["Gini of maps", "EhanW, ResNet-20"] == table.loc["Gini of maps", "Woods, ResNet-44"] == "–"
+    networks = strangers.networks().set_index("network")
+    assert networks.loc["ehanw_pgd", "clean"] == "100.0" and networks.loc["woods_l2", "clean"] == "–"
+    assert strangers.sentence() == (
+        "The same direction as here: patch shuffle 2: 0 of 1 pairs (0 beyond their interval; 1 clearly the other way)."
+    )
+    assert strangers.figure()._repr_png_()[:4] == b"\x89PNG"
+
+
+def test_ours_are_the_published_seeds_of_cifar10(monkeypatch):
+    monkeypatch.setenv("ATLIB_RESULTS", str(REPOSITORY / "results"))
+    found = strangers.ours()
+    assert set(found) == {measure.name for measure in MEASURES}
+    assert found["low-pass .1 and .2"].value > 0.2 and found["high-pass .1 and .2"].value < -0.2
+    assert found["Gini of maps"].value > 0

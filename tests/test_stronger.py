@@ -1,0 +1,135 @@
+"""Attacks one after another: what counts as fooled, that batches are resumed, and the rows."""
+
+import csv
+import sys
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from atlib import data, stronger
+from atlib.errors import InputError
+from atlib.measurements import Subject
+
+
+class Bright(nn.Module):
+    """Class 1 if the mean of the pixels is above a half; the exact budget that fools it is |mean − .5|."""
+
+    def __init__(self):
+        super().__init__()
+        self.on = nn.Parameter(torch.zeros(1))  # torchattacks asks the parameters for the device
+
+    def forward(self, images):
+        mean = images.mean((1, 2, 3))
+        return torch.stack([0.5 - mean, mean - 0.5, torch.full_like(mean, -9.0), torch.full_like(mean, -9.0)], 1)
+
+
+def pictures(*greys):
+    """Flat pictures, 3×8×8, of these grey values."""
+    return torch.tensor(greys).view(-1, 1, 1, 1).expand(-1, 3, 8, 8).clone()
+
+
+def darker(by):
+    """An attack that takes so much from every pixel."""
+    return lambda model, images, labels: images - by
+
+
+def test_an_attack_is_not_taken_at_its_word():
+    near, far = 0.5 + 0.5 / 255, 0.5 + 20 / 255  # the second can't be reached within 8/255
+    images, labels = pictures(near, far), torch.tensor([1, 1])
+    assert stronger.resists(Bright(), images, labels, darker(1.0)).tolist() == [False, True]
+    assert stronger.resists(Bright(), images, labels, darker(0.0)).tolist() == [True, True]
+    assert stronger.resists(Bright(), images[:0], labels[:0], darker(1.0)).tolist() == []
+
+
+def test_each_attack_sees_only_what_is_still_right():
+    seen = {}
+
+    def watched(name, attack):
+        def watching(model, images, labels):
+            seen[name] = len(images)
+            return attack(model, images, labels)
+
+        return watching
+
+    images = pictures(0.4, 0.5 + 1 / 255, 0.5 + 12 / 255, 0.9)
+    labels = torch.tensor([1, 1, 1, 1])  # the first is wrong as it is, the second falls to PGD
+    chain = {"apgd-ce": watched("apgd-ce", darker(1 / 255)), "square": watched("square", darker(8 / 255))}
+    found = stronger.one_batch(Bright(), images, labels, chain, 0)
+    assert found["clean"].tolist() == [False, True, True, True]
+    assert found["pgd-40"].tolist() == found["square"].tolist() == [False, False, True, True]
+    assert seen == {"apgd-ce": 2, "square": 2} and not found["vanished"].any()
+
+
+def test_a_network_without_gradient_is_counted():
+    class Flat(Bright):
+        def forward(self, images):
+            return super().forward((images > 0.5).float() + 0 * images)
+
+    found = stronger.one_batch(Flat(), pictures(0.9, 0.9), torch.tensor([1, 1]), {}, 0)
+    assert found["vanished"].all() and found["pgd-40"].all()
+
+
+@pytest.fixture
+def about():
+    torch.manual_seed(0)
+    images = (255 * torch.rand(12, 3, 8, 8)).byte()
+    test = data.Split(images, torch.zeros(12, dtype=torch.int64))
+    model = nn.Sequential(nn.Flatten(), nn.Linear(192, 4)).eval()
+    return stronger.Target("mine:net", "", Subject(model, test, 8, torch.device("cpu"), dataset="cifar10"))
+
+
+def test_batches_are_kept_and_the_next_call_goes_on(about, tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("ATLIB_RUNS", str(tmp_path))
+    monkeypatch.setattr(stronger, "suite", lambda settings, seed: dict.fromkeys(stronger.ATTACKS[2:], darker(0.0)))
+    settings = stronger.Settings()
+    folder = stronger.attack(about, settings, pictures=8, batch=4)
+    first = {path: path.stat().st_mtime_ns for path in folder.glob("*.npz")}
+    assert len(first) == 2
+    assert stronger.attack(about, settings, pictures=12, batch=4) == folder
+    assert all(path.stat().st_mtime_ns == written for path, written in first.items())
+    assert stronger.attack(about, settings, pictures=12, batch=4, minutes=0) == folder
+    capsys.readouterr()
+    rows = stronger.rows_of(about, settings, folder)
+    assert [row["attack"] for row in rows] == [*stronger.ATTACKS, "pgd-40"]
+    counts = [row["count"] for row in rows[:6]]
+    assert counts == sorted(counts, reverse=True) and {row["total"] for row in rows} == {12}
+    with torch.no_grad():
+        pixels = data.prepare(about.subject.test.images, 8)
+        assert rows[0]["count"] == int((about.subject.model(pixels).argmax(1) == 0).sum())
+    kept = np.concatenate([np.load(path)["places"] for path in folder.glob("*.npz")])
+    assert sorted(kept) == list(range(12))
+    other = stronger.folder_of(about, stronger.Settings(steps=7))
+    assert other != folder
+
+
+def test_rows_replace_those_of_the_same_network_alone(tmp_path):
+    line = dict.fromkeys(stronger.COLUMNS, "x") | {"model": "b", "settings": "s", "count": 1}
+    path = tmp_path / "stronger.csv"
+    stronger.publish([line], path)
+    stronger.publish([line | {"model": "a"}], path)
+    stronger.publish([line | {"count": 2}], path)
+    with path.open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["model"], row["count"]) for row in rows] == [("a", "1"), ("b", "2")]
+    assert tuple(rows[0]) == stronger.COLUMNS
+
+
+def test_a_missing_library_is_one_line(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "adv_lib", None)
+    with pytest.raises(InputError, match="requirements-bench"):
+        stronger.suite(stronger.Settings(), 0)
+    assert stronger.main(["atlib:cifar10/normal", "cifar10"]) == 2
+    said = capsys.readouterr().err
+    assert said.count("\n") == 1 and "pip install --no-deps" in said
+
+
+@pytest.mark.parametrize("name", ["apgd-ce", "apgd-dlr", "apgd-t", "square"])
+def test_the_libraries_find_what_is_there_and_nothing_else(name):
+    pytest.importorskip("adv_lib")
+    pytest.importorskip("torchattacks")
+    attack = stronger.suite(stronger.Settings(steps=20, queries=600), 0)[name]
+    images = pictures(0.5 + 3 / 255, 0.5 + 12 / 255)
+    with stronger.drawn(0):
+        assert stronger.resists(Bright(), images, torch.tensor([1, 1]), attack).tolist() == [False, True]
