@@ -57,6 +57,6 @@ def test_the_sentence_takes_its_numbers_from_the_file(tmp_path: Path) -> None:
     pd.DataFrame(lines).to_csv(tmp_path / "judges.csv", index=False)
     said = judges.sentence(tmp_path)
     assert "150 (75 %)" in said and "100 (50 %)" in said and "fools that network on 100 %" in said
-    assert "for 5 % and 2 %" in said
-    with pytest.raises(InputError, match="python -m atlib.report.judges writes it"):
+    assert "on 5 %, and on 2 % with the same class" in said
+    with pytest.raises(InputError, match=r"python -m atlib\.report\.judges writes it"):
         judges.load(tmp_path / "none")

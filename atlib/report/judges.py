@@ -2,9 +2,9 @@
 
     python -m atlib.report.judges [--pictures 1000]
 
-attacks shipped CIFAR-10 networks with the largest budget of the book's slider, asks another robust network what it sees,
-and writes results/judges.csv. A person would be the better judge; a network is the one that can be asked a thousand
-times.
+attacks shipped CIFAR-10 networks with the largest budget of the book's slider, asks another robust network what it
+sees, and writes results/judges.csv. A person would be the better judge; a network is the one that can be asked a
+thousand times.
 """
 
 from __future__ import annotations
@@ -82,15 +82,18 @@ def sentence(folder: Path | None = None) -> str:
     """For how many pictures the change is one that another robust network sees too, in Markdown."""
     found = load(folder).set_index("attacked")
     robust, plain = found.loc[ATTACKED[0]], found.loc[ATTACKED[1]]
+
+    def share(line: pd.Series, what: str) -> str:
+        return f"{100 * line[what] / line['known']:.0f} %"
+
     return (
-        f"The cat is no exception, but it isn't the rule either. Of {robust['known']} test pictures that both networks "
-        f"know unchanged, an attack of {robust['eps']}/255 on {ATTACKED[0]} turns {robust['another']} "
-        f"({100 * robust['another'] / robust['known']:.0f} %) into another class in the eyes of {JUDGE}, which took no "
-        f"part; in {robust['same']} ({100 * robust['same'] / robust['known']:.0f} %) it is the very class that "
-        f"{ATTACKED[0]} now sees. The same attack on the normal network, which fools that network on "
-        f"{100 * plain['fooled'] / plain['known']:.0f} %, does so for {100 * plain['another'] / plain['known']:.0f} % and "
-        f"{100 * plain['same'] / plain['known']:.0f} %. This shows what changes a robust network's answer, and not what "
-        "the network uses to find it."
+        f"How common is that? Of {robust['known']} test pictures that both networks know unchanged, an attack of "
+        f"{robust['eps']}/255 on {ATTACKED[0]} turns {robust['another']} ({share(robust, 'another')}) into another class "
+        f"in the eyes of {JUDGE}, which took no part; for {robust['same']} ({share(robust, 'same')}) it is the very class "
+        f"that {ATTACKED[0]} now sees. The same attack on the normal network fools that network on "
+        f"{share(plain, 'fooled')} of its pictures, but {JUDGE} on {share(plain, 'another')}, and on "
+        f"{share(plain, 'same')} with the same class. This shows what changes a robust network's answer, not what the "
+        "network uses to find it."
     )
 
 
