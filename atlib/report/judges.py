@@ -88,9 +88,9 @@ def sentence(folder: Path | None = None) -> str:
 
     return (
         f"How common is that? Of {robust['known']} test pictures that both networks know unchanged, an attack of "
-        f"{robust['eps']}/255 on {ATTACKED[0]} turns {robust['another']} ({share(robust, 'another')}) into another class "
-        f"in the eyes of {JUDGE}, which took no part; for {robust['same']} ({share(robust, 'same')}) it is the very class "
-        f"that {ATTACKED[0]} now sees. The same attack on the normal network fools that network on "
+        f"{robust['eps']}/255 on {ATTACKED[0]} turns {robust['another']} ({share(robust, 'another')}) into another "
+        f"class in the eyes of {JUDGE}, which took no part; for {robust['same']} ({share(robust, 'same')}) it is the "
+        f"very class that {ATTACKED[0]} now sees. The same attack on the normal network fools that network on "
         f"{share(plain, 'fooled')} of its pictures, but {JUDGE} on {share(plain, 'another')}, and on "
         f"{share(plain, 'same')} with the same class. This shows what changes a robust network's answer, not what the "
         "network uses to find it."
