@@ -39,7 +39,7 @@ overflow-wrap:anywhere}
 .photos .chances{display:grid;grid-template-columns:minmax(0,1fr) auto;gap:.1rem .4rem;align-content:start}
 .photos .chances span{overflow-wrap:anywhere}
 .photos .chances i{grid-column:1/3;height:.45rem;background:var(--bar,#8c8c8c);min-width:1px;margin-bottom:.25rem}
-.photos .chances .head{grid-column:1/3;font-weight:600}
+.photos .chances .head{grid-column:1/3;font-weight:600;min-height:2.5em;display:flex;align-items:end}
 @media (max-width:40rem){.photos{--columns:var(--few)!important}.photos.wide>.alone{grid-column:1/-1;max-width:60%}}
 </style>"""
 UNCHANGED = "2"
