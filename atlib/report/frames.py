@@ -220,8 +220,8 @@ def courses(answers: Tensor, shapes: Tensor, textures: Tensor, count: int = CONF
     return found
 
 
-def conflicting(dataset: data.Dataset, samples: int) -> tuple[dict[str, NDArray[Any]], list[Course]]:
-    """Cue-conflict pictures under the networks of every training budget, and how they were chosen."""
+def conflicting(dataset: data.Dataset, samples: int) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Cue-conflict pictures under the networks of every training budget: their arrays, and what describes them."""
     assert dataset.conflict is not None
     networks, conflict = networks_of(dataset.name, BUDGETS), dataset.conflict
     every = conflict.images.float() / 255
@@ -230,7 +230,19 @@ def conflicting(dataset: data.Dataset, samples: int) -> tuple[dict[str, NDArray[
     chosen = courses(torch.stack(answers), conflict.labels, conflict.textures)
     numbers = [one.number for one in chosen]
     looks = [look(networks, every[n], int(conflict.labels[n]), samples) for n in numbers]
-    return {"budgets/shown": conflict.images[numbers].numpy(), **stacked(looks, (len(numbers),), "budgets")}, chosen
+    described = [
+        {"label": int(conflict.labels[one.number]), "texture": int(conflict.textures[one.number]), **one._asdict()}
+        for one in chosen
+    ]
+    about = {"conflict": described, "budgets": named(dataset.name, BUDGETS)}
+    return {"budgets/shown": conflict.images[numbers].numpy(), **stacked(looks, (len(numbers),), "budgets")}, about
+
+
+def with_budgets(samples: int = SAMPLES, folder: Path | None = None) -> Path:
+    """Make the cue-conflict pictures of `shapes` alone anew, and leave its other frames as they are."""
+    began, kept = provenance.record(torch.device("cpu")), load("shapes", folder)
+    arrays, about = conflicting(data.load("shapes"), samples)
+    return write("shapes", Frames(kept.arrays | arrays, kept.about | about | {"budgets made": began}), folder)
 
 
 def make(name: str, samples: int = SAMPLES, folder: Path | None = None) -> Path:
@@ -266,14 +278,8 @@ def make(name: str, samples: int = SAMPLES, folder: Path | None = None) -> Path:
         "samples": samples,
     }
     if dataset.conflict is not None:
-        more, chosen = conflicting(dataset, samples)
-        arrays |= more
-        cues = dataset.conflict
-        about["conflict"] = [
-            {"label": int(cues.labels[one.number]), "texture": int(cues.textures[one.number]), **one._asdict()}
-            for one in chosen
-        ]
-        about["budgets"] = named(name, BUDGETS)
+        more, described = conflicting(dataset, samples)
+        arrays, about = arrays | more, about | described
     return write(name, Frames(arrays, about | provenance.record(torch.device("cpu"))), folder)
 
 
@@ -304,8 +310,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 2 with one line on stderr if something can't be used."""
     parser = argparse.ArgumentParser(prog="python -m atlib.report.frames", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("dataset", nargs="+")
-    for name in parser.parse_args(arguments).dataset:
-        print(f"wrote {make(name)}")
+    parser.add_argument("--budgets", action="store_true", help="of shapes, the pictures of the budgets slider alone")
+    options = parser.parse_args(arguments)
+    for name in options.dataset:
+        if options.budgets:
+            one_of("DATASET", name, ["shapes"])
+        print(f"wrote {with_budgets() if options.budgets else make(name)}")
     return 0
 
 

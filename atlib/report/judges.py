@@ -1,6 +1,6 @@
 """How often a picture that an attack has changed becomes another class in the eyes of a network that took no part.
 
-    python -m atlib.report.judges [--pictures 1000]
+    python -m atlib.report.judges [--pictures 500]
 
 attacks shipped CIFAR-10 networks with the largest budget of the book's slider, asks another robust network what it
 sees, and writes results/judges.csv. A person would be the better judge; a network is the one that can be asked a
@@ -101,7 +101,7 @@ def sentence(folder: Path | None = None) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 2 with one line on stderr if something can't be used."""
     parser = argparse.ArgumentParser(prog="python -m atlib.report.judges", description=(__doc__ or "").split("\n")[0])
-    parser.add_argument("--pictures", type=int, default=1000)
+    parser.add_argument("--pictures", type=int, default=500)
     path = results_dir() / "judges.csv"
     found = measure(parser.parse_args(arguments).pictures)
     with atomic(path) as temporary:
