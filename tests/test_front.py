@@ -17,10 +17,15 @@ from atlib.files import REPOSITORY, checkout_path
 from atlib.report import bound, front, ledger, verdicts
 
 
-@pytest.fixture
-def frame(monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
+@pytest.fixture(autouse=True)
+def published(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These tests read the published rows, predictions and frames."""
     monkeypatch.setenv("ATLIB_RESULTS", str(REPOSITORY / "results"))
-    return rows.load()
+
+
+@pytest.fixture(scope="module")
+def frame() -> pd.DataFrame:
+    return rows.load(REPOSITORY / "results")
 
 
 def first_cells() -> tuple[str, str]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from . import photographs
+from . import frames, photographs
 from .frames import Frames
 from .photographs import TITLES
 from .widgets import percent
@@ -236,4 +236,24 @@ def _bars(found: Frames, chances: NDArray[Any], label: int, count: int) -> str:
         f"<span>{escape(class_words(found, one))}</span><span>{escape(percent(float(chances[one])))}</span>"
         f'<i style="width:{100 * float(chances[one]):.0f}%;--bar:var(--{"own" if one == label else "other"})"></i>'
         for one in best
+    )
+
+
+# --- The budgets slider of `shapes` -----------------------------------------------------------------------------------
+
+CUES = {"S": "shape", "T": "texture", "N": "neither"}
+
+
+def turns(found: Frames | None = None) -> str:
+    """How the pictures of `widgets.budgets` were chosen, and how common each way from the normal network's answer to
+    that of the strongest budget is; in Markdown."""
+    conflict = (found or frames.load("shapes")).about["conflict"]
+    shares = {one["answers"][0] + one["answers"][-1]: one["share"] for one in conflict}
+    changed = ", ".join(
+        f"{percent(share)} from {CUES[way[0]]} to {CUES[way[1]]}" for way, share in shares.items() if way[0] != way[1]
+    )
+    same = ", ".join(f"{percent(share)} by {CUES[way[0]]}" for way, share in shares.items() if way[0] == way[1])
+    return (
+        "One picture stands for each of the most common ways from the normal network to the strongest budget. Between "
+        f"these two, the answers to all such pictures stay as they are ({same}) or turn ({changed})."
     )
