@@ -232,7 +232,8 @@ NPM = """#!/bin/sh
 mkdir -p @jupyter-widgets/html-manager/dist mathjax/es5/output/chtml/fonts/woff-v2 axe-core
 touch @jupyter-widgets/html-manager/dist/embed.js @jupyter-widgets/html-manager/dist/embed.js.LICENSE.txt
 touch @jupyter-widgets/html-manager/dist/a.woff2 axe-core/axe.min.js
-mkdir -p typescript/lib && cd typescript && touch package.json lib/tsc.js lib/_tsc.js lib/lib.d.ts lib/tsserver.js && cd ..
+mkdir -p typescript/lib && cd typescript && touch package.json lib/tsc.js lib/_tsc.js lib/lib.d.ts lib/tsserver.js
+cd ..
 mkdir -p onnxruntime-web/dist && cd onnxruntime-web && touch package.json dist/ort.wasm.min.js && cd ..
 touch onnxruntime-web/dist/ort-wasm-simd-threaded.mjs onnxruntime-web/dist/ort-wasm-simd-threaded.wasm
 touch mathjax/LICENSE mathjax/es5/tex-mml-chtml.js mathjax/es5/output/chtml/fonts/woff-v2/b.woff
