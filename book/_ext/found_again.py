@@ -24,7 +24,8 @@ NOWHERE = """<!DOCTYPE html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
 <title>Not here: {title}</title><meta name="description" content="This address leads to no page."><base href="{base}">
 <style>:root{{color-scheme:light dark}}
-body{{max-width:40rem;margin:4rem auto;padding:0 1rem;font:1.1rem/1.6 system-ui,sans-serif}}</style></head><body><main><h1>This address leads to no page</h1>
+body{{max-width:40rem;margin:4rem auto;padding:0 1rem;font:1.1rem/1.6 system-ui,sans-serif}}</style></head>
+<body><main><h1>This address leads to no page</h1>
 <p>The page may have another name now. <a href="index.html">The front page</a> leads to all of them, and
 <a href="search.html">the search</a> looks through their text.</p><h2>{title}</h2><ul>{links}</ul></main></body></html>
 """
