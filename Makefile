@@ -83,7 +83,8 @@ $(VENDOR)/.complete: package-lock.json package.json | .venv/.book
 	  && cp -r es5/output/chtml/fonts/woff-v2 "$(CURDIR)/$(VENDOR)/mathjax/output/chtml/fonts/"
 	@mkdir $(VENDOR)/ort && cd _build/npm/node_modules/onnxruntime-web \
 	  && cp dist/ort.wasm.min.js dist/ort-wasm-simd-threaded.{mjs,wasm} package.json "$(CURDIR)/$(VENDOR)/ort/"
-	@rm -rf $(TESTED) && mkdir -p $(TESTED) && cp _build/npm/node_modules/axe-core/axe.min.js $(TESTED)/
+	@rm -rf $(TESTED) && mkdir -p $(TESTED)/typescript && cp _build/npm/node_modules/axe-core/axe.min.js $(TESTED)/
+	@cd _build/npm/node_modules/typescript && cp lib/tsc.js lib/_tsc.js lib/lib*.d.ts package.json "$(CURDIR)/$(TESTED)/typescript/"
 	@rm -rf _build/npm
 	@touch $@
 
@@ -121,9 +122,13 @@ publish: .venv/.book
 status: .venv/.book
 	@$(BIN)/python -m atlib.campaign status --blocks "$(BLOCKS)"
 
-campaign: .venv/.style .venv-campaign/.complete
-	@$(BIN)/python -m atlib.campaign run --blocks "$(BLOCKS)" $(if $(JOBS),--jobs $(JOBS)) \
-	  $(if $(THREADS),--threads $(THREADS)) $(if $(MINUTES),--minutes $(MINUTES)) $(if $(PROFILE),--profile $(PROFILE))
+# It first says what it will do, then installs what that needs.
+RUN := $(BIN)/python -m atlib.campaign run --blocks "$(BLOCKS)" $(if $(PROFILE),--profile $(PROFILE))
+campaign: .venv/.book
+	@$(RUN) --announce .venv/.campaign
+	@for stamp in $$(cat .venv/.campaign); do $(MAKE) --no-print-directory "$$stamp" || exit; done
+	@test ! -s .venv/.campaign || $(RUN) --announced $(if $(JOBS),--jobs $(JOBS)) $(if $(THREADS),--threads $(THREADS)) \
+	  $(if $(MINUTES),--minutes $(MINUTES))
 
 plan: .venv/.book
 	@$(BIN)/python -m atlib.campaign.plan --blocks "$(BLOCKS)" $(if $(FLOPS),--flops $(FLOPS)) $(if $(WRITE),--write)

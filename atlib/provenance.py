@@ -13,8 +13,9 @@ import torch
 
 from .files import REPOSITORY
 
-# What a number depends on, as git's pathspecs: the ground floor, what turns a notebook's parameters into a run, the two
-# modules of the report that measure, and the versions. Changes elsewhere (tables, pages, tests) leave its commit clean.
+# What a number depends on, as git's pathspecs: the ground floor, what turns a notebook's parameters into a run, the
+# three modules of the report that measure, and the versions. Changes elsewhere (tables, pages, tests) leave its
+# commit clean.
 SOURCES = (
     ":(glob)atlib/*.py",
     ":(glob)atlib/data/**/*.py",
@@ -22,6 +23,7 @@ SOURCES = (
     "atlib/campaign/jobs.py",
     "atlib/report/destroyed.py",
     "atlib/report/frames.py",
+    "atlib/report/photographs.py",
     "notebooks/train.ipynb",
     "notebooks/evaluate.ipynb",
     "requirements.txt",

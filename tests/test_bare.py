@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -70,8 +71,13 @@ def test_it_trains_measures_and_publishes_what_snakemake_and_notebooks_would(pat
         "  block t: 3 to train and measure: normal, pgd-linf-8, underfit",
     ]
     assert (
-        lines[2].startswith("cost: roughly ") and "left out, some stylised test sets: stylist = 'ghiasi': needs" in log
+        lines[2].startswith("cost: roughly ") and "measured just now: training in fp32, measuring in fp32" in lines[2]
     )
+    assert "left out, some stylised test sets: stylist = 'ghiasi': needs" in log and "to stylise" not in log
+    for p in planned:  # each step in a reader's words
+        about = f"{p.config.model} on cifar10, seed 1 ({p.run})"
+        assert re.search(rf"^\d\d:\d\d  training {re.escape(about)}$", log, re.MULTILINE)
+        assert re.search(rf"^\d\d:\d\d  measuring {re.escape(about)}$", log, re.MULTILINE)
     assert lines[-1] == "0 done, 0 running, 0 failed, 3 pending"  # the stylised test sets can't be made here
     for p in planned:
         assert f"published {p.run}: " in log
@@ -119,10 +125,11 @@ def test_a_signal_ends_it_and_its_jobs_and_it_goes_on(path: Path, number: signal
     child = start(path, "--processes", "2")
     wait(lambda: grid.held(first.folder) is not None, child)
     child.send_signal(number)
-    assert child.wait(timeout=900) == 0
+    assert child.wait(timeout=900) == 128 + number  # as a shell has it: it wasn't done
     assert doing.all_gone(0)  # before it ended itself
     log = path.with_name("log").read_text(encoding="utf-8")
-    assert "stopped by a signal" in log and "Traceback" not in log and "failed" not in log.replace("0 failed", "")
+    assert f"stopped by {number.name}: the jobs are ended, and the same command goes on" in log
+    assert "Traceback" not in log and "failed" not in log.replace("0 failed", "")
     assert not list(runs_dir().rglob("failed.json")) and not list(first.folder.glob(".*.tmp"))
 
 
@@ -131,7 +138,7 @@ def test_when_the_minutes_are_over_it_ends_and_nothing_has_failed(path: Path) ->
     assert start(path, "--minutes", "0.4").wait(timeout=300) == 0
     assert doing.all_gone(0)
     log = path.with_name("log").read_text(encoding="utf-8")
-    assert "the time is over: the next call goes on" in log
+    assert "the time is over: the jobs are ended, and the same command goes on" in log
     assert log.endswith("0 done, 0 running, 0 failed, 3 pending\n")
 
 

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import copy
-import functools
-import http.server
+import io
 import json
 import re
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
@@ -23,9 +21,11 @@ import jupytext
 import nbformat
 import pytest
 from nbformat import NotebookNode
+from PIL import Image
 
 from atlib.files import REPOSITORY
 from atlib.report import pages
+from helpers import served
 
 PAGES = re.findall(r"notebooks/([\w-]+)", (REPOSITORY / "_toc.yml").read_text())
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
@@ -40,7 +40,6 @@ LOADING, MOVING = 300_000.0, 60_000.0
 TOLERATED = [
     ("label-content-name-mismatch", '<button class="btn search-button', "theme: its name leaves out the shortcut"),
     ("label-content-name-mismatch", '<button class="btn btn-sm nav-link pst-navbar-icon theme-switch', "theme"),
-    ("label-content-name-mismatch", '<summary aria-label="Toggle hidden content">', "sphinx-togglebutton"),
     ("summary-name", "<summary>", "theme: opens a section of the contents"),
     ("aria-required-children", '<div role="list" class="citation-list">', "docutils: a bibliography"),
     ("definition-list", "<dl>", "Sphinx: the parameters of a long signature"),
@@ -108,19 +107,11 @@ def view(browser: Any) -> View:
     return View(browser.new_page())
 
 
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
 @pytest.fixture(scope="module")
 def site(book: Path) -> Iterator[str]:
     """The book over http."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(book)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
+    with served(book) as address:
+        yield address
 
 
 # --- where sliders lead -----------------------------------------------------------------------------------------------
@@ -289,16 +280,22 @@ def specimen(
 ) -> tuple[Path, NotebookNode]:
     """A book of one page with two sliders over nine frames, and the page's notebook."""
     root = tmp_path_factory.mktemp("sliders")
+    notebook = small_book(root, SPECIMEN)
+    return build(root, root), notebook
+
+
+def small_book(root: Path, page: str) -> NotebookNode:
+    """A book of one page with this book's settings, written to a folder; the page's notebook, run."""
     (root / "_config.yml").write_text((REPOSITORY / "_config.yml").read_text())
     (root / "_toc.yml").write_text("format: jb-book\nroot: notebooks/index\n")
     (root / "notebooks").mkdir()
     for name in ("_ext", "_static", "references.bib"):
         (root / "book").mkdir(exist_ok=True)
         (root / "book" / name).symlink_to(REPOSITORY / "book" / name)
-    notebook = jupytext.reads(SPECIMEN, fmt="md:myst")
+    notebook = jupytext.reads(page, fmt="md:myst")
     pages.run(notebook, root)
     nbformat.write(pages.settle(notebook), root / "notebooks" / "index.ipynb")
-    return build(root, root), notebook
+    return notebook
 
 
 def test_sliders_of_the_specimen_by_keyboard(specimen: Specimen, view: View) -> None:
@@ -352,6 +349,101 @@ def test_a_complaint_and_a_foreign_request_are_noticed(tmp_path: Path, view: Vie
     assert view.foreign() == ["http://example.org/a.png"]
     found = "\n".join(view.complaints)
     assert "said" in found and "nothing is not defined" in found and "failed: http://example.org/a.png" in found
+
+
+# --- marks and tables -------------------------------------------------------------------------------------------------
+
+MARKED = """---
+kernelspec: {display_name: Python 3, language: python, name: python3}
+---
+
+# Marks
+
+A line of text.
+
+```{code-cell} ipython3
+:tags: [hide-input]
+
+import pandas as pd
+from IPython.display import HTML
+from atlib.report import tables
+
+cells = {f"column {i}": [tables.Cell(f"{i}.00 and more", [f"row-{i}"])] * 30 for i in range(20)}
+HTML(tables.html(pd.DataFrame({"network": ["a network"] * 30} | cells), "Accuracy of <b>every</b> network. By level."))
+```
+
+```{code-cell} ipython3
+:tags: [hide-input]
+
+from matplotlib.patches import Rectangle
+from atlib.report import plots
+
+with plots.sheet(1, 2, 6, 2.5) as (figure, axes):
+    axes[0, 0].plot([0, 1], [0, 1], color="black", linewidth=8)
+    axes[0, 0].plot([0, 1], [1, 0], color="#0072B2", linewidth=8)
+    axes[0, 1].imshow([[[1.0, 0, 0]]])
+    axes[0, 1].grid(False)
+figure
+```
+"""
+
+
+@pytest.fixture(scope="module")
+def marked(tmp_path_factory: pytest.TempPathFactory, build: Callable[[Path, Path], Path]) -> str:
+    """The address of a page with folded code, a wide table and a chart."""
+    root = tmp_path_factory.mktemp("marked")
+    small_book(root, MARKED)
+    return (build(root, root) / "notebooks" / "index.html").as_uri()
+
+
+def test_folded_code_is_a_quiet_mark(marked: str, view: View) -> None:
+    """It takes no line at a desk, lies in the right margin, and opens by the keyboard."""
+    view.open(marked)
+    mark = view.page.locator(".code-mark > summary").first
+    column, box = view.page.locator(".cell").first.bounding_box(), mark.bounding_box()
+    assert box["x"] >= column["x"] + column["width"] and box["width"] < 60 and box["height"] >= 24
+    assert view.page.locator(".code-mark").first.bounding_box()["height"] == 0
+    mark.focus()
+    view.page.keyboard.press("Enter")
+    view.page.locator(".code-mark pre").first.wait_for(state="visible")
+    assert [line for line in serious(axe(view)) if "code" in line or "rows" in line] == []
+    view.page.set_viewport_size(PHONE)
+    assert mark.bounding_box()["x"] + mark.bounding_box()["width"] <= PHONE["width"] and sideways(view) == []
+
+
+def test_a_wide_table_keeps_its_first_column_and_says_that_there_is_more(marked: str, view: View) -> None:
+    view.open(marked)
+    box = view.page.locator(".rows-scroll").first
+    first = box.locator("tbody td").first
+
+    def edge() -> tuple[int, ...]:
+        """The colour at the table's right edge, between two lines of text."""
+        shot = Image.open(io.BytesIO(box.screenshot())).convert("RGB")
+        row = box.locator("tbody tr").nth(1).bounding_box()["y"] - box.bounding_box()["y"]
+        return tuple(shot.getpixel((shot.width - 2, int(row) + 2)))
+
+    left, dark = first.bounding_box()["x"], edge()
+    box.evaluate("e => e.scrollBy({left: 400, behavior: 'instant'})")
+    assert abs(first.bounding_box()["x"] - left) < 2
+    box.evaluate("e => e.scrollTo({left: 1e5, behavior: 'instant'})")
+    assert sum(edge()) > sum(dark) + 60
+    data = view.page.locator(".rows-data a").first
+    assert data.get_attribute("download") == "index-accuracy-every-network.csv"
+
+
+def test_a_chart_lies_on_the_dark_page_s_own_ground(marked: str, view: View) -> None:
+    """And its dark version isn't loaded before it is shown."""
+    view.open(marked)
+    assert not [url for url in view.requests if url.endswith("-dark.png")]
+    view.page.emulate_media(color_scheme="dark")
+    chart = view.page.locator("img.chart-dark")
+    chart.scroll_into_view_if_needed()
+    chart.evaluate("image => image.decode()")
+    assert not view.page.locator("img.chart-light").is_visible()
+    shot = Image.open(io.BytesIO(chart.screenshot())).convert("RGB")
+    ground = view.page.evaluate("getComputedStyle(document.body).backgroundColor")
+    assert shot.getpixel((1, 1)) == tuple(int(part) for part in re.findall(r"\d+", ground))
+    assert (255, 0, 0) in {colour for _, colour in shot.getcolors(1 << 20)}, "the photograph stays"
 
 
 # --- every page -------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from atlib import evaluation, style
+from atlib import evaluation, provenance, style
 from atlib.campaign import announcing, doing, grid, jobs, needs, plan, running
 from atlib.configuration import Config, config_of, resolve
 from atlib.errors import InputError
@@ -180,11 +180,15 @@ def test_a_second_campaign_says_so_and_a_signal_ends_the_first_quietly(number: s
         running.run(path=path)
     path.write_text("edited half-way: [", encoding="utf-8")  # which the running campaign doesn't read
     child.send_signal(number)
-    assert child.wait(timeout=PATIENCE) == 0
+    assert child.wait(timeout=PATIENCE) == 128 + number  # as a shell has it: it wasn't done
     gone(path)
     assert not (robust.folder / "failed.json").exists() and not list(robust.folder.glob(".*.tmp"))
     log = (path.parent / "log").read_text(encoding="utf-8")
-    assert "stopped by a signal: the jobs are stopped, the next call goes on" in log
+    assert f"stopped by {number.name}: the jobs are ended, and the same command goes on" in log
+    # the jobs in a reader's words, and nothing of Snakemake's own
+    (named,) = [line for line in log.splitlines() if "  training " in line]
+    assert named[5:] == f"  training pgd-linf-8 on shapes, seed 1 ({robust.run})"
+    assert not any(word in log for word in ("rule ", "Select jobs", "Execute ", "stamps/")), log
     for noise in ("Traceback", "zmq", "Kernel", "Error", "failed:"):
         assert noise not in log, log
     path.write_text(GRID.replace("epochs: 2", "epochs: 500"), encoding="utf-8")
@@ -198,13 +202,76 @@ def test_a_profile_says_where_its_jobs_run(tmp_path: Path) -> None:
     assert running.is_local(running.profile_folder(str(tmp_path)))
 
 
-def test_the_campaign_installs_what_stylises_and_what_schedules() -> None:
+@pytest.mark.parametrize("needed", ["", ".venv-campaign/.complete", ".venv-campaign/.complete .venv/.style"])
+def test_make_campaign_says_what_it_will_do_and_then_installs_what_that_needs(needed: str, tmp_path: Path) -> None:
+    """It installed first, and whatever was to be done."""
+    for name in ("Makefile", "pyproject.toml", *(path.name for path in REPOSITORY.glob("*.txt"))):
+        (tmp_path / name).write_bytes((REPOSITORY / name).read_bytes())
+    programs = {
+        ".venv/bin/python": f'case "$*" in *--announce\\ *) echo will do; printf "%s" "{needed}" > .venv/.campaign;;'
+        ' *) echo "works: $*";; esac',
+        ".venv/bin/pip": 'echo "pip $*"',
+        "python": "mkdir -p .venv-campaign/bin; cp .venv/bin/pip .venv-campaign/bin/",
+    }
+    for name, text in programs.items():
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
+        path.chmod(0o755)
+    (tmp_path / ".venv" / ".book").touch()
+    words = ["make", "campaign", "BLOCKS=b", "JOBS=2", f"PYTHON={tmp_path / 'python'}"]
+    said = subprocess.run(words, cwd=tmp_path, capture_output=True, encoding="utf-8", check=True).stdout.splitlines()
+    expected = ["will do"]
+    if ".venv-campaign" in needed:
+        expected += ["== installing requirements-campaign.txt into .venv-campaign (once, 0.3 GB)"]
+        expected += ["pip install --quiet -r requirements-campaign.txt"]
+    if ".style" in needed:
+        expected += ["== installing requirements-style.txt into .venv (once)"]
+        expected += ["pip install --quiet -r requirements-style.txt"]
+    expected += ["works: -m atlib.campaign run --blocks b --announced --jobs 2"] if needed else []
+    assert said == expected
+
+
+def test_what_a_campaign_needs_is_named_before_it_is_installed(
+    path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
     """On a fresh machine it left out half of the styles, since requirements-style.txt wasn't installed."""
-    words = ["make", "-n", "-B", "campaign", "BLOCKS=b"]
-    said = subprocess.run(words, cwd=REPOSITORY, capture_output=True, encoding="utf-8", check=True).stdout
-    order = ["requirements.txt", "requirements-style.txt", "atlib.campaign run"]
-    places = [said.index(f"install -r {name}" if i == 0 else name) for i, name in enumerate(order)]
-    assert places == sorted(places) and "requirements-campaign.txt" in said
+    into = path.parent / "needed"
+    monkeypatch.setattr(style.stylists, "PACKAGE", "not_there")
+    needs.obstacle.cache_clear()
+    path.write_text("t: {common: {dataset: cifar10, width: 4}, runs: [{model: normal}]}", encoding="utf-8")
+    assert running.announce("", into, path=path) == 0
+    said = capsys.readouterr().out
+    assert (
+        "  and the test set of cifar10 at 32 pixels to stylise: generated-ghiasi\n" in said and "needs not_" not in said
+    )
+    assert into.read_text(encoding="utf-8") == ".venv-campaign/.complete .venv/.style"
+    assert "stylised/cifar10/32/generated-ghiasi" not in needs.find(grid.load(path)).stylised  # nobody installs it
+    monkeypatch.undo()
+    needs.obstacle.cache_clear()
+
+
+def test_nothing_is_needed_where_nothing_is_to_do(path: Path, capsys: pytest.CaptureFixture) -> None:
+    path.write_text("t: {common: {dataset: shapes, width: 4}, runs: [{model: normal}]}", encoding="utf-8")
+    published(grid.load(path)[0])
+    assert running.announce("", path.parent / "needed", path=path) == 0
+    assert (path.parent / "needed").read_text(encoding="utf-8") == ""
+    assert capsys.readouterr().out == "1 run is done, 0 to do\n"
+
+
+def test_what_is_measured_again_after_a_stop_is_named_with_the_work_that_is_lost(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PGD begins again at its first step; everything that was written stays."""
+    robust, normal, _ = planned = grid.load(path)
+    todo = needs.find(planned).todo
+    write_json(robust.folder / "training.json", {})
+    record = robust.folder / "evaluation.json"
+    write_json(record, {"measurements": {"clean@": {}}})
+    os.utime(record, (time.time() - 200, time.time() - 200))
+    monkeypatch.setattr(grid, "held", lambda folder: 4000.0 if folder in (robust.folder, normal.folder) else None)
+    (line,) = announcing.lost(todo)  # a training keeps its checkpoint
+    assert line == f"  {robust.run}: pgd-linf@8 is measured again from its beginning (3 min 20 s of work)"
 
 
 @pytest.mark.parametrize(
@@ -367,7 +434,33 @@ def test_the_cost_is_of_what_is_missing_and_says_on_what_it_was_measured(
     assert plan.hours_of(again) == 1000 / 3600  # a forward of each test picture
     assert plan.hours_of(underfit) == plan.product(plan.evaluation_work(underfit.planned.config), each) / 3600
     line = announcing.cost(needs.find(planned))
-    assert line.startswith("cost: roughly ") and "measured just now for training in fp32 and measuring in fp32" in line
+    here = f"one core of {provenance.processor()} (measured just now: training in fp32, measuring in fp32)"
+    assert line.startswith("cost: roughly ") and here in line
+
+
+def test_a_block_costs_what_the_plan_says_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a campaign said and what results/plan.csv holds differed twofold."""
+    runs = sum(p.block == "noise" for p in grid.load())
+    columns = "block,runs,core_hours,precision,processor\n"
+    results_dir().mkdir(parents=True)
+    (results_dir() / "plan.csv").write_text(f"{columns}noise,{runs},24.9,fp32,an abacus\n", encoding="utf-8")
+    planned = grid.select(grid.load(), "noise")
+    monkeypatch.setattr(needs, "out_of_reach", lambda p, installing=False: set())  # styles among them
+    found = needs.find(planned, ["noise"])
+    cost = plan.estimate(found.todo)
+    assert cost[1:] == ("an abacus", "fp32", "results/plan.csv") and cost.hours == pytest.approx(24.9)
+    here = f"`make plan` measures this one, {provenance.processor()}"
+    source = f"results/plan.csv: training in fp32, measuring in fp32; {here}"
+    assert announcing.cost(found).startswith(f"cost: roughly 24.9 hours of one core of an abacus ({source})")
+    for need in found.todo[1:]:
+        published(need.planned)
+    (one,) = needs.find(planned, ["noise"]).todo
+    part = plan.operations_of(*plan.work_of(one), one.planned.config)
+    every = [plan.operations_of(*plan.work_of(need), need.planned.config) for need in found.todo]
+    assert plan.estimate([one]).hours == pytest.approx(24.9 * part / sum(every))
+    monkeypatch.setattr(plan, "seconds", lambda what, precision, rounds: plan.Work(1.0, 10.0, 100.0))
+    (results_dir() / "plan.csv").write_text(f"{columns}noise,3,24.9,fp32,an abacus\n", encoding="utf-8")
+    assert plan.estimate([one]).source == "measured just now"  # the grid has grown since
 
 
 def test_a_published_run_may_be_matched_where_it_was_not_trained() -> None:

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
+import io
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import docutils.core  # type: ignore[import-untyped]
 import pytest
+from PIL import Image
 from sphinx.errors import ExtensionError
 
 from atlib import attacks, saliency, style, transforms
 from atlib.campaign import audit
 from atlib.files import REPOSITORY
-from atlib.report import export
+from atlib.report import export, plots
 
 
 def extension(name: str) -> ModuleType:
@@ -68,6 +70,50 @@ def test_footer_leads_to_source_notebook_and_command() -> None:
     search: dict[str, Any] = {"body": "", "pathto": context["pathto"]}
     footer.add(SimpleNamespace(), "search", "search.html", search, None)
     assert search["body"] == ""
+
+
+def test_a_chart_turns_dark_and_its_photograph_stays() -> None:
+    with plots.sheet(1, 3, 6, 2) as (figure, axes):
+        axes[0, 0].plot([0, 1], [0.5, 0.5], color="black", linewidth=20)
+        axes[0, 0].plot([0, 1], [0.9, 0.9], color="#0072B2", linewidth=8)
+        axes[0, 0].set_ylim(0, 1)
+        for axis, picture, colours in zip(axes[0, 1:], ([[[0.2, 1.0, 1.0]]], [[1.0]]), (None, "gray_r"), strict=True):
+            axis.imshow(picture, cmap=colours, vmin=0, vmax=1)
+            axis.grid(False)
+    chart = Image.open(io.BytesIO(figure._repr_png_()))
+    dark = extension("dark_charts").turned(chart)
+    assert len(chart.info["Pictures"].split(";")) == 1  # a map drawn on white is turned like a chart
+    height = chart.height
+
+    def centre(axis: Any, share: float = 0.5) -> tuple[int, ...]:
+        box = axis.get_window_extent()
+        place = int((box.x0 + box.x1) / 2) + 3, int(height - box.y0 - share * (box.y1 - box.y0))
+        return dark.getpixel(place)
+
+    assert dark.getpixel((1, 1))[3] == 0, "the page's own ground"
+    assert centre(axes[0, 0]) == (235, 235, 235, 255), "black is light"
+    assert centre(axes[0, 0], 0.9) == (0, 114, 178, 255), "a family keeps its colour"
+    assert centre(axes[0, 1]) == (51, 255, 255, 255), "a photograph stays, white as it may be"
+    assert centre(axes[0, 2]) == (235, 235, 235, 255)
+
+
+def test_downloads_are_named_after_page_and_content() -> None:
+    link = '<a download="{}.csv" href="data:text/csv;base64,YQ==">data</a>'
+    body = "".join(link.format(name) for name in ("cifar-10", "cifar-10", "saturation-levels"))
+    found = extension("page_footer").name_downloads(body + '<a href="x.ipynb" download>', "saturation")
+    expected = [link.format(f"saturation-{name}") for name in ("cifar-10", "cifar-10-2", "levels")]
+    assert found == "".join(expected) + '<a href="x.ipynb" download>'
+
+
+@pytest.mark.parametrize(
+    ("kind", "mark"), [("source", "code"), ("content", "code and result"), ("outputs", "outputs"), ("<b>", "&lt;b&gt;")]
+)
+def test_folded_code_is_a_mark_with_a_name(kind: str, mark: str) -> None:
+    body: list[str] = []
+    quiet = extension("quiet_code")
+    quiet.visit(SimpleNamespace(body=body), {"prompt_show": kind})
+    quiet.depart(SimpleNamespace(body=body), {})
+    assert "".join(body).split() == f'<details class="code-mark"><summary>{mark}</summary> </details>'.split()
 
 
 def test_a_changed_style_sheet_changes_the_configuration(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from dataclasses import asdict
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from atlib import evaluation, style, training, transforms
-from atlib.campaign import grid, publishing
+from atlib.campaign import announcing, grid, publishing
 from atlib.configuration import resolve
 from atlib.errors import InputError
 from atlib.files import REPOSITORY, results_dir, write_json
@@ -191,9 +192,32 @@ def test_status_prints_a_line_for_each_network_with_its_seeds_side_by_side(tmp_p
     publish(planned[1], evaluation.expected(planned[1].config))
     words = [sys.executable, "-m", "atlib.campaign", "--grid", str(path), "status"]
     said = subprocess.run(words, capture_output=True, text=True, check=True, cwd=REPOSITORY).stdout.splitlines()
-    assert said[0].split()[-4:] == ["seed", "1", "seed", "2"] and len(said) == 5
-    assert said[1].split()[3:] == ["normal", "4", "0.0", "pending", "90.00/40.00"]
+    assert said[0] == "t: tiny (1 of 6 done)" and said[1].startswith("  shapes stride2-side32")
+    assert said[2].split() == ["seed", "1", "seed", "2"]
+    assert said[3].split() == ["normal", "w4", "pending", "90/40"] and len(said[3]) == len(said[2])
+    assert "71.0/33.3   done: % of test pictures right, clean/under PGD l_inf 8/255" in said
     assert said[-1] == "1 done, 0 running, 0 failed, 5 pending"
+
+
+def test_status_fits_a_terminal_and_explains_every_cell(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    planned = grid.load()
+    states = [
+        grid.State("done", "100.00/98.40"), grid.State("done", "70.95/–"), grid.State("running", "running, 123 min"),
+        grid.State("pending", "pending, 12 of 39 measurements"), grid.State("pending", "pending, begun"),
+        grid.State("failed", "failed: " + "why " * 40),
+    ]  # fmt: skip
+    of_each = {p.run: states[number % len(states)] for number, p in enumerate(planned)}
+    monkeypatch.setattr(grid, "state", lambda p, rows: of_each[p.run])
+    announcing.status(planned, grid.titles())
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= 80 and len(lines) > 100
+    shown = {cell for line in lines if line.startswith("  normal w") for cell in re.split("  +", line.strip())[1:]}
+    assert {"100/98.4", "12 of 39", "begun", "failed"} <= shown
+    end = "\n".join(lines)
+    for word in ("done:", "aren't published yet", "running for", "trained, not measured", "begun:", "not begun;"):
+        assert word in end
 
 
 def test_a_lock_that_nobody_holds_is_no_running_run(tmp_path: Path) -> None:
@@ -210,12 +234,14 @@ t:
 """
 
 
-def test_of_many_seeds_status_counts_the_states(tmp_path: Path) -> None:
+def test_of_many_seeds_status_counts_the_states(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     planned = grid.load(written(tmp_path / "grid.yaml", MANY))
     publish(planned[1], evaluation.expected(planned[1].config))
     write_json(planned[2].folder / "failed.json", {"error": "x"})
-    (line,) = grid.wide(grid.status(planned)).to_dict("records")
-    assert (line["seed 5"], line["seeds 6–8"]) == ("pending", "1 of 3 done, 1 failed")
+    announcing.status(planned, {})
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[3].split() == ["normal", "w4", "pending"] and lines[4].strip() == "seeds 6–8: 1 of 3 done, 1 failed"
+    assert f"{planned[2].run}: failed: x" in lines
 
 
 def test_a_run_that_differs_in_precision_alone_would_be_counted_twice(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from atlib.choices import ATTACKS, BELONGS
 from atlib.configuration import Config, resolve
 from atlib.errors import InputError
 from atlib.files import REPOSITORY, data_dir, runs_dir, write_json
+from atlib.report import job
 from atlib.rows import read_rows
 
 JOBS = ("train", "evaluate", "stylise")
@@ -521,7 +522,9 @@ def test_a_network_from_one_command(tmp_path: Path, plugin: str) -> None:
     lines = [line.strip() for line in re.split("[\r\n]+", shown) if line.strip()]
     last = lines[next(number for number, line in enumerate(lines) if line.startswith("pgd-linf-8 on shapes: ")) :]
     assert len(last) == 5 and shown.count("\r") >= len(lines) - len(last) - 1  # what comes before is redrawn
-    assert any(line.startswith("pgd-linf-8  epoch ") and " left  loss " in line for line in lines)
+    told = "first pgd-linf-8 is trained, then measured: accuracy, and PGD-40, on all test pictures"
+    begun = next(n for n, line in enumerate(lines) if line.startswith("pgd-linf-8  epoch ") and " left  loss " in line)
+    assert any(told in line for line in lines[:begun]), lines
     assert last[0].startswith("pgd-linf-8 on shapes: ") and "under PGD-40, l_inf 8/255, step 2/255" in last[0]
     assert last[1] == f"It lies in {folder}" and last[2] == "Next:"
     assert f"papermill notebooks/evaluate.ipynb runs/evaluation.ipynb -p run {folder} " in last[3]
@@ -542,6 +545,24 @@ def test_a_network_from_one_command(tmp_path: Path, plugin: str) -> None:
     assert "\r" not in second.stderr and "epoch" not in second.stderr and "It lies in " in second.stderr
     assert "already trained, nothing to do" in printed(executed((tmp_path / "out.ipynb").read_text()))
     assert [*runs_dir().glob("shapes/*")] == [folder]
+
+
+@pytest.mark.parametrize(
+    ("given", "share"),
+    # forward, gradient and training step cost 1, 2 and 3; the shares are counted by hand
+    [
+        ({"dataset": "cifar10", "eps": 8, "share": 0.5, "steps": 7, "epochs": 12}, 82 / 546),
+        ({"dataset": "cifar10", "attack": "none", "epochs": 12}, 82 / (3 * 54 + 30)),
+    ],
+)
+def test_how_long_measuring_takes_is_said_before_training(given: dict, share: float) -> None:
+    """CIFAR-10 was measured for minutes after training, and nothing had said so."""
+    config = resolve(**given)
+    line = job.coming(config)
+    assert line.startswith(f"first {config.model} is trained, then measured: accuracy, and PGD-40, on 10,000 test pic")
+    assert line.endswith(f"which takes about {share:.2g} times as long as the training")
+    write_json(config.folder / "training.json", {})
+    assert job.coming(config) == ""
 
 
 def test_arguments_of_stylise(monkeypatch: pytest.MonkeyPatch) -> None:

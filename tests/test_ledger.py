@@ -212,7 +212,7 @@ WRONG = [
     ({"text": "by {pints maps-sparser@cifar10}"}, "did you mean 'points'"),
     ({"text": "by {points maps-sparser}"}, "isn't a place that can be filled"),
     ({"text": "by {points maps-sparser@tiny-imagenet}"}, "no such number in the rows"),
-    ({"text": "by {accuracy pgd-linf-9@cifar10} %"}, "no clean accuracy of pgd-linf-9"),
+    ({"text": "by {accuracy pgd-linf-9@cifar10} %"}, "no accuracy of pgd-linf-9"),
 ]
 
 
@@ -225,3 +225,15 @@ def test_a_sentence_that_the_rows_do_not_bear_out_is_refused(change, message, pu
     with pytest.raises(InputError, match=message) as caught:
         bound.answer(published, path)
     assert "answer, sentence 2" in str(caught.value) and "\n" not in str(caught.value)
+
+
+def test_a_page_s_sentence_is_bound_to_its_verdicts_and_takes_its_numbers_from_rows(published: pd.DataFrame) -> None:
+    clean = published[(published["dataset"] == "cifar10") & (published["model"] == "normal")]
+    clean = clean[(clean["distortion"] == "saturation") & (clean["level"] == "inf") & (clean["metric"] == "accuracy")]
+    text = "Of all pictures {kept normal@cifar10 saturation@inf} %.\n\nAnd {points low-pass-better@cifar10}."
+    said = bound.say(text, published, {"low-pass-better@cifar10": "holds"})
+    assert said.startswith(f"Of all pictures {100 * clean['value'].mean():.0f} %.\n\nAnd +") and said.endswith("].")
+    with pytest.raises(InputError, match=r"Of all pictures.*rests on low-pass-better@cifar10 = 'undecided'.*'holds'"):
+        bound.say(text, published, {"low-pass-better@cifar10": "undecided"})
+    with pytest.raises(InputError, match="no accuracy of spatial on cifar10 under clean@"):
+        bound.say("{kept spatial@cifar10}", published, {})

@@ -291,7 +291,7 @@ def test_the_csv_of_a_table_is_the_table(two):
     table = lens.level_table(lens.points(two[0], "shapes", "saturation", two[1]), "conditional", ("8", "1024"))
     page = tables.html(table, "Accuracy on <code>shapes</code>, &lt;8 levels")
     name, found = csv_of(page)
-    assert name == "accuracy-on-shapes-8-levels.csv"
+    assert name == "accuracy-shapes-8-levels.csv"
     assert list(found.columns) == list(table.columns)
     expected = [[str(cell).replace("\u00a0", " ") for cell in line] for line in table.to_numpy()]
     assert found.to_numpy().tolist() == expected

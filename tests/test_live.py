@@ -146,6 +146,28 @@ def test_scripts_equal_atlib(node: str, tmp_path: Path) -> None:
     assert int(re.findall(r"pass (\d+)", done.stdout)[-1]) >= 28, done.stdout[-500:]
 
 
+TSC = REPOSITORY / "tests" / "vendor" / "typescript" / "tsc.js"
+
+
+def checked(node: str, folder: Path) -> str:
+    """What TypeScript's compiler says of the scripts that a folder's tsconfig.json names; empty if nothing."""
+    done = subprocess.run([node, str(TSC), "-p", str(folder)], capture_output=True, encoding="utf-8")
+    return done.stdout + done.stderr
+
+
+def test_scripts_are_what_their_types_say(node: str, lacks: Callable[[str, str], NoReturn], tmp_path: Path) -> None:
+    """JSDoc's types, checked strictly; and a type that is wrong is found."""
+    if not TSC.is_file():
+        lacks("typescript", f"{TSC} is not there (make vendor)")
+    assert checked(node, REPOSITORY / "tests" / "live") == ""
+    shutil.copytree(REPOSITORY / "book" / "live", tmp_path / "live")
+    with open(tmp_path / "live" / "words.js", "a", encoding="utf-8") as file:
+        file.write("export const wrong = percent('a half');\n")
+    config = (REPOSITORY / "tests" / "live" / "tsconfig.json").read_text(encoding="utf-8")
+    (tmp_path / "tsconfig.json").write_text(config.replace("../../book/live/*.js", "live/words.js"), encoding="utf-8")
+    assert "Argument of type 'string' is not assignable to parameter of type 'number'" in checked(node, tmp_path)
+
+
 # --- the bundle -------------------------------------------------------------------------------------------------------
 
 

@@ -5,14 +5,11 @@ No test here depends on how fast anything is; `python -m benchmarks.live` measur
 
 from __future__ import annotations
 
-import functools
 import gzip
-import http.server
 import io
 import json
 import shutil
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -28,7 +25,8 @@ from atlib import attacks, models, saliency, transforms
 from atlib.data.pictures import square
 from atlib.files import REPOSITORY
 from atlib.report import export, frames, live
-from test_browser import DESK, PHONE, Quiet, View, axe, browser, chromium, serious, sideways
+from helpers import served
+from test_browser import DESK, PHONE, View, axe, browser, chromium, serious, sideways
 
 __all__ = ("browser", "chromium")  # fixtures
 
@@ -36,21 +34,11 @@ ROOT = "document.querySelector('[data-live=root]')"
 SHIP, SLOW = 1, 180_000.0  # the picture that the page opens on; milliseconds before it is a failure
 
 
-class Strict(Quiet):
-    """A server whose pages may connect to nothing but itself."""
-
-    def end_headers(self) -> None:
-        self.send_header("Content-Security-Policy", "connect-src 'self'")
-        super().end_headers()
-
-
 @pytest.fixture(scope="module")
 def strict(book: Path) -> Iterator[str]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Strict, directory=str(book)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}/notebooks/try.html"
-    server.shutdown()
-    server.server_close()
+    """The page's address on a server whose pages may connect to nothing but itself."""
+    with served(book, {"Content-Security-Policy": "connect-src 'self'"}) as address:
+        yield f"{address}/notebooks/try.html"
 
 
 class Live(View):

@@ -25,6 +25,8 @@ from atlib.errors import AtlibError, InputError, NetworkError
 from atlib.files import REPOSITORY, read_json, results_dir, write_json
 from atlib.report import own as page
 from atlib.report import statistics, tables
+from atlib.report.own import example, sentences
+from atlib.report.own.__main__ import main
 from atlib.rows import frame_of, measurement, read_predictions, read_rows
 
 FILE = """
@@ -526,9 +528,11 @@ def published(model: str, seed: int, share: float, labels: np.ndarray, right: di
     for place, part in right.items():
         distortion, level = place.split("@")
         said = np.where(np.arange(len(labels)) < part * len(labels), labels, (labels + 1) % 10)
-        arrays[f"{place}/class"] = said
+        attacked = distortion == "pgd-linf"
+        arrays[f"{place}/{'last' if attacked else 'class'}"] = said
         count = int((said == labels).sum())
-        row = {"seed": seed, "distortion": distortion, "level": level, "metric": "accuracy"}
+        row = {"seed": seed, "distortion": distortion, "level": level}
+        row["metric"] = "accuracy_last" if attacked else "accuracy"
         lines.append(common | row | {"value": count / len(labels), "count": count, "total": len(labels)})
     row = {"seed": seed, "distortion": "clean", "level": "", "metric": "gini"}
     lines.append(common | row | {"value": gini, "count": None, "total": 9})
@@ -568,7 +572,7 @@ def test_where_it_stands() -> None:
     assert line["low"] < line["stands"] < line["high"]
     html = page.html(folder)
     assert "<td>0.50 [" in html and "means over their seeds" in html
-    assert "Beside it are this report's own ResNet-18s" in html and "normal (normal, 2 seeds: 100\u00a0% clean)" in html
+    assert "Beside it are this report's own ResNet-18s" in html and "normal (2 seeds: 100\u00a0% clean)" in html
 
     assert set(page.references("shapes", "side32", labels)) == {"normal", "main"}
     assert page.references("shapes", "side64", labels) == {}  # the same pictures at another size
@@ -579,6 +583,30 @@ def test_where_it_stands() -> None:
             np.savez_compressed(path, **{**stored, "labels": other})
     assert page.standing(folder)["stands"].isna().all()
     assert isinstance(page.standing(folder), pd.DataFrame)
+
+
+def test_the_page_of_a_part_speaks_of_what_was_measured_alone() -> None:
+    """It had sections for what wasn't: accuracies under an attack, patch-shuffled maps, every distortion."""
+    about = own.subject("atlib:shapes/normal", "shapes")
+    labels = about.subject.test.labels.numpy().astype(np.uint16)
+    for seed in (1, 2):
+        for model, share, value in (("normal", 0.0, 0.2), ("pgd-linf-8", 1.0, 0.9)):
+            published(model, seed, share, labels, {"clean@": 1, "saturation@1024": value, "pgd-linf@8": value}, 0.5)
+    folder = own.evaluate(about, only=("clean", "saturation@1024"), progress=False)
+    html = page.html(folder)
+    assert html.count("<svg") == 1 and "<h2>Under saturation</h2>" in html
+    assert [part.partition("<")[0] for part in html.split("<h3>")[1:]] == ["clean", "saturation 1024"]
+    for absent in ("under the same attack", "patch-shuffle", "every distortion", "obust accuracy", "normal (normal"):
+        assert absent not in html, absent
+    assert "normal (2 seeds: 100\u00a0% clean); adversarially trained (pgd-linf-8, 2 seeds: 100\u00a0% clean)" in html
+    assert "by the one accuracy that was measured and tells these two apart (saturation@1024)." in html
+    other = own.evaluate(about, only=("pgd-linf", "noise@0.1"), progress=False)  # added to what is there
+    html = page.html(other)
+    assert "normal (2 seeds: 100\u00a0% clean, 20\u00a0% under the same attack)" in html
+    assert "<h2>Under saturation, noise</h2>" in html and "Robust accuracy is of all pictures." in html
+    single = own.evaluate(own.subject("mine:good", "shapes"), only=("noise@0.1",), progress=False)
+    html = page.html(single)
+    assert not any(part in html for part in ("<svg", "What it looks at", "conditional", "how the curves fall"))
 
 
 def test_where_it_stands_is_not_told_unless_the_references_tell() -> None:
@@ -622,12 +650,12 @@ def test_levels_are_in_the_order_of_numbers_and_robust_accuracy_is_stated() -> N
 
 
 def test_the_command_line(capsys: pytest.CaptureFixture) -> None:
-    assert page.main(["mine:good", "shapes", "--limit", "30", "--measure", "clean,saturation@8"]) == 0
+    assert main(["mine:good", "shapes", "--limit", "30", "--measure", "clean,saturation@8"]) == 0
     said = capsys.readouterr().out
     about = own.subject("mine:good", "shapes", limit=30)
     assert f"The report: {own.folder_of(about) / 'report.html'}" in said and "of 30 of 60 test pictures" in said
     assert (own.folder_of(about) / "report.html").is_file()
-    assert page.main(["mine:god", "shapes"]) == 2
+    assert main(["mine:god", "shapes"]) == 2
     assert capsys.readouterr().err == "error: model = 'mine:god': mine has no function god (did you mean 'good'?)\n"
 
 
@@ -855,7 +883,7 @@ def test_the_example_networks_know_their_pictures_and_rely_on_texture(monkeypatc
 def test_the_examples_table_holds_what_was_published(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ATLIB_RESULTS", str(REPOSITORY / "results"))
     table = page.side_by_side(["plain", "vit"])
-    assert len(table) == len(page.SHOWN)
+    assert len(table) == len(example.SHOWN)
     rows = read_rows(page.published("vit") / "rows.csv")
     bias = rows[rows["metric"] == "shape_bias"]["value"].item()
     line = table[table["measured"] == "shape bias"].iloc[0]
@@ -874,8 +902,8 @@ def test_the_examples_table_holds_what_was_published(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(("low", "placed"), [(0.09, False), (0.1, False), (0.2, True)])
 def test_a_network_near_chance_is_not_placed(low: float, placed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """An untrained network whose answers hardly change would else stand near the adversarially trained ones."""
-    lines = {"stands": [0.75], "metric": ["conditional"]}
-    monkeypatch.setattr(page, "standing", lambda folder: pd.DataFrame(lines))
+    lines = {"under": ["saturation@8"], "stands": [0.75], "metric": ["conditional"]}
+    monkeypatch.setattr(sentences, "standing", lambda folder: pd.DataFrame(lines))
     measured = SimpleNamespace(
         references={"normal": []},
         folder=None,
@@ -883,5 +911,22 @@ def test_a_network_near_chance_is_not_placed(low: float, placed: bool, monkeypat
         quantities={("clean@", "accuracy"): 0.3},
         interval=lambda *_: (low, 0.4),
     )
-    said = page._overall(measured)  # type: ignore[arg-type]
+    said = sentences.overall(measured)  # type: ignore[arg-type]
     assert ("stands at 0.75" in said) == placed and ("chance (1 in 10)" in said) != placed
+
+
+def test_the_example_in_the_readme_is_measured(
+    few_pictures: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """It lacked what most forget: evaluation mode, pixels in [0, 1], and how to measure less than everything."""
+    blocks = (REPOSITORY / "README.md").read_text(encoding="utf-8").split("```python\n")[1:]
+    file, lines = (block.partition("```")[0] for block in blocks)
+    (tmp_path / "my_file.py").write_text(file, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    assert main(["my_file:my_function", "cifar10", "--limit", "5", "--measure", "clean,saturation@1024"]) == 0
+    assert "The report: " in capsys.readouterr().out
+    names: dict[str, Any] = {}
+    exec(f"{file}\n{lines}", names)
+    folder = own.folder_of(names["about"])
+    assert (folder / "report.html").is_file() and set(read_rows(folder / "rows.csv")["level"]) == {"", "1024"}
+    assert not names["about"].subject.model.training

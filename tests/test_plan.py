@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from atlib import evaluation
-from atlib.campaign import grid, plan
+from atlib.campaign import grid, needs, plan
 from atlib.configuration import resolve
 
 
@@ -71,7 +71,12 @@ def test_the_table_sums_up_each_block(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "hours", lambda planned: 1.5)
     monkeypatch.setattr(plan, "gpu_hours", lambda planned, flops: 0.25)
     planned = grid.load()
+    monkeypatch.setattr(plan, "hours_of", lambda need: 1.5)
+    monkeypatch.setattr(plan, "gpu_hours_of", lambda need, flops: 0.25)
     monkeypatch.setattr(grid, "published", lambda p: p is planned[0])
+    monkeypatch.setattr(grid, "unpublished", lambda p: () if p is planned[0] else ("clean@",))
+    monkeypatch.setattr(needs, "out_of_reach", lambda p, installing: set())
+    monkeypatch.setattr(grid, "trained", lambda p: True)
     table = plan.table(planned).set_index("block")
     n = sum(p.block == "shapes" for p in planned)
     # the precision that a processor trains in where the run leaves it to the machine, and the run's own otherwise
@@ -86,6 +91,22 @@ def test_the_sizes_are_those_of_the_generated_data_and_the_attack_is_table_1s() 
     train, test, _, classes = shapes.generate()
     assert plan.PICTURES["shapes"] == (len(train[1]) * 9 // 10, len(test[1])) and plan.CLASSES["shapes"] == len(classes)
     assert evaluation.TABLE_1["steps"] == 40
+
+
+def test_a_minute_on_a_gpu_is_not_printed_as_nothing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    assert [plan.digits(hours) for hours in (0, 0.0079, 0.5, 7.04, 51562.4)] == [
+        "0",
+        "0.0079",
+        "0.5",
+        "7.0",
+        "51,562.4",
+    ]
+    monkeypatch.setattr(plan, "seconds", lambda what, precision, rounds=3: plan.Work(1e-4, 2e-4, 3e-4))
+    assert plan.main(["--blocks", "d"]) == 0
+    head, line, *_ = capsys.readouterr().out.splitlines()
+    assert float(line.split()[head.split().index("gpu_hours")]) == pytest.approx(0.011)
 
 
 def test_a_bad_speed_gets_one_line(capsys: pytest.CaptureFixture) -> None:

@@ -296,6 +296,7 @@ def test_the_plan_is_pending_until_it_was_made(tmp_path):
     table = tables.plan_table(planned, frame, tmp_path).set_index("block")
     assert list(table["core hours"]) == ["7.0", "pending"] and list(table["published"]) == [0, 0]
     assert list(table["trained in"]) == ["bf16", "pending"]
+    assert list(table["GPU hours"]) == ["0.02", "pending"]  # 0.0 looked as if nothing had been measured
     (tmp_path / "plan.csv").write_text(costs.replace("block,", "block,runs,").replace("a,7.04", "a,3,7.04"))
     grown = tables.plan_table(planned, frame, tmp_path).set_index("block")
     assert grown.at["a", "core hours"] == "7.0 (counted for 3 runs)"

@@ -31,6 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     one.add_argument("--threads", type=int, default=2, help="of each job")
     one.add_argument("--minutes", type=float, default=0, help="stop after these")
     one.add_argument("--profile", default="local")
+    one.add_argument("--announce", type=Path, metavar="FILE", help="say what will be done, and write what it needs")
+    one.add_argument("--announced", action="store_true", help="that has been said")
     one = commands.add_parser("bare", help="the same without Snakemake and notebooks, where these aren't installed")
     one.add_argument("--blocks", default="")
     one.add_argument("--processes", type=int, default=1, help="runs at a time")
@@ -42,11 +44,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     one.add_argument("--bare", action="store_true", help="without notebooks")
     given = parser.parse_args(arguments)
     if given.command == "status":
-        announcing.status(grid.select(grid.load(given.grid), given.blocks))
+        announcing.status(grid.select(grid.load(given.grid), given.blocks), grid.titles(given.grid))
         return 0
+    if given.command == "run" and given.announce:
+        return running.announce(given.blocks, given.announce, path=given.grid, profile=given.profile)
     if given.command == "run":
         limits = {"slots": given.jobs, "threads": given.threads, "minutes": given.minutes}
-        return running.run(given.blocks, **limits, profile=given.profile, path=given.grid)
+        return running.run(given.blocks, **limits, profile=given.profile, path=given.grid, announced=given.announced)
     if given.command == "bare":
         return bare.run(given.blocks, processes=given.processes, minutes=given.minutes, path=given.grid)
     return doing.job(given.kind, given.name, running.from_snapshot(given.snapshot), bare=given.bare)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import signal
+import textwrap
+import time
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any
 
+import pandas as pd
 import torch
 
-from .. import provenance, training
+from .. import evaluation, progress, provenance
 from ..files import runs_dir
 from . import grid, needs, plan
 
@@ -46,25 +51,22 @@ def by_block(some: Sequence[needs.Need]) -> dict[str, list[needs.Need]]:
 
 
 def cost(found: needs.Needs, device: torch.device | None = None) -> str:
-    """What it costs, in a line: measured here for a processor, by a stated speed for a GPU."""
+    """What it costs, in a line: `plan.estimate` for a processor, by a stated speed for a GPU."""
     unknown = {need.planned.config.dataset for need in found.todo} - set(plan.PICTURES)
     if unknown:
         return f"cost: not known for {', '.join(sorted(unknown))}"
-    styled = f"; the {len(found.stylised)} stylised test sets aren't in this" if found.stylised else ""
+    styled = ""
+    if found.stylised:
+        styled = "; without the stylised test set" + (f"s ({len(found.stylised)})" if len(found.stylised) > 1 else "")
     if device is not None and device.type == "cuda":
         hours = sum(plan.gpu_hours_of(need) for need in found.todo)
         name = torch.cuda.get_device_name(device)
-        return f"cost: about {60 * hours:.0f} minutes of {name} at a stated {plan.FLOPS:g} operations a second{styled}"
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        hours = sum(plan.hours_of(need, rounds=0) for need in found.todo)
-    finally:
-        torch.set_num_threads(before)
-    precisions = {training.precision_on(torch.device("cpu"), need.planned.config.precision) for need in found.todo}
+        return f"cost: about {plan.shown(hours)} of {name} at a stated {plan.FLOPS:g} operations a second{styled}"
+    cost = plan.estimate(found.todo)
+    here, how = provenance.processor(), f"training in {cost.precision}, measuring in fp32"
+    other = f"; `make plan` measures this one, {here}" if cost.processor != here else ""
     return (
-        f"cost: roughly {plan.shown(hours)} of one core of {provenance.processor()}, measured just now for training in "
-        f"{' and '.join(sorted(precisions))} and measuring in fp32{styled}"
+        f"cost: roughly {plan.shown(cost.hours)} of one core of {cost.processor} ({cost.source}: {how}{other}){styled}"
     )
 
 
@@ -80,11 +82,84 @@ def omissions(found: needs.Needs) -> Iterable[str]:
         )
 
 
-def status(planned: Sequence[grid.Planned]) -> None:
-    """Print how far each run has come."""
+WIDE, LABEL, CELL = 80, 29, 10  # characters of a line of `status`, of a network's name and of a seed
+LEGEND = """\
+71.0/33.3   done: % of test pictures right, clean/under PGD l_inf 8/255
+4 of 39     4 of its 39 measurements aren't published yet
+run 12m     running for 12 minutes
+trained     trained, not measured; begun: stopped in training, goes on there
+pending     not begun; failed: see below"""
+
+
+def status(planned: Sequence[grid.Planned], titles: Mapping[str, str]) -> None:
+    """Print how far each run has come: a line a network, a column a seed, a heading a block; then what it means."""
     table = grid.status(list(planned))
-    print(grid.wide(table).to_string(index=False))
+    for block, of_block in table.groupby("block", sort=False):
+        heading = f"{block}: {titles.get(str(block), '')} ({grid.counted(of_block['state'])})"
+        print(textwrap.fill(heading, WIDE, subsequent_indent="  "))
+        seeds = [seed for seed in sorted(set(of_block["seed"])) if seed <= grid.SHOWN_SEEDS]
+        for (dataset, recipe), of_recipe in of_block.groupby(["dataset", "recipe"], sort=False):
+            print(textwrap.fill(f"{dataset} {recipe}", WIDE, initial_indent="  ", subsequent_indent="    "))
+            if seeds:
+                print(" " * LABEL + "".join(f"{f'seed {seed}':>{CELL}}" for seed in seeds))
+            for _, some in of_recipe.groupby(["model", "width", "share"], sort=False):
+                print("\n".join(_lines(some, seeds)))
+        print()
+    print(f"{LEGEND}\n")
+    for line in table[table["state"] == "failed"].to_dict("records"):
+        print(textwrap.fill(f"{line['run']}: {line['text']}", WIDE, subsequent_indent="  "))
     print(counted(table["state"]), flush=True)
+
+
+def _lines(some: pd.DataFrame, seeds: Sequence[int]) -> Iterable[str]:
+    """One network: a cell a seed, and a line for the seeds that have no column."""
+    model, width, share = some.iloc[0][["model", "width", "share"]]
+    name = f"  {model} w{width}" + (f" share {share:g}" if 0 < share < 1 else "")
+    texts = {line["seed"]: _cell(line) for line in some.to_dict("records")}
+    shown = "".join(f"{texts.get(seed, ''):>{CELL}}" for seed in seeds)
+    more = some[some["seed"] > grid.SHOWN_SEEDS]
+    if shown.strip() or not len(more):
+        yield f"{name:<{LABEL}}{shown}".rstrip()
+    if len(more):
+        name = f"{'':{LABEL}}" if shown.strip() else f"{name:<{LABEL}}"
+        yield f"{name}{grid.seeds_above(more['seed'])}: {grid.counted(more['state'])}"
+
+
+def _cell(line: Mapping[Hashable, Any]) -> str:
+    """A run's state in a few characters, as LEGEND explains them."""
+    text = str(line["text"])
+    if line["state"] == "done":
+        return "/".join(value if value == "–" else f"{float(value):.3g}" for value in text.split("/"))
+    if line["state"] == "running":
+        return text.replace("running, ", "run ").replace(" min", "m")
+    if line["state"] == "failed":
+        return "failed"
+    return text.removeprefix("pending, ").removesuffix(" measurements")
+
+
+def stopped(signals: Sequence[int], todo: Sequence[needs.Need]) -> None:
+    """Say why the jobs are stopped, how to go on, and what is done again then."""
+    why = f"stopped by {signal.Signals(signals[0]).name}" if signals else "the time is over"
+    print(f"{why}: the jobs are ended, and the same command goes on", flush=True)
+    for line in lost(todo):
+        print(line, flush=True)
+
+
+def lost(todo: Sequence[needs.Need]) -> Iterable[str]:
+    """What is begun again of the runs that are being worked on: of a training a minute at most, since it keeps a
+    checkpoint; of measurements the one that is under way, since each is written as it ends."""
+    for need in todo:
+        held, planned = grid.held(need.planned.folder), need.planned
+        if held is None or not grid.trained(planned):
+            continue
+        record = planned.folder / "evaluation.json"
+        done = grid.measured(record)
+        left = [place for place in evaluation.expected(planned.config) if place not in done]
+        left = [place for place in left if place not in evaluation.lacking(planned.config)]
+        since = min(held, time.time() - record.stat().st_mtime) if record.is_file() else held
+        if left:
+            place = left[0].removesuffix("@")
+            yield f"  {need.run}: {place} is measured again from its beginning ({progress.duration(since)} of work)"
 
 
 def summary(planned: Sequence[grid.Planned]) -> int:

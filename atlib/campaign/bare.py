@@ -3,9 +3,11 @@
     python -m atlib.campaign bare --blocks g,h --processes 4 --minutes 9
 
 No papermill, Snakemake, Jupyter or network is needed: torch, numpy, scipy, pandas, safetensors, pillow, PyYAML,
-matplotlib and tqdm are enough. This is a loop over the jobs that Snakemake calls (`doing`), in the grid's order,
-several at a time, each a process of its own. Rows, records and half-precision weights are written as each run ends,
-under the same names as anywhere else; what was begun goes on with the next call.
+matplotlib and tqdm are enough. Stylised test sets are made only where requirements-style.txt is installed as well.
+
+This is a loop over the jobs that Snakemake calls (`doing`), in the grid's order, several at a time, each a process of
+its own. Rows, records and half-precision weights are written as each run ends, under the same names as anywhere else;
+what was begun goes on with the next call.
 """
 
 from __future__ import annotations
@@ -52,11 +54,12 @@ class Job:
 
 
 def run(blocks: str = "", *, processes: int = 1, minutes: float = 0, path: Path | None = None) -> int:
-    """Train, measure and publish what the chosen blocks lack; 0 if nothing failed, 1 otherwise.
+    """Train, measure and publish what the chosen blocks lack; 0 if nothing failed, 1 if something did.
 
     blocks: "a,b"; empty: every block that need not be asked for. processes: runs at a time. minutes: the jobs are
-    stopped after these, to go on with the next call (0: no limit). InputError, before any work, for what can't be done,
-    a copy whose commit nobody could name among it: its rows couldn't be published.
+    stopped after these, to go on with the next call (0: no limit). A signal gives 128 and its number.
+    InputError, before any work, for what can't be done, a copy whose commit nobody could name among it: its rows
+    couldn't be published.
     """
     end = time.time() + 60 * minutes if minutes else float("inf")
     in_range("PROCESSES", processes, 1, 1000, whole=True)
@@ -76,12 +79,14 @@ def run(blocks: str = "", *, processes: int = 1, minutes: float = 0, path: Path 
             return 0
         check_data(found)
         print(f"rows go to {results_dir()}, weights and records to {runs_dir()}", flush=True)
-        loop = Loop(processes, end, lock, signals, running.snapshot(found.todo))
+        loop = Loop(processes, end, lock, signals, running.snapshot(found.todo), found.todo)
         first, *rest = parts(found)
         ended = [loop.work(first)]
         if ended[0]:  # a run that fails stops no other; without the data none can begin
             ended += [loop.work(part) for part in rest]
         failed = announcing.summary([need.planned for need in found.todo])
+    if signals:
+        return 128 + signals[0]
     return int(failed or not (all(ended) or loop.stopped))
 
 
@@ -129,8 +134,17 @@ def job_of(need: needs.Need, found: needs.Needs) -> Job:
 class Loop:
     """Some jobs at a time, in their order, until they are done, the time is over or a signal comes."""
 
-    def __init__(self, processes: int, end: float, lock: int, signals: Sequence[int], snapshot: Path) -> None:
+    def __init__(
+        self,
+        processes: int,
+        end: float,
+        lock: int,
+        signals: Sequence[int],
+        snapshot: Path,
+        todo: Sequence[needs.Need] = (),
+    ) -> None:
         self.processes, self.end, self.lock, self.signals, self.snapshot = processes, end, lock, signals, snapshot
+        self.todo = todo
         self.began = self.said = time.time()
 
     @property
@@ -154,7 +168,7 @@ class Loop:
                 self.say("; ".join(job.progress() for job in working))
             time.sleep(0.1)
         if working:
-            self.say("stopped by a signal" if self.signals else "the time is over: the next call goes on")
+            announcing.stopped(self.signals, self.todo)
             self.stop(working)
         return not waiting and not working and all(job.status == 0 for job in jobs if job.process)
 

@@ -26,6 +26,7 @@ from . import grid, jobs, publishing
 STEPS = ("train", "evaluate", "publish")  # of a run, in this order
 JOBS = ("data", "stylise", *STEPS, "run")  # run: all of STEPS
 STOPPED = 75  # exit status of a job that was stopped and goes on next time (EX_TEMPFAIL)
+DOES = {"train": "training", "evaluate": "measuring"}  # a step, as the campaign's lines say it
 SECONDS_TO_STOP = 30.0  # a job that has been told to stop is killed after these
 LOG = "job.log"  # in a run's folder: what its jobs printed
 
@@ -168,7 +169,7 @@ def job(kind: str, name: str, planned: Sequence[grid.Planned], *, bare: bool = F
                 for side in {p.config.side for p in planned if p.config.dataset == name}:
                     data.load(name, side=side, progress=False)
             elif kind == "stylise":
-                stylise(name, bare)
+                stylise(name, bare, say)
             else:
                 for step in STEPS if kind == "run" else (kind,):
                     advance(step, wanted[name], bare, say)
@@ -179,7 +180,7 @@ def job(kind: str, name: str, planned: Sequence[grid.Planned], *, bare: bool = F
                 return STOPPED  # papermill has lost its kernel because we were told to stop
             line = last_line(error)
             write_json(failure, {"job": step, "error": line, "time": time.strftime("%Y-%m-%d %H:%M:%S")})
-            say(f"failed: {step} {name}: {line}")
+            say(f"{clock()}  failed: {step} {name}: {line}")
             return 1
         finally:
             over.set()
@@ -187,10 +188,11 @@ def job(kind: str, name: str, planned: Sequence[grid.Planned], *, bare: bool = F
     return 0
 
 
-def stylise(name: str, bare: bool) -> None:
+def stylise(name: str, bare: bool, say: Callable[[str], None]) -> None:
     """Make a stylised test set. name: stylised/DATASET/SIDE/LEVEL, as `needs.stylised_sets` has it."""
     _, dataset, side, level = name.split("/")
     styles, _, stylist = level.rpartition("-")
+    say(f"{clock()}  stylising the test set of {dataset} at {side} pixels: {level}")
     if bare:
         style.make(dataset, side=int(side), styles=styles, stylist=stylist, progress=False)
     else:
@@ -205,6 +207,7 @@ def advance(step: str, planned: grid.Planned, bare: bool, say: Callable[[str], N
     while grid.held(folder) is not None and time.time() < end:
         time.sleep(0.5)  # a job of a campaign that was killed ends by itself, soon
     if step == "train" and not grid.trained(planned):
+        say(begun(step, planned))
         if bare:
             training.train(planned.config, progress=False)
         else:
@@ -212,6 +215,7 @@ def advance(step: str, planned: grid.Planned, bare: bool, say: Callable[[str], N
         if not grid.trained(planned):
             raise InputError(f"{folder}: the notebook trained another run than the grid's; see train.ipynb there")
     if step == "evaluate" and not grid.evaluated(planned):
+        say(begun(step, planned))
         if bare:
             evaluation.evaluate(folder, progress=False)
         else:
@@ -219,7 +223,21 @@ def advance(step: str, planned: grid.Planned, bare: bool, say: Callable[[str], N
     if step == "publish" and not grid.published(planned, evaluation.lacking(planned.config)):
         publishing.publish(folder)
         clean = grid.accuracies(rows.read_rows(folder / "rows.csv"))
-        say(f"published {planned.run}: {clean} % clean/under PGD")
+        say(f"{clock()}  published {planned.run}: {clean} % clean/under PGD")
+
+
+def begun(step: str, planned: grid.Planned) -> str:
+    """What is being done now, in a line: "12:03  training pgd-linf-8 on shapes, seed 1 (shapes/pgd-linf-8-…)"."""
+    config = planned.config
+    on = (planned.folder / "checkpoint.safetensors").is_file() if step == "train" else False
+    goes_on = on or (step == "evaluate" and (planned.folder / "evaluation.json").is_file())
+    again = ", going on" if goes_on else ""
+    return f"{clock()}  {DOES[step]} {config.model} on {config.dataset}, seed {config.seed} ({planned.run}){again}"
+
+
+def clock() -> str:
+    """The time of day, for a line."""
+    return time.strftime("%H:%M")
 
 
 def last_line(error: Exception) -> str:

@@ -296,21 +296,6 @@ def status(planned: list[Planned]) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=columns)
 
 
-def wide(table: pd.DataFrame) -> pd.DataFrame:
-    """`status` with a column for each seed up to `SHOWN_SEEDS`, and one that counts the states of the others."""
-    keys = ["block", "dataset", "recipe", "model", "width", "share"]
-    lines: dict[tuple, dict[str, object]] = {}
-    for cell, some in table.groupby(keys, sort=False):
-        shown, more = some[some["seed"] <= SHOWN_SEEDS], some[some["seed"] > SHOWN_SEEDS]
-        line = dict(zip((f"seed {seed}" for seed in shown["seed"]), shown["text"], strict=True))
-        if len(more):
-            line[seeds_above(more["seed"])] = counted(more["state"])
-        lines[cell] = dict(zip(keys, cell, strict=True)) | line
-    found = pd.DataFrame(list(lines.values()))
-    columns = sorted(found.columns.difference(keys), key=lambda name: int(name.split()[1].partition("–")[0]))
-    return found[[*keys, *columns]].fillna("")
-
-
 def seeds_above(seeds: Iterable[int]) -> str:
     """The column of all seeds that have none of their own: "seeds 6–25"."""
     return f"seeds {min(seeds)}–{max(seeds)}"

@@ -53,15 +53,16 @@ class Needs:
         return tuple(dict.fromkeys(name for need in self.todo for name in need.stylised))
 
 
-def find(planned: Sequence[grid.Planned], blocks: Collection[str] = ()) -> Needs:
+def find(planned: Sequence[grid.Planned], blocks: Collection[str] = (), *, installing: bool = False) -> Needs:
     """What the runs of the named blocks (none: all that are given) lack.
 
+    installing: what stylises will be installed before, as `make campaign` does if test sets have to be made.
     planned: as `grid.select` gives them. Those of other blocks, for which the chosen ones wait, are trained if need be,
     and not measured. A run whose rows are published isn't trained again to measure what was added later, since that
     would be another network: `make campaign` measures it where its weights are.
     """
     chosen = [p for p in planned if not blocks or p.block in blocks]
-    wanted = {p.run: missing(p) for p in chosen}
+    wanted = {p.run: missing(p, installing) for p in chosen}
     left = tuple(p for p in chosen if wanted[p.run] and not grid.trained(p) and has_rows(p))
     for p in left:
         wanted[p.run] = ()
@@ -74,10 +75,11 @@ def find(planned: Sequence[grid.Planned], blocks: Collection[str] = ()) -> Needs
     for p in planned:
         places = wanted.get(p.run, ())
         if places or p.run in training:
-            sets = tuple(name for name in stylised_sets(p.config, places) if not stylised_sets(p.config)[name])
+            sets = tuple(name for name, line in stylised_sets(p.config, places, installing).items() if not line)
             after = tuple(run for run in p.after if run in training) if p.run in training else ()
             todo.append(Need(p, p.run in training, places, sets, after))
-    blocked = {line for need in todo for line in stylised_sets(need.planned.config).values() if line}
+    every = [stylised_sets(need.planned.config, installing=installing) for need in todo]
+    blocked = {line for sets in every for line in sets.values() if line}
     done = tuple(p for p in chosen if not wanted[p.run] and p not in left)
     return Needs(tuple(todo), done, left, tuple(sorted(blocked)))
 
@@ -94,9 +96,9 @@ def has_rows(planned: grid.Planned) -> bool:
     return all(path.with_name(f"{path.name}.{kind}").is_file() for kind in ("csv", "json"))
 
 
-def missing(planned: grid.Planned) -> tuple[str, ...]:
+def missing(planned: grid.Planned, installing: bool = False) -> tuple[str, ...]:
     """The measurements of a run that aren't published and can be taken here."""
-    blocked = out_of_reach(planned)
+    blocked = out_of_reach(planned, installing)
     return tuple(place for place in grid.unpublished(planned) if place not in blocked)
 
 
@@ -105,7 +107,7 @@ def settled(planned: grid.Planned) -> bool:
     return not missing(planned)
 
 
-def stylised_sets(config: Config, places: Collection[str] | None = None) -> dict[str, str]:
+def stylised_sets(config: Config, places: Collection[str] | None = None, installing: bool = False) -> dict[str, str]:
     """The stylised test sets that measurements of a run need and that aren't here: stylised/DATASET/SIDE/LEVEL, and
     what stands in the way of making each (empty: nothing).
 
@@ -118,13 +120,14 @@ def stylised_sets(config: Config, places: Collection[str] | None = None) -> dict
     if config.dataset.startswith("folder:"):  # its name is a path, which can't be part of another
         line = f"dataset = {config.dataset!r}: a campaign stylises named data sets; use notebooks/stylise.ipynb"
         return {f"stylised/{data.slug(config.dataset)}/{config.side}/{level}": line for level in levels}
-    return {f"stylised/{config.dataset}/{config.side}/{level}": obstacle(level) for level in levels}
+    return {f"stylised/{config.dataset}/{config.side}/{level}": obstacle(level, installing) for level in levels}
 
 
 obstacle = functools.cache(style.obstacle)
 
 
-def out_of_reach(planned: grid.Planned) -> set[str]:
+def out_of_reach(planned: grid.Planned, installing: bool = False) -> set[str]:
     """Measurements of a run that this campaign can't take, since a stylised test set can't be made here."""
-    blocked = {name.rpartition("/")[2] for name, line in stylised_sets(planned.config).items() if line}
+    sets = stylised_sets(planned.config, installing=installing)
+    blocked = {name.rpartition("/")[2] for name, line in sets.items() if line}
     return {place for place in evaluation.lacking(planned.config) if place.rpartition("@")[2] in blocked}

@@ -5,7 +5,7 @@
 A run's cost is counted in forwards, input gradients and training steps of its architecture. Their seconds are measured
 here, on one thread, in the precision that the run would be trained in here (each line of the table names it); for a
 machine that is not at hand, their floating-point operations are counted and divided by a stated speed. --write keeps
-the table (results/plan.csv) for the book.
+the table (results/plan.csv) for the book, and for what a campaign says at its start (`estimate`).
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import argparse
 import functools
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pandas as pd
 import torch
@@ -129,8 +130,8 @@ def operations(what: Architecture) -> Work:
     """
     model, images, _ = network(what)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        model.eval()(images)
-    forward = counter.get_total_flops() / len(images)
+        model.eval()(images[:1])
+    forward = counter.get_total_flops()
     return Work(forward, 2 * forward, 3 * forward)
 
 
@@ -204,8 +205,66 @@ def gpu_hours_of(need: needs.Need, flops: float = FLOPS) -> float:
 
 
 def _gpu_hours(config: Config, trained: Work, evaluated: Work, flops: float) -> float:
+    return operations_of(trained, evaluated, config) / flops / 3600
+
+
+class Estimate(NamedTuple):
+    """Core hours, and of what: a processor, the precision of training, and where the numbers come from."""
+
+    hours: float
+    processor: str
+    precision: str
+    source: str
+
+
+def estimate(todo: Sequence[needs.Need]) -> Estimate:
+    """What a campaign costs on a processor: by results/plan.csv, so that a block costs what the book's table says.
+
+    A part of a block costs its part of the block's operations. Where a run isn't in that table (another grid), all is
+    measured just now.
+    """
+    kept, every = tables_of_plan(), {p.run: p for p in grid.load()}
+    precisions, hours = set[str](), 0.0
+    for need in todo:
+        block = every[need.run].block if need.run in every else ""
+        if block not in kept:
+            break
+        line = kept[block]
+        hours += operations_of(*work_of(need), need.planned.config) * line["core_hours"] / _operations_of_block(block)
+        precisions.add(str(line["precision"]))
+    else:
+        processor = str(next(iter(kept.values()))["processor"]) if kept else provenance.processor()
+        return Estimate(hours, processor, " and ".join(sorted(precisions)), "results/plan.csv")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        hours = sum(hours_of(need, rounds=0) for need in todo)
+    finally:
+        torch.set_num_threads(before)
+    precisions = {precision_here(need.planned) for need in todo}
+    return Estimate(hours, provenance.processor(), " and ".join(sorted(precisions)), "measured just now")
+
+
+def tables_of_plan() -> dict[str, dict[str, Any]]:
+    """The lines of results/plan.csv by block; none where there is no such file, or it is of another grid's blocks."""
+    path = results_dir() / "plan.csv"
+    if not path.is_file():
+        return {}
+    counts = Counter(p.block for p in grid.load())
+    lines = pd.read_csv(path, keep_default_na=False).to_dict("records")
+    return {str(line["block"]): line for line in lines if counts[line["block"]] == line["runs"]}  # type: ignore[misc]
+
+
+@functools.cache
+def _operations_of_block(block: str) -> float:
+    every = [p for p in grid.load() if p.block == block]
+    return sum(operations_of(training_work(p.config), evaluation_work(p.config), p.config) for p in every)
+
+
+def operations_of(trained: Work, evaluated: Work, config: Config) -> float:
+    """Floating-point operations of some work on a run's network."""
     work = Work(*(a + b for a, b in zip(trained, evaluated, strict=True)))
-    return product(work, operations(architecture(config))) / flops / 3600
+    return product(work, operations(architecture(config)))
 
 
 def shown(hours: float) -> str:
@@ -215,20 +274,34 @@ def shown(hours: float) -> str:
 
 def table(planned: Sequence[grid.Planned], flops: float = FLOPS, measured: bool = True) -> pd.DataFrame:
     """One line a block: runs, done, core hours here in all and still to go, GPU hours likewise, and the precision that
-    the core hours are of: what its runs train in on a processor."""
+    the core hours are of: what its runs train in on a processor.
+
+    Still to go is what a campaign of the block would do here: what is missing, and can be made.
+    """
     lines = []
     for block in dict.fromkeys(p.block for p in planned):
         runs = [p for p in planned if p.block == block]
-        left = [p for p in runs if not grid.published(p)]
-        line: dict[str, object] = {"block": block, "runs": len(runs), "done": len(runs) - len(left)}
+        todo = needs.find([*runs, *_waited_for(runs, planned)], [block], installing=True).todo
+        line: dict[str, object] = {"block": block, "runs": len(runs), "done": sum(map(grid.published, runs))}
         if measured:
-            line |= {"core_hours": sum(map(hours, runs)), "core_hours_left": sum(map(hours, left))}
+            line |= {"core_hours": sum(map(hours, runs)), "core_hours_left": sum(map(hours_of, todo))}
         line["gpu_hours"] = sum(gpu_hours(p, flops) for p in runs)
-        line["gpu_hours_left"] = sum(gpu_hours(p, flops) for p in left)
+        line["gpu_hours_left"] = sum(gpu_hours_of(need, flops) for need in todo)
         if measured:
             line["precision"] = "/".join(sorted({precision_here(p) for p in runs}))
         lines.append(line)
     return pd.DataFrame(lines)
+
+
+def _waited_for(runs: Sequence[grid.Planned], planned: Sequence[grid.Planned]) -> list[grid.Planned]:
+    """Runs of other blocks that these wait for."""
+    names = {run for p in runs for run in p.after}
+    return [p for p in planned if p.run in names and p not in runs]
+
+
+def digits(hours: float) -> str:
+    """Hours as tables print them: below one with two digits, so that what takes a minute on a GPU is no 0.0."""
+    return f"{hours:,.1f}" if hours >= 1 else f"{hours:.2g}"
 
 
 @command_line
@@ -248,11 +321,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         writable(results_dir())
     torch.set_num_threads(1)
     found = table(planned, given.flops)
-    print(found.round(1).to_string(index=False))
+    hours_in = {name: digits for name in found.columns if "hours" in name}
+    print(found.to_string(index=False, formatters=hours_in))
     print(
         f"core hours: one thread of {provenance.processor()}, measured just now, training in the precision of the line "
-        f"and evaluation in fp32; GPU hours: not measured, at a stated {given.flops:g} operations a second"
+        "and evaluation in fp32"
     )
+    print(f"GPU hours: not measured, at a stated {given.flops:g} operations a second")
+    print("left: what a campaign would do here; published runs aren't trained again for measurements added later")
     if given.write:
         stated = {"processor": provenance.processor(), "flops": given.flops}
         with atomic(results_dir() / "plan.csv") as temporary:

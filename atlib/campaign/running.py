@@ -18,6 +18,7 @@ from pathlib import Path
 
 import yaml
 
+from .. import style, training
 from ..configuration import Config
 from ..errors import InputError, in_range, one_of
 from ..files import (
@@ -139,12 +140,14 @@ def run(
     minutes: float = 0,
     profile: str = "local",
     path: Path | None = None,
+    announced: bool = False,
 ) -> int:
-    """Train, measure and publish what the chosen blocks lack; 0 if nothing failed, 1 otherwise.
+    """Train, measure and publish what the chosen blocks lack; 0 if nothing failed, 1 if something did.
 
     blocks: "a,b"; empty: every block that need not be asked for. slots: jobs at a time, of `threads` each. minutes: the
     jobs are stopped after these, to go on with the next call (0: no limit). profile: a folder in workflow/profiles, or
-    a path. InputError, before any work, for what can't be done.
+    a path. announced: what will be done has been said (`announce`). A signal that stops it gives 128 and its number, as
+    a shell has it. InputError, before any work, for what can't be done.
     """
     in_range("JOBS", slots, 1, 10_000, whole=True)
     in_range("THREADS", threads, 1, 1024, whole=True)
@@ -159,23 +162,51 @@ def run(
     with alone() as lock, told_to_stop() as signals:
         doing.stop_file().unlink(missing_ok=True)
         found = needs.find(planned, grid.names(blocks))
-        announcing.say(found)
+        if not announced:
+            announcing.say(found, training.device_of_choice() if is_local(there) else None)
         if not found.todo:
             return 0
         stamps(found.todo)
         deadline = time.time() + 60 * minutes if minutes else float("inf")
         words = command(found.todo, there, slots, threads)
-        status = schedule(words, deadline, lock, signals, local=is_local(there))
+        status = schedule(words, deadline, lock, signals, found.todo, local=is_local(there))
         failed = announcing.summary(planned)
+    if signals:
+        return 128 + signals[0]
     if status and not failed:
         print(f"error: Snakemake ended with status {status}; what it said is above", file=sys.stderr)
     return int(failed or status > 0)
 
 
-def schedule(words: Sequence[str], deadline: float, lock: int, signals: Sequence[int], *, local: bool) -> int:
+def announce(blocks: str, into: Path, *, path: Path | None = None, profile: str = "local") -> int:
+    """Say what a campaign will do and what that costs, before anything is installed for it.
+
+    into: a file that gets the Makefile's names of what has to be installed, on one line, empty if nothing is to do.
+    """
+    planned = grid.select(grid.load(path), blocks)
+    local = is_local(profile_folder(profile))
+    found = needs.find(planned, grid.names(blocks), installing=True)
+    announcing.say(found, training.device_of_choice() if local else None)
+    wanted = [".venv-campaign/.complete"] if found.todo else []
+    stylists = {name.rpartition("-")[2] for name in found.stylised}
+    if any(style.uninstalled(stylist) for stylist in stylists):
+        wanted.append(".venv/.style")
+    into.write_text(" ".join(wanted), encoding="utf-8")
+    return 0
+
+
+def schedule(
+    words: Sequence[str],
+    deadline: float,
+    lock: int,
+    signals: Sequence[int],
+    todo: Sequence[needs.Need] = (),
+    *,
+    local: bool,
+) -> int:
     """Run Snakemake until it ends, the deadline comes, or this process is told to stop; its status, 0 if it was.
 
-    signals: of `told_to_stop`. local: its jobs run on this machine.
+    signals: of `told_to_stop`. todo: what it works on. local: its jobs run on this machine.
     """
     if signals:  # before it began
         return 0
@@ -184,8 +215,7 @@ def schedule(words: Sequence[str], deadline: float, lock: int, signals: Sequence
         time.sleep(0.2)
     if child.poll() is not None:
         return child.returncode
-    why = "stopped by a signal" if signals else "the time is over"
-    print(f"{why}: the jobs are stopped, the next call goes on", flush=True)
+    announcing.stopped(signals, todo)
     if local:
         stop_here(child)
         return 0

@@ -1,7 +1,7 @@
-"""Sentences that people wrote (book/answer.yaml), bound to the verdicts that they rest on.
+"""Sentences that people wrote, bound to the verdicts that they rest on.
 
-Their numbers are filled in from the verdicts; where the rows have changed a verdict, the sentence is refused until
-somebody has read it again.
+They stand in book/answer.yaml (headline, answer, conclusion) and in the pages (`say`). Their numbers are filled in
+from verdicts and rows; where the rows have changed a verdict, the sentence is refused until somebody reads it again.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ import yaml
 
 from ..errors import InputError, one_of
 from ..files import checkout_path
-from . import claims, verdicts
+from . import claims, lens, verdicts
 from .rule import VERDICTS
 from .verdicts import Decision
 
 ANSWER = "book/answer.yaml"
-PLACE = re.compile(r"\{(\w+) ([\w.-]+)@([\w.-]+)\}")
+PLACE = re.compile(r"\{(\w+) ([\w.-]+)@([\w.-]+)(?: ([\w.-]+@[\w.-]*))?\}")
 
 
 def load(path: Path | None = None) -> dict[str, Any]:
@@ -32,17 +32,22 @@ def load(path: Path | None = None) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise InputError(f"{path}: not readable as YAML ({type(error).__name__})") from None
-    parts = {"answer", "caution", "conclusion"}
+    parts = {"headline", "answer", "caution", "conclusion"}
     if not isinstance(content, dict) or set(content) != parts:
         raise InputError(f"{path}: must have the parts {', '.join(sorted(parts))}")
     return content
+
+
+def headline(frame: pd.DataFrame, path: Path | None = None) -> str:
+    """The answer in one sentence, as the front page and the README open."""
+    return bound(load(path)["headline"], "headline", frame)
 
 
 def answer(frame: pd.DataFrame, path: Path | None = None) -> str:
     """The answer so far, as a Markdown list, with the caution above it."""
     content = load(path)
     lines = [f"- {bound(entry, f'answer, sentence {n}', frame)}" for n, entry in enumerate(content["answer"], 1)]
-    return f"{filled(content['caution'], 'caution', frame)}\n\n" + "\n".join(lines)
+    return f"{filled(content['caution'], f'{ANSWER}: caution', frame)}\n\n" + "\n".join(lines)
 
 
 def conclusion(frame: pd.DataFrame, path: Path | None = None) -> str:
@@ -51,43 +56,62 @@ def conclusion(frame: pd.DataFrame, path: Path | None = None) -> str:
     return "\n\n".join(f"## {part['heading']}\n\n{bound(part, part['heading'], frame)}" for part in parts)
 
 
+def say(text: str, frame: pd.DataFrame, rests_on: Mapping[str, str]) -> str:
+    """A page's own sentences, in Markdown, with their numbers; paragraphs are kept.
+
+    rests_on: verdict by "CLAIM@DATASET". Places in the text are those of book/answer.yaml. InputError if a verdict that
+    the text rests on is another one, or a place can't be filled.
+    """
+    where = f'"{" ".join(text.split()[:6])} …"'
+    _check(rests_on, where, frame)
+    return "\n\n".join(filled(part, where, frame) for part in re.split(r"\n\s*\n", text.strip()))
+
+
 def bound(entry: Mapping[str, Any], where: str, frame: pd.DataFrame) -> str:
     """The text of an entry with its numbers; InputError if a verdict that it rests on is another one."""
-    for place, expected in entry["rests_on"].items():
+    where = f"{ANSWER}: {where}"
+    _check(entry["rests_on"], where, frame)
+    return filled(entry["text"], where, frame)
+
+
+def _check(rests_on: Mapping[str, str], where: str, frame: pd.DataFrame) -> None:
+    """InputError if a verdict is another one than a sentence says that it rests on."""
+    for place, expected in rests_on.items():
         claim, _, dataset = str(place).partition("@")
-        one_of(f"{ANSWER}: {where}: verdict", expected, VERDICTS)
+        one_of(f"{where}: verdict", expected, VERDICTS)
         now = _decision(claim, dataset, where, frame).verdict
         if now != expected:
-            raise InputError(
-                f"{ANSWER}: {where}: rests on {place} = {expected!r}, and the rows now say {now!r}: read it again"
-            )
-    return filled(entry["text"], where, frame)
+            raise InputError(f"{where}: rests on {place} = {expected!r}, and the rows now say {now!r}: read it again")
 
 
 def filled(text: str, where: str, frame: pd.DataFrame) -> str:
     """A text with the numbers in its places; InputError for a place that can't be filled."""
 
     def number(found: re.Match[str]) -> str:
-        what, name, dataset = found.groups()
+        what, name, dataset, under = found.groups()
         if what == "accuracy":
-            return _accuracy(name, dataset, where, frame)
-        one_of(f"{ANSWER}: {where}: place", what, ["accuracy", *NUMBERS])
+            return f"{100 * _accuracy(name, dataset, 'clean@', where, frame):.1f}"
+        if what == "kept":
+            return f"{100 * _accuracy(name, dataset, under or 'clean@', where, frame):.0f}"
+        if what == "conditional":
+            return f"{100 * _conditional(name, dataset, under or 'clean@', where, frame):.0f}"
+        one_of(f"{where}: place", what, ["accuracy", "kept", "conditional", *NUMBERS])
         said = NUMBERS[what](_decision(name, dataset, where, frame))
         if "nan" in said:
-            raise InputError(f"{ANSWER}: {where}: {found[0]}: no such number in the rows")
+            raise InputError(f"{where}: {found[0]}: no such number in the rows")
         return said
 
     said = PLACE.sub(number, " ".join(text.split()))
     if "{" in said:
-        raise InputError(f"{ANSWER}: {where}: {said[said.index('{') :][:40]!r} isn't a place that can be filled")
+        raise InputError(f"{where}: {said[said.index('{') :][:40]!r} isn't a place that can be filled")
     return said
 
 
 def _decision(claim: str, dataset: str, where: str, frame: pd.DataFrame) -> Decision:
     found = {one.claim.id: one for one in verdicts.verdicts(frame)}
-    one_of(f"{ANSWER}: {where}: claim", claim, list(found))
+    one_of(f"{where}: claim", claim, list(found))
     here = {decision.dataset: decision for decision in found[claim].decisions}
-    one_of(f"{ANSWER}: {where}: data set of {claim}", dataset, list(here))
+    one_of(f"{where}: data set of {claim}", dataset, list(here))
     return here[dataset]
 
 
@@ -96,9 +120,8 @@ def _interval(effect: float, low: float, high: float, digits: int) -> str:
     return f"{mean} [{', '.join(ends)}]"
 
 
-def _points(decision: Decision) -> str:
-    judged = decision.judged
-    return _interval(100 * judged.effect, 100 * judged.low, 100 * judged.high, 1)
+def _points(effect: float, low: float, high: float) -> str:
+    return _interval(100 * effect, 100 * low, 100 * high, 1)
 
 
 def _cells(decision: Decision) -> str:
@@ -107,21 +130,33 @@ def _cells(decision: Decision) -> str:
 
 
 NUMBERS: dict[str, Callable[[Decision], str]] = {
-    "points": _points,
+    "points": lambda d: _points(d.judged.effect, d.judged.low, d.judged.high),
     "by": lambda decision: f"{100 * abs(decision.judged.effect):.1f}",
     "cells": _cells,
     "control": lambda d: f"{100 * abs(d.control.effect if d.control else math.nan):.1f}",
+    "control_points": lambda d: _points(d.control.effect, d.control.low, d.control.high) if d.control else "nan",
     "value": lambda d: _interval(d.judged.effect, d.judged.low, d.judged.high, 2),
 }
 
 
-def _accuracy(model: str, dataset: str, where: str, frame: pd.DataFrame) -> str:
-    """Clean accuracy of a model in the main setting of a data set, mean over seeds, in per cent."""
-    settings = claims.load().settings
-    one_of(f"{ANSWER}: {where}: data set", dataset, list(settings))
-    at = settings[dataset]
-    mine = frame[(frame["dataset"] == at.dataset) & (frame["model"] == model) & (frame["recipe"] == at.recipe)]
-    mine = mine[(mine["width"] == at.width) & (mine["distortion"] == "clean") & (mine["metric"] == "accuracy")]
+def _conditional(model: str, dataset: str, under: str, where: str, frame: pd.DataFrame) -> float:
+    """The paper's measure (4.2) of a model under a DISTORTION@LEVEL, mean over seeds."""
+    one_of(f"{where}: data set", dataset, list(claims.load().settings))
+    distortion, _, level = under.partition("@")
+    found = lens.points(frame, dataset, distortion)
+    found = found[(found["model"] == model) & (found["level"] == level)]
+    if found.empty:
+        raise InputError(f"{where}: no accuracy of {model} on {dataset} under {under}")
+    return float(found["conditional"].mean())
+
+
+def _accuracy(model: str, dataset: str, under: str, where: str, frame: pd.DataFrame) -> float:
+    """Accuracy of a model under a DISTORTION@LEVEL in the main setting of a data set, mean over seeds."""
+    one_of(f"{where}: data set", dataset, list(claims.load().settings))
+    distortion, _, level = under.partition("@")
+    mine = lens.in_main_setting(frame, dataset)
+    mine = mine[(mine["model"] == model) & (mine["distortion"] == distortion) & (mine["level"] == level)]
+    mine = mine[mine["metric"].isin(["accuracy", "accuracy_last"])]
     if mine.empty:
-        raise InputError(f"{ANSWER}: {where}: no clean accuracy of {model} on {dataset}")
-    return f"{100 * mine['value'].mean():.1f}"
+        raise InputError(f"{where}: no accuracy of {model} on {dataset} under {under}")
+    return float(mine["value"].mean())

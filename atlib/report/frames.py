@@ -11,6 +11,8 @@ Arrays, for P pictures and N networks (all are uint8 except the probabilities, w
     stylised/… P×T×…, for T styles, the first of which means no style;
     attack/shown Q×B×J×N×3×H×W, attack/probabilities Q×B×J×N×classes, for B budgets and J numbers of steps;
     budgets/… R×M×…, for R cue-conflict pictures and networks of M training budgets (`shapes` only).
+
+Caltech-101, whose networks can't be shipped, has frames of another form (`photographs`).
 """
 
 from __future__ import annotations
@@ -204,7 +206,12 @@ def make(name: str, samples: int = SAMPLES, folder: Path | None = None) -> Path:
 
     InputError if the data set, its networks (models/NAME) or the stylist's weights are not at hand.
     """
-    one_of("DATASET", name, sorted({shipped.split("/")[0] for shipped in models.shipped()}))
+    from . import photographs  # which is built on this module
+
+    shipped = {known.split("/")[0] for known in models.shipped()}
+    one_of("DATASET", name, sorted({*shipped, photographs.DATASET}))
+    if name == photographs.DATASET:
+        return photographs.make(samples, folder)
     dataset, networks = data.load(name), networks_of(name)
     test = dataset.test
     numbers = choose(networks, test, dataset.side)

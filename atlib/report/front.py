@@ -1,30 +1,75 @@
-"""The answer so far, on the front page and in the README.
+"""The opening of the front page and of the README: one sentence, one picture, one line of how sure.
 
     python -m atlib.report.front        writes it into README.md, between its marks
 
-Both are the sentences of book/answer.yaml, bound to the verdicts that they rest on, so that neither can say what the
-rows don't.
+The sentence is that of book/answer.yaml, bound to the verdicts that it rests on, so that neither can say what the rows
+don't.
 """
 
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from html import escape
 
 import pandas as pd
 
 from .. import rows
 from ..errors import command_line
 from ..files import atomic, checkout_path
-from . import bound, ledger
+from . import bound, hero, ledger, verdicts
+from .rule import BEYOND, FAILS, HOLDS, UNDECIDED
 
 README = "README.md"
 MARKS = ("<!-- answer: written by `python -m atlib.report.front` -->", "<!-- end of the answer -->")
 
 
+STYLE = """<style>
+.front-answer{font-size:1.25rem;line-height:1.35;margin:0 0 .8rem!important;max-width:44rem}
+.front-sure{font-size:.95rem;margin:.7rem 0 .5rem!important}
+.bd-article .doors p{display:flex;flex-wrap:wrap;gap:.5rem;margin:0}
+.bd-article .doors a{padding:.35rem .9rem;border:1px solid var(--pst-color-primary);border-radius:.3rem;
+text-decoration:none}
+.bd-article .doors a:hover{background:var(--pst-color-primary);color:var(--pst-color-background)}
+.bd-article section > h1:first-child{margin-top:0}
+</style>"""
+
+
 def answer(frame: pd.DataFrame) -> str:
-    """The answer, its caution, and how many claims stand behind it; in Markdown."""
+    """The whole answer, its caution, and how many claims stand behind it; in Markdown."""
     return f"{bound.answer(frame)}\n\n{ledger.ledger_sentence(frame)}"
+
+
+def how_sure(frame: pd.DataFrame, link: Callable[[str, str], str]) -> str:
+    """How many claims there are, how they stand on CIFAR-10, and that every number can be measured again.
+
+    link: makes a link of a text and a page's name, "claims" or "reproduce".
+    """
+    found = verdicts.verdicts(frame)
+    paper = sum(one.claim.origin == "paper" for one in found)
+    here = ledger.counts(found, "cifar10")
+    held, failed, unsure = here.get(HOLDS, 0), here.get(FAILS, 0), here.get(UNDECIDED, 0) + here.get(BEYOND, 0)
+    judged = held + failed + unsure
+    return (
+        f"We turned the paper into {link(f'{paper} claims', 'claims')} that numbers can decide. Of {judged} judged on "
+        f"CIFAR-10, {held} hold, {failed} do not and {unsure} are undecided. "
+        f"{link('Every number can be measured again', 'reproduce')}."
+    )
+
+
+def opening(frame: pd.DataFrame) -> str:
+    """The front page's first screen, below the question: the answer, the picture, how sure we are; as HTML."""
+    sure = how_sure(frame, lambda text, page: f'<a href="{escape(page)}.html">{escape(text)}</a>')
+    return (
+        f'{STYLE}<p class="front-answer">{escape(bound.headline(frame))}</p>\n{hero.html(frame)}\n'
+        f'<p class="front-sure">{sure}</p>'
+    )
+
+
+def readme(frame: pd.DataFrame) -> str:
+    """What the README says between its marks, in Markdown."""
+    sure = how_sure(frame, lambda text, page: f"[{text}](notebooks/{page}.ipynb)")
+    return f"**{bound.headline(frame)}**\n\n{sure}"
 
 
 def with_answer(text: str, said: str) -> str:
@@ -38,9 +83,9 @@ def with_answer(text: str, said: str) -> str:
 
 @command_line
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the answer into the README."""
+    """Write the opening into the README."""
     path = checkout_path(README)
-    text = with_answer(path.read_text(encoding="utf-8"), answer(rows.load()))
+    text = with_answer(path.read_text(encoding="utf-8"), readme(rows.load()))
     if text != path.read_text(encoding="utf-8"):
         with atomic(path) as temporary:
             temporary.write_text(text, encoding="utf-8")

@@ -16,10 +16,12 @@ from typing import Any
 
 import pandas as pd
 
+from .. import evaluation
+from ..campaign import plan
 from ..configuration import Config, config_of
 from ..evaluation import TABLE_1
 from ..files import read_json, repository
-from ..progress import duration, say
+from ..progress import KEPT, MARK, duration, say
 from ..rows import read_rows
 from . import own, plots
 from .statistics import wilson
@@ -55,11 +57,32 @@ def records(run: Path) -> list[dict[str, Any]]:
 
 
 def place(config: Config) -> Any:
-    """The notebook's first output, to be updated with `result`."""
+    """The notebook's first output, to be updated with `result`; papermill's terminal says what comes after training."""
     from IPython.display import display
 
+    told = coming(config)
     waiting = f"{config.run}: what it learns to look at is shown here when it is trained"
-    return display(Page(f"<p>{escape(waiting)}</p>", waiting), display_id=True)
+    shown = {"text/html": f"<p>{escape(waiting)}</p><p>{escape(told)}</p>", "text/plain": told or waiting}
+    return display(shown, raw=True, metadata={MARK: KEPT} if told else {}, display_id=True)
+
+
+def coming(config: Config) -> str:
+    """What train.ipynb will do, with how long it measures beside how long it trains; empty for a run that is trained.
+
+    The times are those of the operations, so rough.
+    """
+    if (config.folder / "training.json").is_file():
+        return ""
+    wanted = [place for place in evaluation.expected(config) if place.partition("@")[0] in plots.at_a_glance(config)]
+    text = f"first {config.model} is trained, then measured: accuracy, and PGD-{TABLE_1['steps']}"
+    if config.quick or config.dataset not in plan.PICTURES:
+        return f"{text}, on all test pictures"
+    _, count = plan.PICTURES[config.dataset]
+    text += f", on {count:,} test pictures"
+    nothing = plan.Work(0, 0, 0)
+    trained = plan.operations_of(plan.training_work(config), nothing, config)
+    share = plan.operations_of(nothing, plan.evaluation_work(config, wanted), config) / trained if trained else 0.0
+    return f"{text}, which takes about {share:.2g} times as long as the training" if share else text
 
 
 def numbers(run: Path) -> pd.DataFrame:

@@ -24,8 +24,8 @@ from .. import style, transforms
 from ..errors import one_of
 from ..rows import Archive, archive, row_id
 from . import claims, destroyed, statistics, tables, verdicts
-from .rule import BEYOND, FAILS, NOT_RUN, UNDECIDED
-from .tables import ONE_SEED, PENDING, Cell
+from .rule import NOT_RUN
+from .tables import ONE_SEED, Cell
 
 SETS = {  # settings of claims.yaml in the report's order, with the names that the text uses
     "caltech101": "Caltech-101 at 112 pixels",
@@ -112,27 +112,6 @@ def summary(found: pd.DataFrame, measure: str) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=SUMMARY)
 
 
-# Networks that the sections draw: the strongest of every family and all of one; the supplement's tables have them all.
-DRAWN = ("pgd-linf-8", "pgd-linf-4", "pgd-linf-2", "pgd-linf-1", "pgd-l2-8", "fgsm-8", "normal", "underfit")
-
-
-def panels(
-    frame: pd.DataFrame, distortion: str, measure: str, predictions: Archive | None = None
-) -> dict[str, pd.DataFrame]:
-    """For `plots.curves`: the networks of DRAWN on every data set that has rows, by its name with width."""
-    predictions = predictions or archive()
-    found = {}
-    for name in SETS:
-        if measure == "p_true":
-            some = of_rows(frame, name, distortion, measure)
-        else:
-            some = summary(points(frame, name, distortion, predictions), measure)
-        some = some[some["model"].isin(DRAWN)].reset_index(drop=True)
-        if len(some):
-            found[label(name)] = some
-    return found
-
-
 def of_rows(frame: pd.DataFrame, name: str, distortion: str, metric: str) -> pd.DataFrame:
     """Plain rows of one metric over seeds, with the columns SUMMARY. A single seed has no interval here."""
     rows = in_main_setting(frame, name)
@@ -146,13 +125,6 @@ def of_rows(frame: pd.DataFrame, name: str, distortion: str, metric: str) -> pd.
                 mean, width = float(some["value"].mean()), some["width"].iloc[0]
                 lines.append((model, level, mean, *statistics.t_interval(some["value"]), len(some), width, ids))
     return pd.DataFrame(lines, columns=SUMMARY)
-
-
-def drawn(found: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
-    """Panels as one table of points, for `tables.data_of`."""
-    frames = [frame.drop(columns="width").assign(on=title) for title, frame in found.items()]
-    columns = ["on", "model", "level", "mean", "low", "high", "seeds", "rows"]
-    return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
 
 
 def map_points(
@@ -220,7 +192,10 @@ def seeds_of(number: int) -> str:
 
 
 def level_table(found: pd.DataFrame, measure: str, levels: Iterable[str]) -> pd.DataFrame:
-    """The networks in the paper's order by level: percentages with intervals, seeds, width; "pending" for the rest."""
+    """The networks in the paper's order by level: percentages with intervals, seeds, width.
+
+    Networks without rows have no line.
+    """
     return summary_table(summary(found, measure), levels, signed=measure == "difference")
 
 
@@ -229,15 +204,15 @@ def summary_table(summed: pd.DataFrame, levels: Iterable[str], signed: bool = Fa
     cells = {(line["model"], line["level"]): line for line in summed.to_dict("records")}
     levels, lines = list(levels), []
     for model in tables.MODELS:
-        if signed and model == "normal":
-            continue
         mine = [cells[model, level] for level in levels if (model, level) in cells]
+        if not mine or (signed and model == "normal"):
+            continue
         line: dict[str, object] = {"network": model}
         for level in levels:
             here = cells.get((model, level))
-            line[level] = interval(here, signed=signed) if here else Cell(PENDING)
-        line["seeds"] = seeds_of(max((one["seeds"] for one in mine), default=0))
-        line["width"] = str(mine[0]["width"]) if mine else "–"
+            line[level] = interval(here, signed=signed) if here else Cell("–")
+        line["seeds"] = seeds_of(max(one["seeds"] for one in mine))
+        line["width"] = str(mine[0]["width"])
         lines.append(line)
     return tables.frame_of(lines)
 
@@ -257,10 +232,10 @@ def table_2(frame: pd.DataFrame, name: str, predictions: Archive | None = None) 
             value = float(theirs.get((tables.in_paper(name), model, metric), math.nan))
             line[f"{shown}: paper"] = "–" if value != value else tables.percent(value, 2)
             if shown == "clean":
-                line["clean: ours"] = tables.one_cell(mine)
+                line["clean: ours"] = tables.one_cell(mine) if len(mine) else Cell("–")
         for level in style.LEVELS:
             here = ours.get((model, level))
-            line[f"{level}: ours"] = interval(here) if here else Cell(PENDING)
+            line[f"{level}: ours"] = interval(here) if here else Cell("–")
         line["seeds"], line["width"] = seeds_of(len(mine)), str(mine["width"].iloc[0]) if len(mine) else "–"
         lines.append(line)
     return tables.frame_of(lines)
@@ -274,7 +249,7 @@ def shuffle_table(frame: pd.DataFrame, predictions: Archive | None = None) -> pd
         here = summary(found[(found["model"] == "normal") & (found["level"] == "2")], "conditional").to_dict("records")
         paper = tables.paper_value(tables.in_paper(name), "normal", "shuffle_2_conditional")
         line: dict[str, object] = {"data set": shown, "paper": "–" if paper != paper else tables.percent(paper, 2)}
-        line["ours"] = interval(here[0]) if here else Cell(PENDING)
+        line["ours"] = interval(here[0]) if here else Cell(NOT_RUN)
         known = here and paper == paper and name in ALIKE
         line["difference"] = f"{100 * (here[0]['mean'] - paper):+.1f}" if known else "–"
         line["seeds"], line["width"] = seeds_of(here[0]["seeds"] if here else 0), str(tables.setting(name).width)
@@ -323,7 +298,7 @@ def map_table(
             line: dict[str, object] = {"statistic": shown, "network": model}
             for place, column in places_of(name).items():
                 here = cells.get((metric, model, place))
-                absent = Cell("–" if distance and place == "clean@" else PENDING)
+                absent = Cell("–" if distance and place == "clean@" else NOT_RUN)
                 line[column] = interval(here, percent=False) if here else absent
             number = max((cells[k]["seeds"] for k in cells if k[:2] == (metric, model)), default=0)
             lines.append(line | {"seeds": seeds_of(number)})
@@ -413,7 +388,7 @@ def correlations(found: pd.DataFrame) -> pd.DataFrame:
                 ids += [one for line in both["rows"] for one in line]
         low, high = statistics.t_interval(values)
         line = {"mean": float(np.mean(values)) if values else math.nan, "low": low, "high": high, "rows": ids}
-        text = interval(line, percent=False, signed=True) if values else Cell(PENDING)
+        text = interval(line, percent=False, signed=True) if values else Cell(NOT_RUN)
         networks = "–" if not counts else f"{min(counts)}" if len(set(counts)) == 1 else f"{min(counts)}–{max(counts)}"
         lines.append({"with robustness": shown, "ours": text, "networks": networks, "seeds": seeds_of(len(values))})
     return tables.frame_of(lines)
@@ -471,143 +446,12 @@ def spatial_table(frame: pd.DataFrame, name: str) -> pd.DataFrame:
             low, high = statistics.t_interval(some["value"])
             ids = [row_id(row) for row in some.to_dict("records")]
             cell = {"mean": some["value"].mean(), "low": low, "high": high, "rows": ids}
-            line[shown] = interval(cell, percent=scale == 100) if len(some) else Cell(PENDING)
+            line[shown] = interval(cell, percent=scale == 100) if len(some) else Cell(NOT_RUN)
         lines.append(line | {"seeds": seeds_of(rows.loc[rows["model"] == model, "seed"].nunique())})
     return tables.frame_of(lines)
 
 
 # --- Sentences -------------------------------------------------------------------------------------------------------
-
-
-def points_text(values: Sequence[float]) -> str:
-    """A difference in percentage points with its interval over seeds."""
-    mean = f"{100 * np.mean(values):+.1f} points"
-    if len(values) == 1:
-        return f"{mean}, {ONE_SEED}"
-    low, high = statistics.t_interval(values)
-    return f"{mean} [{100 * low:+.1f}, {100 * high:+.1f}], {len(values)} seeds"
-
-
-def against_normal(found: pd.DataFrame, name: str, level: str) -> str:
-    """The main network, the normal one and the control under one level, on their common pictures, in words.
-
-    Empty if the main one has no rows there. Where the network stopped early is no control, it is left out.
-    """
-    here = found[(found["level"] == level) & found["common"].notna()]
-    main = here[here["model"] == tables.setting(name).main]
-    if main.empty:
-        return ""
-    mine, theirs = (100 * main[column].mean() for column in ("common", "common_reference"))
-    stopped = here[(here["model"] == "underfit") & here["seed"].isin(main["seed"])]
-    control = ""
-    if len(stopped) and not tables.setting(name).no_control:
-        control = f"; a network that was merely stopped early keeps **{100 * stopped['common'].mean():.1f} %**"
-    return (
-        f"{label(name)}: {main['model'].iloc[0]} keeps **{mine:.1f} %**, the normal network **{theirs:.1f} %** "
-        f"({points_text(list(main['difference']))}){control}"
-    )
-
-
-UNDER = {
-    "saturation": "Under saturation {}",
-    "patch-shuffle": "With {0} × {0} patches shuffled",
-    "stylised": "Stylised ({})",
-    "low-pass": "Under a low-pass filter at {} of Nyquist",
-    "high-pass": "Under a high-pass filter at {} of Nyquist",
-}
-
-
-def opening(frame: pd.DataFrame, distortion: str, level: str, predictions: Archive | None = None) -> str:
-    """A section's first sentence: the two networks under a distortion on every data set, those without rows last."""
-    predictions = predictions or archive()
-    sets = [name for name in SETS if distortion != "stylised" or name != "shapes"]
-    said = {name: against_normal(points(frame, name, distortion, predictions), name, level) for name in sets}
-    where = UNDER[distortion].format(level)
-    known = answer(HEADLINES[distortion], frame)
-    together = "of the pictures that all three networks (normal, stopped early, adversarially trained) know when clean"
-    return listed(f"{known} {where}, {together}:", said)
-
-
-HEADLINES = {  # the claim that a section is about
-    "saturation": "saturation-less-sensitive",
-    "patch-shuffle": "shuffle-hurts-more",
-    "stylised": "stylised-common",
-    "low-pass": "low-pass-better",
-    "high-pass": "high-pass-worse",
-}
-
-
-def answer(claim: str, frame: pd.DataFrame) -> str:
-    """A claim and how it stands, overall and on each data set where it has been decided, in words."""
-    found = verdicts.table(frame)
-    mine = {str(row["dataset"]): row for _, row in found[found["id"] == claim].iterrows()}
-    decided = [
-        f"**{said(mine[name])}** on {shown}{'' if mine[name]['counts'] else ' (shown only)'}"
-        for name, shown in SETS.items()
-        if name in mine and mine[name]["verdict"] != NOT_RUN
-    ]
-    whole = str(mine["overall"]["verdict"])
-    text = f"*{claims.load()[claim].claim}* Overall **{'not decided yet' if whole == NOT_RUN else whole}**"
-    return f"{text}; {', '.join(decided)}." if decided else f"{text}."
-
-
-def said(row: pd.Series) -> str:
-    """The verdict in a line of `verdicts.table`, with its second word."""
-    return f"{row['verdict']} ({row['kind']})" if row["kind"] else str(row["verdict"])
-
-
-def listed(start: str, said: Mapping[str, str]) -> str:
-    """An opening, a line for each data set, and one for the data sets that are pending (those with an empty text)."""
-    waiting = ", ".join(SETS[name] for name, text in said.items() if not text)
-    lines = [f"- {text}." for text in said.values() if text] + ([f"- {waiting}: **{PENDING}**."] if waiting else [])
-    return "\n".join([start, "", *lines])
-
-
-MAPS_OPENING = {
-    "maps-sparser": "sparsity (Gini coefficient)",
-    "maps-on-contours": "correlation with the picture's edges",
-    "maps-less-noisy": "share of high frequencies",
-}
-
-
-def maps_opening(frame: pd.DataFrame) -> str:
-    """The first sentence on saliency maps: what adversarial training changes in them, by the claims' statistics."""
-    found = verdicts.table(frame)
-    said = {}
-    for name in SETS:
-        parts = []
-        for claim, text in MAPS_OPENING.items():
-            row = found[(found["id"] == claim) & (found["dataset"] == name)].iloc[0]
-            if len(row["values"]):
-                parts.append(f"{text} **{tables.effect(row, 2)}**, which {STANDS[row['verdict']]}")
-        said[name] = f"{label(name)}: {'; '.join(parts)}" if parts else ""
-    return listed("From normal to adversarial training, three measures of SmoothGrad maps change as follows:", said)
-
-
-STANDS = {
-    "holds": "bears the claim out",
-    "holds, not beyond the control": "bears the claim out, but not demonstrably beyond stopping early",
-    "does not hold": "speaks against the claim",
-    "undecided": "leaves it open",
-    "not run": "rests on too few seeds to decide",
-}
-
-
-def discussion_opening(frame: pd.DataFrame) -> str:
-    """The first sentence on section 5: robustness against shape bias over networks, and spatial training."""
-    found = verdicts.table(frame)
-
-    def said(claim: str, name: str) -> str:
-        row = found[(found["id"] == claim) & (found["dataset"] == name)].iloc[0]
-        return NOT_RUN if not len(row["values"]) else f"{tables.effect(row, 2)}, claim: {row['verdict']}"
-
-    at, number = "shapes", len(claims.load()["robustness-goes-with-shape"].statistic.models)
-    return (
-        f"On {label(at)}, the rank correlation of robustness with shape bias over {number} networks is "
-        f"**{said('robustness-goes-with-shape', at)}**. Training against spatial transformations changes accuracy "
-        f"under PGD by **{said('spatial-not-robust', at)}** there, and on {label('cifar10')}: "
-        f"{said('spatial-not-robust', 'cifar10')}."
-    )
 
 
 def without(claim: str, model: str, name: str, frame: pd.DataFrame) -> str:
@@ -626,28 +470,48 @@ def without(claim: str, model: str, name: str, frame: pd.DataFrame) -> str:
     return f"Without {model} it would be {tables.effect(pd.Series(row), 2)}, and the verdict *{decision.verdict}*."
 
 
-def not_reproduced(ids: Iterable[str], frame: pd.DataFrame) -> str:
-    """What of some claims doesn't hold, or not beyond the control, or is undecided: one line per data set."""
-    found, whole = verdicts.table(frame), claims.load()
-    lines = []
-    for name in ids:
-        mine = found[(found["id"] == name) & (found["dataset"] != "overall")]
-        for verdict in (FAILS, BEYOND, UNDECIDED):
-            for _, row in mine[mine["verdict"] == verdict].iterrows():
-                where = f"{SETS.get(row['dataset'], row['dataset'])}: {tables.effect(row)}"
-                lines.append(f"- *{whole[name].claim}* **{said(row)}** on {where}.")
-    if lines:
-        return "\n".join(lines)
-    return "No claim of this section has been decided against the paper so far; the others wait for runs."
+DETAILED = ("saturation", "stylised", "patch-shuffle", "low-pass", "high-pass", "random-drop", "noise", "blur")
 
 
-def detail(frame: pd.DataFrame, name: str, distortion: str, predictions: Archive | None = None) -> str:
-    """A supplement's table as HTML: every network under every level, and below it every point with all its measures."""
-    found = points(frame, name, distortion, predictions)
+def details(frame: pd.DataFrame, distortion: str, predictions: Archive | None = None) -> str:
+    """A supplement's tables of one distortion as HTML: a heading, and for each data set that has rows a folded table.
+
+    The tables show every network's conditional accuracy at every level; their CSV has each point with all its measures.
+    """
+    predictions = predictions or archive()
+    parts = [f'<h3 id="{distortion}">{distortion.replace("-", " ").capitalize()}</h3>']
+    for name in SETS:
+        found = points(frame, name, distortion, predictions)
+        if len(found):
+            parts.append(folded(label(name), _detail(found, name, distortion) + tables.not_run(frame, name)))
+    return "\n".join(parts)
+
+
+def _detail(found: pd.DataFrame, name: str, distortion: str) -> str:
     caption = (
         f"{label(name)}, {distortion}: conditional accuracy by level, in per cent, with 95 % intervals (over seeds "
         "where there are several, else Wilson's over pictures)."
     )
     plain = found.drop(columns=["dataset", "pictures", "rows"]).assign(row=[ids[0] for ids in found["rows"]])
     table = tables.html(level_table(found, "conditional", levels_of(distortion)), caption)
-    return table + (tables.download(plain, f"{name} {distortion} points") if len(found) else "")
+    return table + tables.download(plain, f"{name} {distortion} points", "every point")
+
+
+def map_details(frame: pd.DataFrame, name: str, metrics: Sequence[str], predictions: Archive | None = None) -> str:
+    """A supplement's table of map statistics of every network of a data set, folded, as HTML; empty without rows."""
+    found = map_points(frame, name, metrics, list(places_of(name)), predictions)
+    if found.empty:
+        return ""
+    models = [model for model in tables.MODELS if model in set(found["model"])]
+    kind = "Plain gradient" if metrics[0].startswith("grad_") else "SmoothGrad"
+    caption = (
+        f"{label(name)}: statistics of {kind} maps. One seed: mean and 95 % t-interval over pictures; several: over "
+        "seeds. Below each statistic two yardsticks (± half a 95 % interval over pictures): the picture's edges taken "
+        "for a map, and a network with random weights."
+    )
+    return folded(label(name), tables.html(map_table(found, name, models, metrics), caption))
+
+
+def folded(summary: str, body: str) -> str:
+    """HTML behind a line that unfolds it."""
+    return f'<details class="fold"><summary>{summary}</summary>\n{body}\n</details>'

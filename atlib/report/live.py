@@ -21,6 +21,7 @@ from .. import rows
 from ..errors import InputError
 from ..files import REPOSITORY, atomic, checkout_path, load_tensors, read_json, results_dir, tensor_digest
 from . import export, frames, tables
+from .rule import NOT_RUN
 
 TITLES = {"normal": "normal", "pgd-linf-8": "adversarially trained"}
 RUNTIME = ("ort.wasm.min.js", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
@@ -294,7 +295,7 @@ def speeds(folder: Path | None = None) -> str:
     """What `python -m benchmarks.live` wrote, as a table with a sentence; or that it has not been run."""
     path = (folder or results_dir()) / "live.csv"
     if not path.is_file():
-        return f"<p>This has not been measured yet: <strong>{tables.PENDING}</strong>.</p>"
+        return f"<p>This has not been measured yet: <strong>{NOT_RUN}</strong>.</p>"
     found = pd.read_csv(path, keep_default_na=False)
     first = found.iloc[0]
     shown = found[["what", "over", "value", "unit", "reach", "met"]]

@@ -44,8 +44,7 @@ STYLE: dict[Any, Any] = {
     "axes.grid": True,
     "grid.color": "#dddddd",
     "legend.frameon": False,
-    # one background in light and dark mode
-    "figure.facecolor": "white",
+    "figure.facecolor": "white",  # also in a dark JupyterLab; for a dark page book/_ext/dark_charts.py redraws it
 }
 
 
@@ -53,9 +52,20 @@ class Drawing(Figure):
     """A figure that a notebook shows once, when it is a cell's value, with any backend; pyplot doesn't know of it."""
 
     def _repr_png_(self) -> bytes:
+        self.draw_without_rendering()  # the layout, once: a second pass would move the pictures a little
+        self.set_layout_engine("none")
         buffer = io.BytesIO()
-        self.savefig(buffer, format="png")
+        self.savefig(buffer, format="png", metadata={"Pictures": ";".join(self.pictures())})
         return buffer.getvalue()
+
+    def pictures(self) -> Iterator[str]:
+        """Where photographs and maps on black lie, "left,top,right,bottom" in pixels: a dark page turns the rest."""
+        height = self.bbox.height
+        for axis in self.axes:
+            if any(image.get_array().ndim == 3 or sum(image.cmap(0.0)[:3]) < 2.7 for image in axis.images):
+                box = axis.get_window_extent()
+                edges = (box.x0, height - box.y1, box.x1, height - box.y0)
+                yield ",".join(f"{edge:.0f}" for edge in edges)
 
 
 @contextmanager
@@ -200,7 +210,7 @@ def kept(panels: Mapping[str, pd.DataFrame], labels: tuple[str, str]) -> Drawing
     """
     panels = {name: frame for name, frame in panels.items() if not frame.empty}
     if not panels:
-        return pending()
+        return not_run()
     columns = min(2, len(panels))  # more panels side by side would be illegible on a phone
     rows = -(-len(panels) // columns)
     with sheet(rows, columns, 3.3 * columns + 0.6, 3.3 * rows + 0.9, sharex=True, sharey=True) as (figure, axes):
@@ -241,69 +251,6 @@ def strokes(names: Sequence[str]) -> dict[str, tuple[str, tuple[str, str]]]:
         seen[family(name)] += 1
         drawn[name] = (FAMILIES[family(name)], STROKES[place % len(STROKES)])
     return drawn
-
-
-def curves(
-    panels: Mapping[str, pd.DataFrame],
-    labels: tuple[str, str],
-    order: Sequence[str],
-    limits: tuple[float, float] | None = (-0.03, 1.03),
-) -> Drawing:
-    """A value against level, one line per network in its family's colour, with its interval; one panel above the other.
-
-    panels: of `lens.summary` (model, level, mean, low, high), by title; labels: of the two axes; order: all levels.
-    Levels are equally spaced. In a family of several networks the strongest has a solid line, weaker ones broken lines.
-    """
-    panels = {title: frame for title, frame in panels.items() if not frame.empty}
-    if not panels:
-        return pending()
-    fullest = sorted(panels.values(), key=len, reverse=True)  # it sets the order of the legend
-    names = list(dict.fromkeys(model for frame in fullest for model in frame["model"]))
-    with sheet(len(panels), 1, 5.6, 3.3 * len(panels) + 1.1, sharex=True) as (figure, axes):
-        for axis, (title, frame) in zip(axes[:, 0], panels.items(), strict=True):
-            levels = [level for level in order if level in set(frame["level"])]
-            for number, (name, (colour, (line, marker))) in enumerate(strokes(names).items()):
-                mine = frame[frame["model"] == name].set_index("level")
-                mine = mine.reindex([level for level in order if level in mine.index])
-                places = np.array([order.index(str(level)) for level in mine.index])
-                places = places + 0.04 * (number - len(names) / 2)  # so that intervals don't hide each other
-                axis.vlines(places, mine["low"], mine["high"], color=colour, linewidth=1, alpha=0.6)
-                style = {"color": colour, "linestyle": line, "marker": marker}
-                axis.plot(places, mine["mean"], markersize=4, linewidth=1.3, label=name, **style)
-            axis.set_title(title, fontsize=12)
-            axis.set_ylabel(labels[1])
-            axis.set_xticks([order.index(level) for level in levels], levels)
-            if limits:
-                axis.set_ylim(*limits)
-        axes[-1, 0].set_xlabel(labels[0])
-        handles = axes[0, 0].get_legend_handles_labels()
-        figure.legend(*handles, loc="outside lower center", ncols=3, fontsize=10)
-    return figure
-
-
-def map_statistics(found: pd.DataFrame, titles: Mapping[str, str], places: Mapping[str, str]) -> Drawing:
-    """Statistics of saliency maps under each distortion, two panels per row: one line per network, with its interval.
-
-    found: of `lens.map_points`; titles: of the metrics, places: of the distortions, in order.
-    """
-    if found.empty:
-        return pending()
-    order, rows = list(places), -(-len(titles) // 2)
-    names = list(dict.fromkeys(found["model"]))
-    with sheet(rows, 2, 7, 3 * rows + 1, sharex=True) as (figure, axes):
-        for axis, (metric, title) in zip(axes.flat, titles.items(), strict=False):
-            for number, (name, (colour, (line, marker))) in enumerate(strokes(names).items()):
-                mine = found[(found["metric"] == metric) & (found["model"] == name)]
-                x = np.array([order.index(place) for place in mine["level"]]) + 0.12 * (number - (len(names) - 1) / 2)
-                axis.vlines(x, mine["low"], mine["high"], color=colour, linewidth=1.4)
-                axis.plot(x, mine["mean"], color=colour, linestyle=line, marker=marker, markersize=5, label=name)
-            axis.set_title(title, fontsize=12)
-            axis.set_xticks(range(len(order)), list(places.values()), rotation=40, ha="right")
-        for axis in axes.flat[len(titles) :]:
-            axis.set_axis_off()
-        handles = axes[0, 0].get_legend_handles_labels()
-        figure.legend(*handles, loc="outside lower center", ncols=3, fontsize=11)
-    return figure
 
 
 def maps_of(
@@ -375,7 +322,7 @@ def scatter(found: pd.DataFrame, labels: tuple[str, str]) -> Drawing:
     """One point per run in its family's colour. found: model, x, y; labels: of the axes."""
     found = found.dropna(subset=["x", "y"])
     if found.empty:
-        return pending()
+        return not_run()
     with sheet(1, 1, 5.6, 4.6) as (figure, axes):
         axis = axes[0, 0]
         for name, (colour, (_, marker)) in strokes(list(dict.fromkeys(found["model"]))).items():
@@ -394,10 +341,10 @@ def budget(config: dict) -> float:
     return 255 * eps / (1 if config["norm"] == "linf" else float(np.sqrt(3 * config["side"] ** 2)))
 
 
-def pending() -> Drawing:
-    """An empty figure that says "pending": no published row has what it would draw."""
+def not_run() -> Drawing:
+    """An empty figure that says "not run": no published row has what it would draw."""
     figure = Drawing(figsize=(6, 1))
-    figure.text(0.5, 0.5, "pending", ha="center", va="center", fontsize=14)
+    figure.text(0.5, 0.5, "not run", ha="center", va="center", fontsize=14)
     return figure
 
 
@@ -415,7 +362,7 @@ def bias_by_budget(table: pd.DataFrame) -> Drawing:
     trained one has no budget and stands at the right.
     """
     if table.empty:
-        return pending()
+        return not_run()
     runs = table.assign(family=table["model"].map(family))
     names = [name for name in FAMILIES if name in set(runs["family"])]
     trained = [name for name in names if name not in ("normal", "underfit", "spatial")]
@@ -449,7 +396,7 @@ def bias_map(table: pd.DataFrame) -> Drawing:
     table: one line per run with the columns amplitude, budget, seed, shape_bias, coverage.
     """
     if table.empty:
-        return pending()
+        return not_run()
     amplitudes = sorted(table["amplitude"].unique())
     count = len(amplitudes)
     with sheet(2, count, 2 * count + 0.6, 4.4, sharex=True, sharey=True) as (figure, axes):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape, unescape
@@ -13,11 +12,13 @@ import pandas as pd
 
 from .. import models, style, transforms
 from ..campaign import grid
+from ..campaign.plan import digits
 from ..configuration import config_of
 from ..files import RUN_NAME, checkout_path, load_tensors, read_json, results_dir
 from ..rows import row_id
 from . import claims, destroyed, rule, statistics, verdicts
 from .plots import budget
+from .rule import NOT_RUN
 
 PAPER = "book/paper.csv"
 # Table 1's order, then what the paper only mentions.
@@ -25,7 +26,6 @@ MODELS = (
     "pgd-linf-8", "pgd-linf-4", "pgd-linf-2", "pgd-linf-1", "pgd-l2-12", "pgd-l2-8", "pgd-l2-4",
     "fgsm-8", "fgsm-4", "normal", "underfit", "spatial",
 )  # fmt: skip
-PENDING = "pending"
 ONE_SEED = "one seed"
 
 
@@ -109,14 +109,14 @@ def dash(value: float, form: str) -> str:
 
 
 def over_seeds(lines: pd.DataFrame, metric: str, digits: int = 2) -> Cell:
-    """Mean and 95 % t-interval of one value per seed; the value and "one seed" for a single one; "pending" for none.
+    """Mean and 95 % t-interval of one value per seed; the value and "one seed" for a single one; "not run" for none.
 
     lines: of `cue_table`.
     """
     lines = lines[lines[metric].notna()]
     values, ids = list(lines[metric]), list(lines[f"{metric}_row"])
     if not values:
-        return Cell(PENDING)
+        return Cell(NOT_RUN)
     if len(values) == 1:
         return Cell(f"{values[0]:.{digits}f} ({ONE_SEED})", ids)
     low, high = statistics.t_interval(values)
@@ -176,7 +176,7 @@ def table_1(frame: pd.DataFrame, about: dict[str, dict], dataset: str) -> pd.Dat
                 incomparable = name_there != dataset or (dataset == "cifar10" and "-l2-" in model)
                 no_difference = incomparable or difference != difference
                 line[f"{name}: paper"] = "–" if value != value else percent(value, 2)
-                line[f"{name}: ours"] = one_cell(cell)
+                line[f"{name}: ours"] = one_cell(cell) if len(cell) else Cell("–")
                 line[f"{name}: difference"] = "–" if no_difference else f"{100 * difference:+.1f}"
             cell = group[(group["distortion"] == "pgd-linf") & (group["metric"] == "vanished")]
             line["no gradient"] = "–" if cell.empty else one_cell(cell)
@@ -185,10 +185,18 @@ def table_1(frame: pd.DataFrame, about: dict[str, dict], dataset: str) -> pd.Dat
     return table if (table["no gradient"] != "–").any() else table.drop(columns="no gradient")
 
 
+def not_run(frame: pd.DataFrame, name: str) -> str:
+    """One line below a table, as HTML: which of the paper's networks have no rows in a data set's main setting."""
+    at = setting(name)
+    mine = frame[(frame["dataset"] == at.dataset) & (frame["width"] == at.width) & (frame["recipe"] == at.recipe)]
+    missing = [model for model in MODELS if model not in set(mine["model"])]
+    return f'<p class="not-run">Not run: {", ".join(missing)}.</p>' if missing else ""
+
+
 def one_cell(rows: pd.DataFrame) -> Cell:
     """A cell's percentage with its interval: Wilson's within one run, Student's over seeds."""
     if rows.empty:
-        return Cell(PENDING)
+        return Cell(NOT_RUN)
     if len(rows) == 1:
         low, high = statistics.wilson(int(rows["count"].iloc[0]), int(rows["total"].iloc[0]))
     else:
@@ -251,7 +259,12 @@ def html(table: pd.DataFrame, caption: str) -> str:
     ids = [one for cell in table.to_numpy().ravel() if isinstance(cell, Cell) for one in cell.rows]
     scroll = _scrolling(body)
     shown = pd.DataFrame({name: [_plain(v) for v in table[name]] for name in table.columns}, dtype=object)
-    return scroll + download(shown, caption) + unfold("table", dict.fromkeys(ids))
+    return scroll + _more(download(shown, caption), unfold(dict.fromkeys(ids)))
+
+
+def _more(data: str, ids: str) -> str:
+    """What lies behind a table or figure, in one line below it: its data, and the ids of its rows."""
+    return f'\n<div class="rows-more">{data}{ids}</div>'
 
 
 def _scrolling(body: str) -> str:
@@ -279,14 +292,27 @@ def _cell(value: object) -> str:
     return f'<span data-rows="{escape(" ".join(value.rows))}">{text}</span>' if value.rows else text
 
 
-def download(table: pd.DataFrame, name: str) -> str:
+def download(table: pd.DataFrame, name: str, words: str = "data") -> str:
     """A link that gives a table as CSV, held in the page itself. name: of the file, or a caption to make it from."""
-    plain = unescape(re.sub(r"<[^>]*>", "", name))
-    words = re.findall(r"[a-z0-9]+", plain.lower())
-    slug = "-".join(words[:8])[:60] or "table"
     content = base64.b64encode(table.to_csv(index=False).encode()).decode()
-    link = f'<a download="{slug}.csv" href="data:text/csv;charset=utf-8;base64,{content}">Data (CSV)</a>'
-    return f'\n<p class="rows-data">{link}</p>'
+    link = f'<a download="{slug(name)}.csv" href="data:text/csv;charset=utf-8;base64,{content}">{words}</a>'
+    return f'<p class="rows-data">{link}</p>'
+
+
+SMALL_WORDS = re.compile(
+    "a|an|and|any|are|as|at|be|beside|by|can|do|does|for|from|had|has|have|how|in|into|is|it|its|not|of|on|one|or|ours?"
+    "|per|s|same|that|the|their|them|these|they|this|those|to|under|was|were|what|when|where|which|who|whose|with"
+)
+
+
+def slug(caption: str) -> str:
+    """A file's name from what a table or figure says it shows: the words that matter of its first sentence."""
+    plain = unescape(re.sub(r"<[^>]*>", "", caption))
+    sentence = re.split(r"[.?!](?:\s|$)", plain, maxsplit=1)[0]
+    found = [word for word in re.findall(r"[a-z0-9]+", sentence.lower()) if not SMALL_WORDS.fullmatch(word)][:7]
+    while len("-".join(found)) > 60:
+        found.pop()
+    return "-".join(found) or "table"
 
 
 def data_of(points: pd.DataFrame, name: str) -> str:
@@ -304,17 +330,19 @@ def data_of(points: pd.DataFrame, name: str) -> str:
         f"{''.join(f' <code>{escape(one)}</code>' for one in rows)}</li>"
         for line, rows in zip(shown.to_dict("records"), ids, strict=True)
     ]
-    summary = f"{len(points)} points of this figure and their rows; any of them: <code>make verify ROW=…</code>"
-    return f'<details class="rows-ids"><summary>{summary}</summary><ul>{"".join(lines)}</ul></details>{link}'
+    return _more(link, _folded(f"{len(points)} points", lines))
 
 
-def unfold(what: str, ids: Iterable[str]) -> str:
-    """A folded list of row ids under a table or figure; nothing if there are none."""
+def unfold(ids: Iterable[str]) -> str:
+    """A folded list of row ids under a table; nothing if there are none."""
     lines = [f"<li><code>{escape(one)}</code></li>" for one in ids]
-    if not lines:
-        return ""
-    summary = f"{len(lines)} rows behind this {what}; any of them: <code>make verify ROW=…</code>"
-    return f'\n<details class="rows-ids"><summary>{summary}</summary><ul>{"".join(lines)}</ul></details>'
+    return _folded(f"{len(lines)} rows", lines) if lines else ""
+
+
+def _folded(summary: str, lines: Sequence[str]) -> str:
+    """A list that unfolds, below a line on what its ids are good for."""
+    how = "<p>Any of these rows is measured again by <code>make verify ROW=…</code></p>"
+    return f'<details class="rows-ids"><summary>{summary}</summary>{how}<ul>{"".join(lines)}</ul></details>'
 
 
 def behind(lines: pd.DataFrame, metrics: Iterable[str], name: str = "figure") -> str:
@@ -340,83 +368,9 @@ def effect(decision: pd.Series, digits: int = 3) -> str:
     """The effect in a line of `verdicts.table`, with its interval, or "not run"."""
     number = len(decision["values"])
     if number == 0:
-        return rule.NOT_RUN
+        return NOT_RUN
     mean, low, high = (f"{decision[name]:+.{digits}f}" for name in ("effect", "low", "high"))
     return f"{mean} ({ONE_SEED})" if number == 1 else f"{mean} [{low}, {high}]"
-
-
-def judged_everywhere(ids: Sequence[str], frame: pd.DataFrame) -> pd.DataFrame:
-    """The verdicts on some claims: one line a claim and data set where it has been run, "overall" first.
-
-    Columns: claim, on, seeds, effect with its interval, the same against the network stopped early, expected, verdict.
-    """
-    found, whole = verdicts.table(frame), claims.load()
-    lines = []
-    for name in ids:
-        for _, row in found[found["id"] == name].iterrows():
-            total = row["dataset"] == "overall"
-            if not total and not len(row["values"]):
-                continue
-            line: dict[str, object] = {"claim": claim_cell(whole[name])}
-            line["on"] = str(row["dataset"]) + ("" if row["counts"] else " (shown only)")
-            line["seeds"] = "" if total else str(len(row["values"]))
-            line |= {"effect, 95 % interval": "" if total else effect(row), CONTROL: "" if total else against(row)}
-            said = f"{row['verdict']} ({row['kind']})" if row["kind"] else row["verdict"]
-            said += "; registered after these rows" if row["dataset"] in whole[name].seen else ""
-            lines.append(line | {"expected": expected(whole[name]), "verdict": said})
-    return frame_of(lines)
-
-
-CONTROL = "against the network stopped early"
-
-
-def against(row: pd.Series) -> str:
-    """The effect against the control in a line of `verdicts.table`, or a dash where that can't be asked."""
-    if not row["control"] or math.isnan(row["control_effect"]):
-        return "–"
-    mean, low, high = (f"{row[f'control_{name}']:+.3f}" for name in ("effect", "low", "high"))
-    return mean if math.isnan(row["control_low"]) else f"{mean} [{low}, {high}]"
-
-
-def judged(ids: Iterable[str], frame: pd.DataFrame, dataset: str) -> pd.DataFrame:
-    """The verdicts on some claims on one data set: claim, seeds, effect with interval, what is expected, verdict."""
-    found, whole = verdicts.table(frame), claims.load()
-    lines = []
-    for name in ids:
-        row = found[(found["id"] == name) & (found["dataset"] == dataset)].iloc[0]
-        lines.append(
-            {
-                "claim": claim_cell(whole[name]),
-                "seeds": len(row["values"]),
-                "effect, 95 % interval": effect(row),
-                "expected": expected(whole[name]),
-                "verdict": f"{row['verdict']} ({row['kind']})" if row["kind"] else row["verdict"],
-            }
-        )
-    return frame_of(lines)
-
-
-def expected(claim: claims.Claim) -> str:
-    """Where the claim expects its statistic, beyond the smallest effect that counts: "> 0.02"."""
-    least = f"{claim.e:g}"
-    signed = "0" if claim.e == 0 else f"−{least}"
-    return {"greater": f"> {least}", "less": f"< {signed}", "equal": f"within ±{least}"}[claim.direction]
-
-
-def judged_html(ids: Sequence[str], frame: pd.DataFrame, caption: str) -> str:
-    """`judged_everywhere` as HTML that fits a phone: each claim has a line of its own above those of its data sets."""
-    table = judged_everywhere(ids, frame)
-    columns = [name for name in table.columns if name not in ("claim", "expected")]
-    bodies = []
-    for _, some in table.groupby(table["claim"].map(lambda claim: claim.href), sort=False):
-        first, *others = some.to_dict("records")
-        told = f"overall <strong>{first['verdict']}</strong>; expected: {escape(first['expected'])}"
-        head = f'<tr><th colspan="{len(columns)}" scope="rowgroup">{_cell(some["claim"].iloc[0])}<br>{told}</th></tr>'
-        lines = ["".join(f"<td>{_cell(line[name])}</td>" for name in columns) for line in others]
-        bodies.append(f"<tbody>{head}{''.join(f'<tr>{line}</tr>' for line in lines)}</tbody>")
-    names = "".join(f'<th scope="col">{escape(name)}</th>' for name in columns)
-    body = f"<caption>{caption}</caption>\n<thead><tr>{names}</tr></thead>\n{''.join(bodies)}"
-    return _scrolling(f'<table class="dataframe rows numbered claims">{body}</table>') + download(table, caption)
 
 
 def setting(name: str) -> claims.Setting:
@@ -441,7 +395,7 @@ def amplitude_sentence(cues: pd.DataFrame, main: float) -> str:
     """Which amplitude the rule gives, in words, and what follows if it isn't the main one of claims.yaml."""
     equal = cues.loc[cues["equal"], "amplitude"]
     if equal.empty:
-        return f"An amplitude at which both are learnt equally well is **{PENDING}**."
+        return f"An amplitude at which both are learnt equally well is **{NOT_RUN}**."
     if equal.min() == main:
         return f"The smallest amplitude at which both are learnt equally well is **{main:g}**: the main one below."
     return (
@@ -455,24 +409,12 @@ def difference_sentence(values: pd.DataFrame, metric: str) -> str:
     """pgd-linf-8 minus normal, seed by seed, in words."""
     wide = values.pivot_table(index="seed", columns="model", values=metric)
     if not {"normal", "pgd-linf-8"} <= set(wide.columns):
-        return PENDING
+        return NOT_RUN
     difference = (wide["pgd-linf-8"] - wide["normal"]).dropna()
     if len(difference) < 2:
         return f"{difference.mean():+.2f} ({ONE_SEED})"
     low, high = statistics.t_interval(difference)
     return f"{difference.mean():+.2f} [{low:+.2f}, {high:+.2f}] over {len(difference)} seeds"
-
-
-def bias_sentence(main: pd.DataFrame) -> str:
-    """The paired difference in shape bias between PGD 8/255 and normal training, in words."""
-    means = main.groupby("model")["shape_bias"].mean()
-    if not {"normal", "pgd-linf-8"} <= set(means.index):
-        return f"Normal training against PGD 8/255: **{PENDING}**."
-    return (
-        f"Normal networks answer by shape in **{means['normal']:.2f}** of the decided cases, those trained against PGD "
-        f"8/255 in **{means['pgd-linf-8']:.2f}**. Seed by seed the difference is "
-        f"{difference_sentence(main, 'shape_bias')}."
-    )
 
 
 def map_rows(table: pd.DataFrame) -> pd.DataFrame:
@@ -503,7 +445,7 @@ def map_sentence(table: pd.DataFrame) -> str:
         f"- amplitude {amplitude:g}: {difference_sentence(some, 'shape_bias')}"
         for amplitude, some in rows.groupby("amplitude")
     ]
-    return "Shape bias of PGD 8/255 minus that of normal training:\n\n" + "\n".join(found or [PENDING])
+    return "Shape bias of PGD 8/255 minus that of normal training:\n\n" + "\n".join(found or [NOT_RUN])
 
 
 def underfit_sentence(about: dict[str, dict], dataset: str) -> str:
@@ -516,7 +458,7 @@ def underfit_sentence(about: dict[str, dict], dataset: str) -> str:
         for record in about.values()
         if record["training"]["model"] == "underfit" and record["config"]["dataset"] == dataset
     ]
-    return "\n\n".join(found or [f"The underfit control is {PENDING}."])
+    return "\n\n".join(found or [f"The underfit control is {NOT_RUN}."])
 
 
 def verdict_counts(frame: pd.DataFrame) -> pd.DataFrame:
@@ -538,7 +480,7 @@ def bench_table(folder: Path | None = None) -> pd.DataFrame:
     """The benchmark's rows as the page shows them."""
     rows = bench(folder)
     if rows.empty:
-        return pd.DataFrame({"what": [PENDING]})
+        return pd.DataFrame({"what": [NOT_RUN]})
     shown = {
         "what": "what",
         "against": "against",
@@ -556,7 +498,7 @@ def bench_sentence(folder: Path | None = None) -> str:
     """The benchmark's hardware, repetitions and versions, in words."""
     rows = bench(folder)
     if rows.empty:
-        return f"The benchmark is **{PENDING}**."
+        return f"The benchmark is **{NOT_RUN}**."
     first = rows.iloc[0]
     return (
         f"Medians of {first['rounds']} rounds in CPU seconds of one thread on {first['processor']}, where bf16 is "
@@ -583,7 +525,7 @@ def grid_sentence(planned: Sequence[grid.Planned], frame: pd.DataFrame) -> str:
 
 
 def grid_table(planned: Sequence[grid.Planned], frame: pd.DataFrame) -> pd.DataFrame:
-    """The grid, one line a network and setting: clean / robust accuracy in per cent for each seed, or "pending".
+    """The grid, one line a network and setting: clean / robust accuracy in per cent for each seed, or "not run".
 
     Of the seeds above grid.SHOWN_SEEDS it says how many are published.
     """
@@ -605,7 +547,7 @@ def grid_table(planned: Sequence[grid.Planned], frame: pd.DataFrame) -> pd.DataF
             line[others] = f"{sum(states[place])} of {len(states[place])} published"
             continue
         rows = _done(p, frame)
-        cell = Cell(grid.accuracies(rows), map(row_id, rows.to_dict("records"))) if len(rows) else Cell(PENDING)
+        cell = Cell(grid.accuracies(rows), map(row_id, rows.to_dict("records"))) if len(rows) else Cell(NOT_RUN)
         line[f"seed {config.seed}"] = cell
     return frame_of(lines.values())
 
@@ -628,9 +570,9 @@ def plan_table(planned: Sequence[grid.Planned], frame: pd.DataFrame, folder: Pat
         line = {"block": block, "what": titles[block], "runs": len(runs)}
         line["published"] = sum(p.run in published for p in runs)
         if "precision" in costs:
-            line["trained in"] = str(costs.at[block, "precision"]) if block in costs.index else PENDING
+            line["trained in"] = str(costs.at[block, "precision"]) if block in costs.index else NOT_RUN
         for name, shown in {"core_hours": "core hours", "gpu_hours": "GPU hours"}.items():
-            cost = f"{float(costs.at[block, name]):,.1f}" if block in costs.index else PENDING  # type: ignore[arg-type]
+            cost = digits(float(costs.at[block, name])) if block in costs.index else NOT_RUN  # type: ignore[arg-type]
             grown = counted.get(block, len(runs)) != len(runs)  # blocks that the grid has gained since
             line[shown] = f"{cost} (counted for {counted[block]} runs)" if grown else cost
         lines.append(line)
@@ -641,7 +583,7 @@ def plan_caption(folder: Path | None = None) -> str:
     """The hardware on which the costs were measured, and the speed that was stated."""
     costs = plan(folder)
     if costs.empty:
-        return f"The cost of each block: {PENDING}."
+        return f"The cost of each block: {NOT_RUN}."
     first = costs.iloc[0]
     return (
         f"The cost of each block. Core hours: measured on one thread of {first['processor']}, training in the "
@@ -668,7 +610,7 @@ def convergence_sentence(main: pd.DataFrame, table: pd.DataFrame, least: float =
     main: `cue_table`'s lines of the setting; table: all its lines, among them the same networks with another share.
     """
     if main.empty:
-        return f"Convergence: **{PENDING}**."
+        return f"Convergence: **{NOT_RUN}**."
     short = main[main["accuracy"] < least]
     if short.empty:
         return f"All of these networks have learnt their task: every clean accuracy is at least {least:g}."
@@ -728,7 +670,7 @@ def destroyed_table(frame: pd.DataFrame) -> pd.DataFrame:
 def mean_cell(lines: pd.DataFrame) -> Cell:
     """The mean of a line of `destroyed.load` and half the width of its interval."""
     if lines.empty:
-        return Cell(PENDING)
+        return Cell(NOT_RUN)
     line = lines.iloc[0]
     half = (line["high"] - line["low"]) / 2
     return Cell(f"{line['value']:.2f}\u00a0±\u00a0{half:.2f}", [destroyed.row_id(line)])  # on one line
@@ -789,7 +731,7 @@ def proxies_sentence(found: pd.DataFrame, frame: pd.DataFrame) -> str:
     guess = destroyed_panels(frame)["shapes"]
     both = single_cue_panel(found).merge(guess, on=["distortion", "level"], suffixes=("_truth", ""))
     if len(both) < 3:
-        return f"Whether the two measures follow what single-cue networks can still do: {PENDING}."
+        return f"Whether the two measures follow what single-cue networks can still do: {NOT_RUN}."
     shape, texture = (statistics.spearman(list(both[f"{axis}_truth"]), list(both[axis])) for axis in ("y", "x"))
     return (
         f"Over the {len(both)} distortions and levels, the rank correlation (Spearman) between what the pictures' "

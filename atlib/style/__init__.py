@@ -55,11 +55,13 @@ from .stylists import (
     moments,
     resized,
     stylise,
+    uninstalled,
 )
 
 # the API page lists them in this order
 __all__ = [  # noqa: RUF022
     "Stylist", "STYLISTS", "find_stylist", "ghiasi", "microast", "MicroAST", "moments", "adain", "resized", "stylise",
+    "uninstalled",
     "Styles", "SOURCES", "GENERATED", "SMALLEST", "STYLE_SIDE", "choose",
     "LEVELS", "place", "make", "levels", "manifest", "lacking", "load", "summary", "differs", "obstacle", "hashes_of",
     "coded", "kept", "INPUTS", "REMEDY", "CHUNK", "BATCH",

@@ -17,7 +17,7 @@ from .. import data, provenance
 from ..errors import InputError, in_range, nearest
 from ..files import data_dir, hold, load_meta, load_tensors, save_tensors, tensor_digest, writable, write_json
 from .sources import SOURCES, Styles, choose
-from .stylists import STYLISTS, Stylist, find_stylist, stylise
+from .stylists import STYLISTS, Stylist, find_stylist, stylise, uninstalled
 
 CHUNK = 100  # pictures that are stylised between two writes
 BATCH = 10  # pictures per pass, for a stylist that takes several
@@ -183,14 +183,18 @@ def differs(about: dict, recorded: dict) -> bool:
     )
 
 
-def obstacle(level: str) -> str:
-    """Why test sets can't be stylised at a level (STYLES-STYLIST) here, in one line; empty if they can."""
+def obstacle(level: str, installing: bool = False) -> str:
+    """Why test sets can't be stylised at a level (STYLES-STYLIST) here, in one line; empty if they can.
+
+    installing: requirements-style.txt will be installed before.
+    """
     styles, _, stylist = level.rpartition("-")
     if styles not in SOURCES:
         return f"stylised@{level}: of a folder of pictures; notebooks/stylise.ipynb with that folder makes it"
     try:
         Styles(styles)
-        find_stylist(stylist)
+        if not (installing and uninstalled(stylist)):
+            find_stylist(stylist)
     except InputError as error:
         return str(error)
     return ""

@@ -40,14 +40,20 @@ ONNX = {
 }
 
 
+def uninstalled(stylist: str) -> list[str]:
+    """The packages of requirements-style.txt that a stylist needs and that aren't installed."""
+    needed = ("onnxruntime", PACKAGE) if stylist == "ghiasi" else ()
+    return [package for package in needed if importlib.util.find_spec(package) is None]
+
+
 def ghiasi(weights: str = "") -> Stylist:
     """Ghiasi et al. 2017 at 384×384, one picture per pass. weights: a folder with the two files (else the package's).
 
     InputError if the packages or the files are not there, or if the files are other versions.
     """
-    for package in ("onnxruntime", *(() if weights else (PACKAGE,))):
-        if importlib.util.find_spec(package) is None:
-            raise InputError(f"stylist = 'ghiasi': needs {package}; pip install -r requirements-style.txt")
+    lacking = [package for package in uninstalled("ghiasi") if not (weights and package == PACKAGE)]
+    if lacking:
+        raise InputError(f"stylist = 'ghiasi': needs {lacking[0]}; pip install -r requirements-style.txt")
     import onnxruntime
 
     if weights:

@@ -1,13 +1,28 @@
-"""A line below each page: its source, its executed notebook, and the command that makes it again."""
+"""A line below each page: its source, its executed notebook, and the command that makes it again. And the names of the
+files that a page gives away: the page's, then what the table or figure is about, no two alike."""
 
 import re
 import shutil
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from sphinx.application import Sphinx
 
 PAGE = re.compile(r"notebooks/([\w-]+)")
+CSV = re.compile(r'(<a [^>]*download=")([\w-]+)(\.csv")')
+
+
+def name_downloads(body: str, page: str) -> str:
+    """A page's HTML in which every CSV is called PAGE-WORDS.csv; the second of the same words is PAGE-WORDS-2.csv."""
+    taken: Counter[str] = Counter()
+
+    def named(found: re.Match[str]) -> str:
+        words = found[2] if found[2].startswith(page) else f"{page}-{found[2]}"
+        taken[words] += 1
+        return f"{found[1]}{words}{f'-{taken[words]}' if taken[words] > 1 else ''}{found[3]}"
+
+    return CSV.sub(named, body)
 
 
 def add(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object) -> None:
@@ -20,6 +35,7 @@ def add(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], 
         f'<a href="{path(f"_sources/notebooks/{name}.ipynb", 1)}" download>executed notebook</a>',
         f"made by <code>make notebooks PAGE={name} ALL=1</code>",
     ]
+    context["body"] = name_downloads(context["body"], name)
     context["body"] += f'<p class="page-footer">This page: {", ".join(links)}.</p>'
 
 

@@ -1,10 +1,12 @@
-// The runtime and the networks, fetched when the reader asks for them: over http as they are; from the disk, where a page
-// may fetch nothing, as scripts of base64 that are added one after the other.
+// The runtime and the networks, fetched when the reader asks for them: over http by the worker, as they are; from the
+// disk, where nothing may be fetched, as scripts of base64 that are added one after the other.
 
 /**
  * @typedef {{ base: string, vendor: string, files: Record<string, number>, parts: number }} Given
  * base, vendor: the folders of this page's files and of the runtime's, as seen from the page; files: their sizes; parts:
  * how many scripts of base64 there are
+ * @typedef {{ kind: string, runtime?: string, module: string | Blob, wasm: string | Uint8Array<ArrayBuffer>,
+ * networks: (string | Uint8Array<ArrayBuffer>)[] }} Start what a worker begins with: contents, or addresses of them
  */
 
 const NETWORKS = ["normal.onnx", "pgd-linf-8.onnx"];
@@ -17,55 +19,36 @@ const NETWORKS = ["normal.onnx", "pgd-linf-8.onnx"];
  */
 export async function load(given, progress) {
   const fromDisk = location.protocol === "file:";
-  const { worker, message } = fromDisk ? await byScripts(given, progress) : await byFetch(given, progress);
+  const { worker, message } = fromDisk ? await byScripts(given, progress) : byAddress(given);
+  const whole = Object.values(given.files).reduce((sum, size) => sum + size, 0);
   return new Promise((resolve, reject) => {
     worker.onerror = (event) => reject(new Error(event.message || "the worker did not start"));
     worker.onmessage = ({ data }) => {
+      if (data.kind === "fetched") progress(data.bytes / whole);
       if (data.kind === "ready") resolve(worker);
       if (data.kind === "failed") reject(new Error(data.message));
     };
-    worker.postMessage(message, [message.wasm.buffer, ...message.networks.map(({ buffer }) => buffer)]);
+    const contents = [message.wasm, ...message.networks];
+    worker.postMessage(
+      message,
+      contents.flatMap((one) => (typeof one === "string" ? [] : [one.buffer])),
+    );
   });
 }
 
 /**
+ * A worker that fetches what it needs: the page stays awake, and is drawn meanwhile.
  * @param {Given} given
- * @param {(share: number) => void} progress
+ * @returns {{ worker: Worker, message: Start }}
  */
-async function byFetch({ base, vendor, files }, progress) {
+function byAddress({ base, vendor }) {
   const at = (/** @type {string} */ path) => new URL(path, location.href).href;
-  const wanted = [`${vendor}ort-wasm-simd-threaded.wasm`, ...NETWORKS.map((name) => base + name)];
-  const whole = Object.values(files).reduce((sum, size) => sum + size, 0);
-  let got = 0;
-  const contents = await Promise.all(
-    wanted.map(async (path) => {
-      const response = await fetch(at(path));
-      if (!response.ok || !response.body) throw new Error(`${path}: ${response.status}`);
-      const parts = [];
-      let rested = performance.now();
-      for (const reader = response.body.getReader(); ;) {
-        const { done, value } = await reader.read();
-        if (done) break;
-        parts.push(value);
-        got += value.length;
-        // A near server answers without a pause, and the page would not be drawn until all is there.
-        if (performance.now() - rested > 16) {
-          progress(got / whole);
-          await new Promise((resolve) => setTimeout(resolve));
-          rested = performance.now();
-        }
-      }
-      progress(got / whole);
-      return new Uint8Array(await new Blob(parts).arrayBuffer());
-    }),
-  );
-  const [wasm, ...networks] = contents;
   const message = {
     kind: "start",
     runtime: at(`${vendor}ort.wasm.min.js`),
     module: at(`${vendor}ort-wasm-simd-threaded.mjs`),
-    wasm,
-    networks,
+    wasm: at(`${vendor}ort-wasm-simd-threaded.wasm`),
+    networks: NETWORKS.map((name) => at(base + name)),
   };
   return { worker: new Worker(at(`${base}worker.js`)), message };
 }
@@ -73,6 +56,7 @@ async function byFetch({ base, vendor, files }, progress) {
 /**
  * @param {Given} given
  * @param {(share: number) => void} progress
+ * @returns {Promise<{ worker: Worker, message: Start }>}
  */
 async function byScripts({ base, parts }, progress) {
   /** @type {Record<string, string[]>} */

@@ -44,6 +44,13 @@ function draw(canvas, values, label) {
   canvas.setAttribute("aria-label", label);
 }
 
+/** Once the page has been drawn, or a moment later where nobody sees it. */
+const drawn = () =>
+  new Promise((resolve) => {
+    requestAnimationFrame(() => setTimeout(resolve));
+    setTimeout(resolve, 100);
+  });
+
 /** @param {string} text base64 */
 const decoded = (text) => Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
 
@@ -461,10 +468,15 @@ export function begin(root) {
       return;
     }
     worker.onmessage = ({ data }) => hear(data);
+    // Piece by piece: each has to be laid out, while the browser still compiles what the networks run on.
     form.hidden = true;
-    find("bench", root).hidden = find("controls", root).hidden = false;
-    root.classList.add("running");
+    await drawn();
+    find("controls", root).hidden = false;
+    await drawn();
+    find("bench", root).hidden = false;
+    await drawn();
     find("results", root).focus();
+    await drawn();
     ask();
   });
 

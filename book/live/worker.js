@@ -1,4 +1,5 @@
-// The worker: decodes pictures, runs the networks and never blocks the page. It is given the runtime by its bytes.
+// The worker: decodes pictures, runs the networks and never blocks the page. It is given the runtime and the networks by
+// their bytes, or by addresses to fetch them from.
 
 import { square } from "./crop.js";
 import { drawn, factor, largest, noisy, softmax, step } from "./networks.js";
@@ -48,12 +49,44 @@ const rest = () =>
     channel.port2.postMessage(0);
   });
 
+const TOLD = 50; // milliseconds between two lines on how much has been fetched
+
+/**
+ * The bytes of each file, which may have to be fetched; says how many of all have come.
+ * @param {(string | Uint8Array)[]} files
+ * @returns {Promise<Uint8Array[]>}
+ */
+async function contents(files) {
+  let bytes = 0;
+  let told = -Infinity;
+  return Promise.all(
+    files.map(async (file) => {
+      if (typeof file !== "string") return file;
+      const response = await fetch(file);
+      if (!response.ok || !response.body) throw new Error(`${file}: ${response.status}`);
+      const parts = [];
+      for (const reader = response.body.getReader(); ;) {
+        const { done, value } = await reader.read();
+        if (done) break;
+        parts.push(value);
+        bytes += value.length;
+        if (performance.now() - told > TOLD) {
+          told = performance.now();
+          say("fetched", { bytes });
+        }
+      }
+      return new Uint8Array(await new Blob(parts).arrayBuffer());
+    }),
+  );
+}
+
 /**
  * runtime: onnxruntime-web's address, if it isn't part of this script; module: the address of its second half, or its
- * text; networks: ONNX files.
- * @param {{ runtime?: string, wasm: Uint8Array, module: string | Blob, networks: Uint8Array[] }} given
+ * text; wasm, networks: what it is made of and ONNX files, or their addresses.
+ * @param {import("./load.js").Start} given
  */
-async function start({ runtime, wasm, module, networks }) {
+async function start({ runtime, wasm: engine, module, networks: files }) {
+  const [wasm, ...networks] = await contents([engine, ...files]);
   if (runtime) self_.importScripts(runtime);
   const ort = self_.ort;
   ort.env.logLevel = "error";

@@ -1,0 +1,231 @@
+"""The three networks that the argument compares, on every data set: what the pages of the argument draw and print.
+
+They are the normal one, the main adversarially trained one of the data set, and one stopped early at about the latter's
+clean accuracy. All other networks are in the supplement.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+
+import pandas as pd
+
+from ..rows import Archive, archive, row_id
+from . import claims, destroyed, ledger, lens, statistics, tables, verdicts
+from .rule import NOT_RUN
+from .tables import Cell
+
+ROLES = {"normal": "normal", "underfit": "stopped early", "main": "trained against attacks"}
+POINTS = ["role", "model", "level", "seed", "value", "rows"]
+
+
+def roles(name: str) -> dict[str, str]:
+    """The role of each of the three models on a data set, by the model's name, in the order of ROLES."""
+    return dict(zip(lens.trio(name), ROLES, strict=True))
+
+
+def points(
+    frame: pd.DataFrame, name: str, distortion: str, measure: str = "accuracy", predictions: Archive | None = None
+) -> pd.DataFrame:
+    """One line per role, level and seed, with the columns POINTS. measure: as of `lens.points`."""
+    known = roles(name)
+    found = lens.points(frame, name, distortion, predictions or archive())
+    found = found[found["model"].isin(known) & found[measure].notna()]
+    found = found.assign(role=found["model"].map(known), value=found[measure])
+    order = {role: number for number, role in enumerate(ROLES)}
+    return found.sort_values(by="role", key=lambda column: column.map(order), kind="stable")[POINTS]
+
+
+def panels(
+    frame: pd.DataFrame,
+    distortion: str,
+    measure: str = "accuracy",
+    sets: Iterable[str] = lens.SETS,
+    predictions: Archive | None = None,
+) -> dict[str, pd.DataFrame]:
+    """`points` of each data set that has any, by the data set's name in the text."""
+    found = {lens.SETS[name]: points(frame, name, distortion, measure, predictions) for name in sets}
+    return {title: some for title, some in found.items() if len(some)}
+
+
+def with_clean(
+    frame: pd.DataFrame, distortion: str, sets: Iterable[str] = lens.SETS, predictions: Archive | None = None
+) -> dict[str, pd.DataFrame]:
+    """`panels` of the accuracy under a distortion, with the accuracy on clean pictures as one more level, "clean"."""
+    found = panels(frame, distortion, sets=sets, predictions=predictions)
+    names = {title: name for name, title in lens.SETS.items()}
+    for title, some in found.items():
+        known = roles(names[title])
+        clean = lens.in_main_setting(frame, names[title])
+        clean = clean[(clean["distortion"] == "clean") & (clean["metric"] == "accuracy") & clean["model"].isin(known)]
+        ids = pd.Series([(row_id(row),) for row in clean.to_dict("records")], index=clean.index, dtype=object)
+        clean = clean.assign(role=clean["model"].map(known), level="clean", rows=ids)
+        found[title] = pd.concat([clean[POINTS], some], ignore_index=True)
+    return found
+
+
+def clean_and_robust(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Clean accuracy and accuracy under Table 1's attack of every network of a main setting, and of the paper's.
+
+    Columns: model, whose ("ours", "paper"), clean, robust (means over seeds), seeds, rows.
+    """
+    mine = lens.in_main_setting(frame, name)
+    under = {"clean": CLEAN, "robust": ATTACKED}
+    paper = tables.paper()
+    paper = paper[paper["dataset"] == tables.in_paper(name)].pivot(index="model", columns="metric", values="value")
+    lines: list[dict[str, object]] = []
+    for model in tables.MODELS:
+        cells = {
+            key: mine[(mine["model"] == model) & (mine["distortion"] == place[0]) & (mine["metric"] == place[2])]
+            for key, place in under.items()
+        }
+        if all(len(some) for some in cells.values()):
+            ids = tuple(row_id(row) for some in cells.values() for row in some.to_dict("records"))
+            means = {key: float(some["value"].mean()) for key, some in cells.items()}
+            lines.append({"model": model, "whose": "ours", **means, "seeds": len(cells["clean"]), "rows": ids})
+        if model in paper.index:
+            printed = paper.loc[model]
+            ends = {"clean": printed["clean"], "robust": printed["robust"]}
+            lines.append({"model": model, "whose": "paper", **ends, "seeds": 0, "rows": ()})
+    return pd.DataFrame(lines, columns=["model", "whose", "clean", "robust", "seeds", "rows"])
+
+
+CLEAN = ("clean", "", "accuracy")
+ATTACKED = ("pgd-linf", "8", "accuracy_last")
+
+
+def networks(frame: pd.DataFrame, sets: Iterable[str] = lens.SETS) -> pd.DataFrame:
+    """Clean accuracy of the three networks and accuracy under Table 1's attack, in per cent."""
+    return accuracies(frame, {"clean": CLEAN, "under PGD-40, 8/255": ATTACKED}, sets)
+
+
+def table(
+    frame: pd.DataFrame, distortion: str, levels: Mapping[str, str], sets: Iterable[str] = lens.SETS
+) -> pd.DataFrame:
+    """Accuracy of the three networks, clean and at some levels of a distortion (shown as named), in per cent."""
+    places = {shown: (distortion, level, "accuracy") for level, shown in levels.items()}
+    return accuracies(frame, {"clean": CLEAN} | places, sets)
+
+
+def accuracies(
+    frame: pd.DataFrame, columns: Mapping[str, tuple[str, str, str]], sets: Iterable[str] = lens.SETS
+) -> pd.DataFrame:
+    """One line per data set and network: what was measured at (distortion, level, metric), by column, and the seeds."""
+    lines = []
+    for name in sets:
+        mine = lens.in_main_setting(frame, name)
+        for model, role in roles(name).items():
+            some = mine[mine["model"] == model]
+            if some.empty:
+                continue
+            line: dict[str, object] = {"data set": lens.SETS[name], "network": ROLES[role]}
+            line |= {shown: _cell(some, *place) for shown, place in columns.items()}
+            lines.append(line | {"seeds": str(some["seed"].nunique())})
+    return tables.frame_of(lines)
+
+
+def _cell(rows: pd.DataFrame, distortion: str, level: str, metric: str) -> Cell:
+    """One network's accuracy at one place; a dash where it has no rows."""
+    here = rows[(rows["distortion"] == distortion) & (rows["level"] == level) & (rows["metric"] == metric)]
+    if here.empty:
+        return Cell("–")
+    here = here.sort_values("seed")
+    return mean_cell(list(here["value"]), map(row_id, here.to_dict("records")), int(here["total"].iloc[0]))
+
+
+def data_of(found: Mapping[str, pd.DataFrame], name: str) -> str:
+    """What is shown below a figure of `panels`: its points and their rows. name: of the file."""
+    frames = [some.drop(columns="role").assign(on=title) for title, some in found.items()]
+    every = pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=[*POINTS[1:], "on"])
+    return tables.data_of(every[["on", *POINTS[1:]]], name)
+
+
+def mean_cell(values: Sequence[float], rows: Iterable[str], total: int) -> Cell:
+    """A mean in per cent with half the width of its 95 % interval, over three seeds or more or one seed's pictures.
+
+    Of two seeds there is the mean alone: their t-interval is about thirteen times as wide as the seeds are apart.
+    """
+    mean, low, high = 100 * sum(values) / len(values), math.nan, math.nan
+    if len(values) > 2:
+        low, high = statistics.t_interval(values)
+    elif len(values) == 1:
+        low, high = statistics.wilson(round(values[0] * total), total)
+    return Cell(f"{mean:.1f}\u00a0±\u00a0{50 * (high - low):.1f}" if low == low else f"{mean:.1f}", rows)
+
+
+def map_points(
+    frame: pd.DataFrame, metrics: Sequence[str], place: str = "clean@", predictions: Archive | None = None
+) -> pd.DataFrame:
+    """Statistics of the three networks' saliency maps on each data set, and of two yardsticks, under one distortion.
+
+    Columns: on (the data set in the text), metric, role, mean, low, high, seeds, rows. The yardsticks, for clean
+    pictures only, have the roles "edges" (the picture's own edges, taken for a map) and "untrained" (a network with
+    random weights); their intervals are over pictures.
+    """
+    lines = []
+    for name, shown in lens.SETS.items():
+        known, found = roles(name), lens.map_points(frame, name, metrics, [place], predictions)
+        for row in found[found["model"].isin(known)].to_dict("records"):
+            lines.append({"on": shown, "role": known[row["model"]]} | {key: row[key] for key in MAP_COLUMNS})
+        if len(found) and place == "clean@":
+            lines += [{"on": shown} | one for one in yardsticks(name, metrics)]
+    return pd.DataFrame(lines, columns=["on", "role", *MAP_COLUMNS])
+
+
+MAP_COLUMNS = ("metric", "mean", "low", "high", "seeds", "rows")
+
+
+def yardsticks(name: str, metrics: Sequence[str]) -> list[dict[str, object]]:
+    """What the statistics of maps are for the picture's own edges, and for a network with random weights."""
+    known = destroyed.load()
+    known = known[(known["dataset"] == tables.setting(name).dataset) & (known["distortion"] == "clean")]
+    lines: list[dict[str, object]] = []
+    for role in ("edges", "untrained"):
+        for metric in metrics:
+            for row in known[known["metric"] == f"{role}_{metric}"].to_dict("records"):
+                ends = {"mean": row["value"], "low": row["low"], "high": row["high"]}
+                lines.append({"role": role, "metric": metric, **ends, "seeds": 0, "rows": (destroyed.row_id(row),)})
+    return lines
+
+
+def verdict_grid(ids: Sequence[str], frame: pd.DataFrame, caption: str) -> str:
+    """How some claims stand, one line each, one column a data set, as HTML; a claim leads to its entry in the ledger.
+
+    A data set on which a claim has no verdict has an empty cell; one that is only shown is in brackets.
+    """
+    found, whole = verdicts.table(frame), claims.load()
+    found = found[found["id"].isin(ids) & (found["dataset"] != "overall")]
+    judged = found[found["verdict"] != NOT_RUN]
+    sets = [name for name in lens.SETS if name in set(judged["dataset"])]
+    others = [name for name in dict.fromkeys(judged["dataset"]) if name not in sets]
+    lines, plain = [], []
+    for name in ids:
+        cells = {str(row["dataset"]): row for _, row in judged[judged["id"] == name].iterrows()}
+        shown = [_verdict(cells.get(one)) for one in [*sets, *others]]
+        claim = tables.claim_cell(whole[name])
+        lines.append(
+            f'<tr><th scope="row">{tables._cell(claim)}</th>{"".join(f"<td>{one}</td>" for one in shown)}</tr>'
+        )
+        plain.append({"claim": str(claim)} | {one: _plain(cells.get(one)) for one in [*sets, *others]})
+    names = "".join(f'<th scope="col">{escape(lens.SETS.get(one, one))}</th>' for one in [*sets, *others])
+    head = f'<caption>{caption}</caption>\n<thead><tr><th scope="col">claim</th>{names}</tr></thead>'
+    body = f'<table class="dataframe rows numbered verdict-grid">{head}<tbody>{"".join(lines)}</tbody></table>'
+    return tables._scrolling(body) + tables.download(tables.frame_of(plain), caption)
+
+
+def _plain(row: pd.Series | None) -> str:
+    if row is None:
+        return ""
+    said = ledger.verdict_words(str(row["verdict"]), str(row["kind"]))
+    return said if row["counts"] else f"({said})"
+
+
+def _verdict(row: pd.Series | None) -> str:
+    """A verdict's badge; in brackets where the data set doesn't count."""
+    if row is None:
+        return ""
+    badge = ledger.badge(str(row["verdict"]))
+    kind = f"<br><small>{escape(str(row['kind']))}</small>" if row["kind"] else ""
+    return f"{badge}{kind}" if row["counts"] else f"({badge}){kind}"

@@ -1,0 +1,118 @@
+"""What was measured, in sentences: what the network knows, how robust it is, what it keeps, where it stands."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...measurements import TABLE_1
+from .beside import KINDS, Measured, called, standing
+
+ATTACK = (
+    f"PGD with {TABLE_1['steps']} steps of {255 * TABLE_1['step_size']:g}/255 within l_inf "
+    f"{255 * TABLE_1['eps']:g}/255, from the picture itself, without restarts, along the gradient of the cross-entropy"
+)
+ROBUST = ("pgd-linf@8", "accuracy_last")
+CLEAN = ("clean@", "accuracy")
+
+
+def percent(value: float, interval: tuple[float, float] | None = None) -> str:
+    text = f"{100 * value:.1f} %"
+    return text + (f" [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]" if interval else "")
+
+
+def robustness(measured: Measured) -> str:
+    """Robust accuracy, in a sentence that says how it was attacked; empty if that wasn't measured."""
+    found, place = measured.quantities, ROBUST[0]
+    if ROBUST not in found:
+        return ""
+    total = int(measured.row(*ROBUST)["total"])
+    said = (
+        f"Robust accuracy: {percent(found[ROBUST], measured.interval(*ROBUST))} of "
+        f"{total:,} pictures, wrong ones included, under {ATTACK}"
+    )
+    if (place, "accuracy_any") in found:
+        said += f"; {percent(found[place, 'accuracy_any'])} were right at every step"
+    return f"{said}. It is an upper bound: another attack can only find more mistakes."
+
+
+def summary(measured: Measured) -> list[str]:
+    """The report in sentences: what the network knows, how robust it is, what it keeps, where it stands."""
+    found, sentences = measured.quantities, []
+    chosen = measured.about.get("chosen") or f"{len(measured.predictions['labels']):,} test pictures"
+    if CLEAN in found:
+        known = percent(found[CLEAN], measured.interval(*CLEAN))
+        sentences.append(f"It knows {known} of {chosen}.")
+    else:
+        sentences.append(f"Measured on {chosen}.")
+    sentences += [robustness(measured)]
+    places = {
+        "saturation@1024": "at saturation 1024, where every colour is full or absent",
+        "patch-shuffle@4": "cut into 4×4 patches and shuffled",
+    }
+    for place, words in places.items():
+        if (place, "conditional") in found:
+            theirs = {kind: measured.theirs(kind, place, "conditional") for kind in ("normal", "main")}
+            beside = [f"the {KINDS[kind]} ones {100 * float(np.mean(v)):.0f} %" for kind, v in theirs.items() if v]
+            mine = f"Of what it knows it keeps {100 * found[place, 'conditional']:.0f} % {words}"
+            sentences.append(mine + (f"; {', '.join(beside)}." if beside else "."))
+    if ("conflict@", "shape_bias") in found:
+        bias = percent(found["conflict@", "shape_bias"], measured.interval("conflict@", "shape_bias"))
+        sentences.append(f"Where shape and texture disagree, {bias} of its answers by either go by shape.")
+    sentences.append(overall(measured))
+    return [sentence for sentence in sentences if sentence]
+
+
+def overall(measured: Measured) -> str:
+    """Where it stands, over all that is resolved."""
+    if not measured.references:
+        return "This report has published no networks of its own on these pictures: nothing to stand between."
+    classes = len(np.unique(measured.predictions["labels"]))
+    known = measured.interval(*CLEAN) if CLEAN in measured.quantities else None
+    if known and known[0] <= 1 / classes:  # one that always gives the same answer keeps it under any distortion
+        return (
+            f"It isn't placed between this report's networks: on clean pictures its accuracy can't be told from chance "
+            f"(1 in {classes}), and an answer that was a guess says nothing when it changes or stays."
+        )
+    table = standing(measured.folder)
+    told = table[table["stands"].notna() & table["metric"].isin(["conditional", "accuracy_last", "shape_bias"])]
+    if told.empty:
+        return "Nothing that was measured tells this report's normal and adversarially trained networks apart enough."
+    median, nearer = float(told["stands"].median()), int((told["stands"] > 0.5).sum())
+    where = f"From this report's normal networks (0) to its adversarially trained ones (1) it stands at {median:.2f}, "
+    if len(told) == 1:
+        place = told["under"].iloc[0].removesuffix("@")
+        return where + f"by the one accuracy that was measured and tells these two apart ({place})."
+    return where + (
+        f"the median of the {len(told)} accuracies that tell these two apart; in {nearer} of them it is nearer to the "
+        "latter."
+    )
+
+
+def of_references(measured: Measured) -> str:
+    """What this report's networks are, in a sentence; empty where there are none on these pictures.
+
+    Of what they reach it says what was measured of this network, too.
+    """
+    if not measured.references:
+        return ""
+    parts = []
+    for kind, runs in measured.references.items():
+        name = runs[0].run.rpartition("/")[2].rpartition("-w")[0]
+        reached = []
+        for quantity, words in ((CLEAN, "clean"), (ROBUST, "under the same attack")):
+            theirs = measured.theirs(kind, *quantity) if quantity in measured.quantities else []
+            reached += [f"{100 * float(np.mean(theirs)):.0f} % {words}"] if theirs else []
+        seeds = f"{len(runs)} seed{'s' if len(runs) > 1 else ''}"
+        parts.append(called(kind, name, f"{seeds}: {', '.join(reached)}" if reached else seeds))
+    configs = [one.config for runs in measured.references.values() for one in runs if one.config]
+    width = configs[0].get("width") if configs else None
+    epochs = {f"{config['epochs']:g}" for config in configs if config.get("epochs")}
+    how = f" of width {width} (a usual one has 64)" if width and width != 64 else f" of width {width}" if width else ""
+    how += f", trained for {' or '.join(sorted(epochs))} epochs" if epochs else ""
+    said = f"Beside it are this report's own ResNet-18s{how}, on the same pictures: {'; '.join(parts)}."
+    if any(metric == "conditional" for _, metric in measured.quantities):
+        said += (
+            " Where they are smaller than yours or trained for less long, compare how the curves fall, not how high "
+            "they begin."
+        )
+    return said

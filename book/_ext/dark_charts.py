@@ -1,0 +1,74 @@
+"""A second version of each chart for dark pages, on the page's own ground: black ink turns light, colours stay, and so
+do photographs, whose places the chart's PNG names (atlib.report.plots.Drawing)."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from sphinx.application import Sphinx
+
+from atlib.report import plots
+
+IMAGE = re.compile(r'<img ([^>]*src="[^"]*_images/([^"/]+)\.png"[^>]*?)\s*/?>')
+LIGHT = 0.92  # what black becomes
+UNLIKE = 0.12  # a colour further than this from every mixture of an ink with white stays as it is
+
+
+def inks() -> np.ndarray:
+    """Black, and the colours of the report's charts, as n×3 values in [0, 1]."""
+    used = dict.fromkeys([*plots.FAMILIES.values(), *plots.COLOURS])
+    rgb = [[int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)] for colour in used]
+    return np.array([[0.0, 0.0, 0.0], *(one for one in rgb if max(one) - min(one) > 0.1)])
+
+
+def turned(chart: Image.Image) -> Image.Image:
+    """A chart drawn on white, for a dark ground: the white is transparent, and black and grey are light."""
+    rgb = np.asarray(chart.convert("RGB")) / 255
+    away, span = 1 - rgb.reshape(-1, 3), 1 - inks()
+    # of each ink as much as comes nearest to the pixel, on white
+    amounts = (away @ span.T / (span**2).sum(1)).clip(0, 1)
+    misses = np.abs(away[:, None] - amounts[:, :, None] * span).max(2)
+    best = misses.argmin(1)[:, None]
+    amount, missed = (np.take_along_axis(values, best, 1)[:, 0] for values in (amounts, misses))
+    grey = best[:, 0] == 0
+    colour = np.where(grey[:, None], LIGHT, inks()[best[:, 0]])
+    cover = np.where(grey, amount**0.7, amount)  # grey lines stay as clear as on white
+    other = missed > UNLIKE
+    colour[other], cover[other] = rgb.reshape(-1, 3)[other], 1.0
+    out = (255 * np.column_stack([colour, cover])).round().astype(np.uint8).reshape(*rgb.shape[:2], 4)
+    for box in filter(None, chart.info["Pictures"].split(";")):
+        left, top, right, bottom = (max(0, int(edge)) for edge in box.split(","))
+        out[top:bottom, left:right, :3] = (255 * rgb[top:bottom, left:right]).round()
+        out[top:bottom, left:right, 3] = 255
+    return Image.fromarray(out)
+
+
+def add(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object) -> None:
+    """Beside each chart of a page its dark version, which is loaded when it is first shown."""
+    if "body" not in context:
+        return
+    sources = {Path(name).stem: Path(app.srcdir, path) for path, name in app.builder.images.items()}
+
+    def both(found: re.Match[str]) -> str:
+        attributes, name = found.groups()
+        source = sources.get(name)
+        if source is None or not source.is_file():
+            return found[0]
+        with Image.open(source) as chart:
+            if "Pictures" not in chart.info:
+                return found[0]
+            dark = Path(app.outdir, "_images", f"{name}-dark.png")
+            if not dark.is_file():  # the name is a hash of the chart
+                dark.parent.mkdir(parents=True, exist_ok=True)
+                turned(chart).save(dark, optimize=True)
+        second = attributes.replace(f"{name}.png", f"{name}-dark.png")
+        return f'<img class="chart-light" {attributes} /><img class="chart-dark" loading="lazy" {second} />'
+
+    context["body"] = IMAGE.sub(both, context["body"])
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    app.connect("html-page-context", add)
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
