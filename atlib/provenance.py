@@ -23,6 +23,7 @@ SOURCES = (
     "atlib/campaign/jobs.py",
     "atlib/report/destroyed.py",
     "atlib/report/frames.py",
+    "atlib/report/sigmas.py",
     "atlib/report/photographs.py",
     "notebooks/train.ipynb",
     "notebooks/evaluate.ipynb",
