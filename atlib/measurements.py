@@ -268,7 +268,8 @@ def conflict(subject: Subject, level: str) -> Findings:
 
     On photographs the shape's class is that of the content, the texture's that of the style.
     """
-    shown, record = subject.conflict, {}
+    shown = subject.conflict
+    record: dict[str, Any] = {}
     if shown is None:
         shown, about = style.cues.load(subject.dataset, subject.side, subject.content)
         record = {"cues": about}
