@@ -86,14 +86,14 @@ def load(folder: Path | None = None) -> pd.DataFrame:
 
 def sentence(folder: Path | None = None) -> str:
     """For how many pictures the change is one that other networks see too, in Markdown."""
-    found = load(folder).set_index(["attacked", "judge"])
+    lines = {(one["attacked"], one["judge"]): one for one in load(folder).to_dict("records")}
 
     def share(attacked: str, judge: str, what: str) -> str:
-        line = found.loc[(attacked, judge)]
+        line = lines[attacked, judge]
         return f"{100 * line[what] / line['known']:.0f} %"
 
     robust, plain, judge = NETWORKS
-    first = found.loc[(robust, judge)]
+    first = lines[robust, judge]
     return (
         f"How common is that? Of {first['known']} test pictures that all networks here know unchanged, an attack of "
         f"{first['eps']}/255 on {robust} turns {share(robust, judge, 'another')} into another class in the eyes of "
