@@ -253,11 +253,27 @@ def trained_attack(subject: Subject, level: str) -> Findings:
     return with_vanished(Findings([ratio("accuracy_last", arrays["last"])], arrays), torch.cat(vanished))
 
 
-@register("conflict", lambda subject: ("",) if subject.conflict else ())
+def conflict_levels(subject: Subject) -> tuple[str, ...]:
+    """Cue-conflict pictures come with `shapes`; of photographs they may have been made (`style.cues`).
+
+    Where there are none of these the campaign doesn't want them: it would train published networks again.
+    """
+    made = not subject.conflict and style.cues.there(subject.dataset, subject.side, subject.content)
+    return ("",) if subject.conflict or made else ()
+
+
+@register("conflict", conflict_levels)
 def conflict(subject: Subject, level: str) -> Findings:
-    """Shape bias: shape answers among those that name either cue (Geirhos et al. 2019), with its coverage."""
-    assert subject.conflict is not None
-    images, labels, textures = subject.conflict
+    """Shape bias: shape answers among those that name either cue (Geirhos et al. 2019), with its coverage.
+
+    On photographs the shape's class is that of the content, the texture's that of the style.
+    """
+    shown = subject.conflict
+    record: dict[str, Any] = {}
+    if shown is None:
+        shown, about = style.cues.load(subject.dataset, subject.side, subject.content)
+        record = {"cues": about}
+    images, labels, textures = shown
     predicted, _ = predict(subject, images, labels)
     shape, texture = predicted == labels.numpy(), predicted == textures.numpy()
     either = shape | texture
@@ -265,7 +281,7 @@ def conflict(subject: Subject, level: str) -> Findings:
     if either.any():  # with no answer that names a cue there is no bias, and no row
         rows.append(ratio("shape_bias", shape[either]))
     arrays = {"class": predicted, "labels": labels.numpy(), "textures": textures.numpy()}
-    return Findings(rows, arrays)
+    return Findings(rows, arrays, record)
 
 
 # --- Distortions -----------------------------------------------------------------------------------------------------

@@ -24,6 +24,7 @@ SOURCES = (
     "atlib/report/destroyed.py",
     "atlib/report/frames.py",
     "atlib/report/judges.py",
+    "atlib/report/sigmas.py",
     "atlib/report/photographs.py",
     "notebooks/train.ipynb",
     "notebooks/evaluate.ipynb",

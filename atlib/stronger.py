@@ -42,8 +42,10 @@ STEPS = 100  # of each APGD, as in AutoAttack
 TARGETS = 3  # classes that targeted APGD tries, the most likely first; AutoAttack tries 9
 QUERIES = 500  # that Square asks; AutoAttack asks 5,000
 NEEDED = "pip install --no-deps -r requirements-bench.txt"
-COLUMNS = ("model", "dataset", "run", "attack", "metric", "value", "count", "total", "settings", "seed", "commit")
-COLUMNS += ("processor", "threads", "torch", "seconds")  # type: ignore[assignment]
+COLUMNS: tuple[str, ...] = (
+    "model", "dataset", "run", "attack", "metric", "value", "count", "total", "settings", "seed", "commit",
+    "processor", "threads", "torch", "seconds",
+)  # fmt: skip
 
 Attack = Callable[[nn.Module, Tensor, Tensor], Tensor]  # network, images, labels: to attacked images
 
@@ -214,8 +216,9 @@ def attack(
                 "processor": str(about_it["hardware"].get("processor", "")),
                 "threads": str(torch.get_num_threads()),
             }
+            arrays = found | {"places": places.numpy()} | {key: np.array(text) for key, text in note.items()}
             buffer = io.BytesIO()
-            np.savez_compressed(buffer, places=places.numpy(), **found, **{k: np.array(v) for k, v in note.items()})  # type: ignore[arg-type]
+            np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
             with atomic(path) as temporary:
                 temporary.write_bytes(buffer.getvalue())
             left = {name: int(found[name].sum()) for name in ATTACKS}

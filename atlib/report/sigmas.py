@@ -95,7 +95,7 @@ def write(dataset: str, minutes: float, pictures: int = PICTURES, samples: int =
     chosen = map_order(len(test.test.labels))[:pictures]
     images, labels = data.prepare(test.test.images[chosen], test.side), test.test.labels[chosen]
     for name in known:
-        model = None
+        model: nn.Module | None = None
         for sigma in SIGMAS:
             frame = read(path)
             there = frame[(frame["model"] == name) & np.isclose(frame["sigma"].astype(float), sigma)]

@@ -223,9 +223,9 @@ def networks() -> pd.DataFrame:
     lines = []
     for pair in (*PAIRS, ANECDOTE):
         names = [(pair.normal, "normally trained")] if pair is not ANECDOTE else []
-        for name, how in names + [(robust, pair.how) for robust in pair.robust]:
-            clean, robust = accuracy(name, "clean@"), accuracy(name, "pgd-linf@8", "accuracy_last")
-            clean, robust = (percent(value) if value == value else "–" for value in (clean, robust))  # type: ignore[assignment]
+        for name, how in names + [(other, pair.how) for other in pair.robust]:
+            values = (accuracy(name, "clean@"), accuracy(name, "pgd-linf@8", "accuracy_last"))
+            clean, robust = ("–" if math.isnan(value) else percent(value) for value in values)
             lines.append({"network": name, "trained": how, "clean": clean, "PGD-40 at 8/255": robust})
     return pd.DataFrame(lines)
 

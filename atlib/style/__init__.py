@@ -13,9 +13,10 @@ drives without a checksum, so two related networks stand behind one interface; a
 `make` stylises a whole test set and keeps it in the data directory, from where evaluations read it.
 
 Its modules, from the bottom up: `stylists`, the networks and how they paint; `sources`, where styles come from; `sets`,
-stylised test sets.
+stylised test sets; `cues`, photographs restyled with a patch of another class.
 """
 
+from . import cues as cues
 from .sets import (
     BATCH,
     CHUNK,
