@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -160,7 +161,9 @@ def texts(html: str) -> list[str]:
         (gallery.confidence, 3, "bonsai, 4 × 4"),
     ],
 )
-def test_every_picture_of_a_figure_says_what_it_shows(draw, count: int, last: str, found: Frames) -> None:  # type: ignore[no-untyped-def]
+def test_every_picture_of_a_figure_says_what_it_shows(
+    draw: Callable[[Frames], str], count: int, last: str, found: Frames
+) -> None:
     html = draw(found)
     assert len(texts(html)) == count == len(set(texts(html))) and texts(html)[-1] == last
     assert "http" not in html and len(html) < 400_000

@@ -74,7 +74,7 @@ def right(distortion: str, levels: Sequence[str], archive: rows.Archive | None =
 
 def known(archive: rows.Archive | None = None) -> NDArray[np.bool_]:
     """The test pictures that all three networks recognise as they are."""
-    return right("clean", ("",), archive).all((0, 1))
+    return np.asarray(right("clean", ("",), archive).all((0, 1)))
 
 
 def like_most(distortion: str, levels: Sequence[str], archive: rows.Archive | None = None) -> NDArray[np.int64]:
