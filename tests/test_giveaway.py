@@ -15,7 +15,7 @@ import nbformat
 import pytest
 import yaml
 from bs4 import BeautifulSoup
-from docutils.core import publish_doctree  # type: ignore[import-untyped]
+from docutils.core import publish_doctree
 from PIL import Image
 
 from atlib.errors import InputError
