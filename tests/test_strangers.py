@@ -92,7 +92,7 @@ def test_the_table_shows_what_was_measured_and_dashes_for_the_rest(results, monk
     table = strangers.table().set_index("adversarially trained less normal")
     assert table.loc["patch shuffle 2, points", "EhanW, ResNet-20"] == "+100.0 [+100.0, +100.0]"
     assert table.loc["patch shuffle 2, points", "this report"] == "−10.0 [−15.0, −5.0]"
-    assert table.loc["Gini of maps", "EhanW, ResNet-20"] == table.loc["Gini of maps", "Woods, ResNet-44"] == "–"
+    assert set(table.loc["Gini of maps"]) == {"–"}
     networks = strangers.networks().set_index("network")
     assert networks.loc["ehanw_pgd", "clean"] == "100.0" and networks.loc["woods_l2", "clean"] == "–"
     assert strangers.sentence() == (
