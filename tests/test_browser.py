@@ -117,15 +117,23 @@ def site(book: Path) -> Iterator[str]:
 # --- where sliders lead -----------------------------------------------------------------------------------------------
 
 BOXES = ".cell_output > .jupyter-widgets, .cell_output .widget-subarea > .jupyter-widgets"
-CONTROLS = {"SelectionSliderModel": ".noUi-handle", "IntSliderModel": ".noUi-handle", "DropdownModel": "select"}
+CONTROLS = {
+    "SelectionSliderModel": ".noUi-handle",
+    "IntSliderModel": ".noUi-handle",
+    "ToggleButtonsModel": ".widget-toggle-buttons",
+}
 
 
 class Move(NamedTuple):
-    """A key pressed on a control (its place among the page's controls), and the frames that are then shown."""
+    """A key pressed on a control (its place among the page's controls), and the frames that are then shown.
+
+    button: of several that are one control, the one on which the key is pressed; None for a slider.
+    """
 
     control: int
     name: str
     key: str
+    button: int | None
     expected: list[str]
 
 
@@ -188,13 +196,14 @@ class Sliders:
     def moves(self) -> Iterator[Move]:
         """Every control to its first, second, last and last but one place, one after the other."""
         for number, name in enumerate(self.controls):
-            on, back = ("ArrowDown", "ArrowUp") if self.kind(name) == "DropdownModel" else ("ArrowRight", "ArrowLeft")
+            buttons = self.kind(name) == "ToggleButtonsModel"
             last = self.count(name) - 1
             ends = []
-            for key, place in (("Home", 0), (on, 1), ("End", last), (back, last - 1)):
+            for key, place in (("Home", 0), ("ArrowRight", 1), ("End", last), ("ArrowLeft", last - 1)):
                 self.places[name] = place
                 ends.append(self.shown())
-                yield Move(number, self.models[name]["state"]["description"], key, ends[-1])
+                pressed = ("Enter", place) if buttons else (key, None)
+                yield Move(number, self.models[name]["state"]["description"], *pressed, ends[-1])
             assert ends[0] != ends[1] and ends[2] != ends[3], f"{name}: moves nothing"
 
 
@@ -239,6 +248,8 @@ def check_sliders(view: View, notebook: NotebookNode) -> int:
     moves = list(sliders.moves())
     for move in moves:
         control = found.nth(move.control)
+        if move.button is not None:
+            control = control.locator("button").nth(move.button)
         control.focus()
         control.press(move.key)
         check_frames(view, move.expected, f"{move.key} on {move.name!r}")
@@ -258,6 +269,8 @@ import ipywidgets as w
 
 def frame(name):
     return w.HTML(f'<div data-frame="{name}"><p>{name}</p></div>')
+
+from atlib.report import widgets
 
 one = w.SelectionSlider(options=["a", "b", "c"], description="one")
 two = w.SelectionSlider(options=["x", "y", "z"], value="y", description="two")
@@ -349,6 +362,124 @@ def test_a_complaint_and_a_foreign_request_are_noticed(tmp_path: Path, view: Vie
     assert view.foreign() == ["http://example.org/a.png"]
     found = "\n".join(view.complaints)
     assert "said" in found and "nothing is not defined" in found and "failed: http://example.org/a.png" in found
+
+
+# --- the book's own sliders -------------------------------------------------------------------------------------------
+
+OWN = """---
+kernelspec: {display_name: Python 3, language: python, name: python3}
+---
+
+# Sliders
+
+```{code-cell} ipython3
+:tags: [hide-input]
+
+from atlib.report import widgets
+
+widgets.stylised("cifar10")
+```
+
+```{code-cell} ipython3
+:tags: [hide-input]
+
+widgets.attack("cifar10")
+```
+
+## Another heading
+"""
+STATES = """() => [...document.querySelectorAll(".atlib-controls > :not(.atlib-reset)")].map(e => {
+  const handle = e.querySelector(".noUi-handle");
+  return (handle ?? e).getAttribute("aria-label") + ": "
+    + (handle ? handle.getAttribute("aria-valuetext") : e.querySelector("[aria-pressed=true]").textContent);
+})"""
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory, build: Callable[[Path, Path], Path]) -> Iterator[tuple[str, str]]:
+    """The addresses of a page with two of the book's own widgets: on the disk, and over http."""
+    root = tmp_path_factory.mktemp("own")
+    small_book(root, OWN)
+    html = build(root, root)
+    with served(html) as site:
+        yield (html / "notebooks" / "index.html").as_uri(), f"{site}/notebooks/index.html"
+
+
+def wait_for_states(view: View, *expected: str) -> None:
+    """The controls stand like this, in words, and as a screen reader hears it."""
+    want = json.dumps(list(expected), separators=(",", ":"), ensure_ascii=False)
+    try:
+        view.page.wait_for_function(f"want => JSON.stringify(({STATES})()) === want", arg=want, timeout=MOVING)
+    except Exception:
+        assert view.page.evaluate(STATES) == list(expected)
+        raise
+
+
+BEGIN = ("picture: cat", "style: none", "picture: cat", "budget: 8/255", "step: 40 = finished")
+
+
+@pytest.mark.parametrize("place", [0, 1], ids=["disk", "http"])
+def test_the_address_holds_the_sliders(own: tuple[str, str], view: View, place: int) -> None:
+    view.open(own[place], widgets=2)
+    wait_for_states(view, *BEGIN)
+    assert "#" not in view.page.url
+    view.page.locator(".atlib-key-budget .noUi-handle").press("End")
+    view.page.get_by_role("button", name="ship").first.click()
+    moved = ("picture: ship", "style: none", "picture: cat", "budget: 64/255", "step: 40 = finished")
+    wait_for_states(view, *moved)
+    view.page.wait_for_url("**#*")
+    assert sorted(urlsplit(view.page.url).fragment.split("&")) == ["budget=64", "styled-picture=ship"]
+
+    view.open(view.page.url, widgets=2)  # as somebody to whom it was sent
+    wait_for_states(view, *moved)
+    box = view.page.locator(".atlib-all").first
+    view.page.wait_for_function(
+        "() => scrollY > 0 || document.querySelector('.atlib-all').getBoundingClientRect().top < 300"
+    )
+
+    box.locator(".atlib-reset").click()
+    wait_for_states(view, "picture: cat", *moved[1:])
+    assert urlsplit(view.page.url).fragment == "budget=64"
+    assert view.complaints == [] and view.foreign() == []
+
+
+def test_back_and_forward_and_other_addresses_do_not_break(own: tuple[str, str], view: View) -> None:
+    view.open(own[0], widgets=2)
+    wait_for_states(view, *BEGIN)
+    entries = view.page.evaluate("history.length")
+    for key in ("Home", "End", "ArrowLeft"):
+        view.page.locator(".atlib-key-budget .noUi-handle").press(key)
+    view.page.wait_for_url("**#budget=32")
+    assert view.page.evaluate("history.length") == entries, "a slider leaves no trail of entries to go back through"
+    view.page.evaluate("location.hash = 'another-heading'")
+    wait_for_states(view, *BEGIN[:3], "budget: 32/255", BEGIN[4])
+    view.page.go_back()
+    wait_for_states(view, *BEGIN[:3], "budget: 32/255", BEGIN[4])
+    view.page.evaluate("location.hash = 'step=5&budget=nonsense&hero=3'")  # typed by hand; another script's key
+    wait_for_states(view, *BEGIN[:3], "budget: 32/255", "step: 5 of 40")
+    view.page.locator(".atlib-key-step .noUi-handle").press("ArrowLeft")
+    view.page.wait_for_url("**step=2*")
+    assert "hero=3" in view.page.url
+    assert view.complaints == []
+
+
+def test_sliders_are_large_enough_and_nothing_is_cut_off(own: tuple[str, str], view: View, browser: Any) -> None:
+    cut = """() => [...document.querySelectorAll(".atlib-controls .widget-readout, .atlib-controls .widget-label")]
+      .filter(e => e.scrollWidth > e.clientWidth + 1 || e.getBoundingClientRect().right > innerWidth).length"""
+    sizes = "() => [...document.querySelectorAll('.noUi-target')].map(e => e.getBoundingClientRect().width)"
+    for size in (DESK, PHONE):
+        view.open(own[0] + "#step=0", widgets=2)
+        view.page.set_viewport_size(size)
+        wait_for_states(view, *BEGIN[:4], "step: 0 = not begun")
+        assert view.page.evaluate(cut) == 0 and min(view.page.evaluate(sizes)) >= 240
+        assert sideways(view) == []
+        lefts = view.page.evaluate(
+            "() => [...document.querySelectorAll('.noUi-target')].map(e => e.getBoundingClientRect().x)"
+        )
+        assert max(lefts) - min(lefts) < 1, "one grid"
+    thumb = view.page.locator(".noUi-handle").first.bounding_box()
+    assert thumb["width"] >= 32 and thumb["height"] >= 32
+    assert serious(axe(view)) == []
 
 
 # --- marks and tables -------------------------------------------------------------------------------------------------

@@ -129,3 +129,19 @@ def test_figure_2_shows_the_kept_maps_of_their_own_networks() -> None:
     for n in range(len(frames.NETWORKS)):
         assert np.array_equal(drawn[1, n + 1].images[0].get_array() * 255, found.arrays["explorer/maps"][at][n])
         assert np.array_equal(drawn[2, n + 1].images[0].get_array() * 255, found.arrays["stylised/maps"][1, 1, n])
+
+
+def test_conflict_pictures_show_the_most_common_ways_from_budget_to_budget() -> None:
+    shapes_, textures = torch.zeros(6, dtype=torch.long), torch.ones(6, dtype=torch.long)
+    answers = torch.tensor([[1, 0, 0, 1, 0, 1], [1, 0, 0, 0, 0, 0], [0, 0, 0, 0, 5, 0]])
+    found = frames.courses(answers, shapes_, textures)
+    assert found == [(3, "TSS", 0.5), (1, "SSS", 2 / 6), (4, "SSN", 1 / 6)]  # of those from T to S most are TSS
+    assert frames.courses(answers, shapes_, textures, count=1) == found[:1]
+
+
+def test_a_kept_conflict_picture_changes_its_mind_with_the_budget(shapes: frames.Frames) -> None:
+    courses = [one["answers"] for one in shapes.about["conflict"]]
+    assert any(one[0] == "T" and one[-1] == "S" for one in courses) and len(courses) == frames.CONFLICTS
+    for place, one in enumerate(shapes.about["conflict"]):
+        said = shapes.arrays["budgets/probabilities"][place].argmax(-1).tolist()
+        assert "".join({one["label"]: "S", one["texture"]: "T"}.get(best, "N") for best in said) == one["answers"]

@@ -1,30 +1,81 @@
-"""The answer so far: the same on the front page and in the README."""
+"""The opening of the front page and the README: the same sentence, bound to its verdicts, and the same count."""
 
 from __future__ import annotations
 
+import re
+from html import escape
+from pathlib import Path
+
 import nbformat
+import pandas as pd
 import pytest
+import yaml
 
 from atlib import rows
-from atlib.files import REPOSITORY
-from atlib.report import front
+from atlib.errors import InputError
+from atlib.files import REPOSITORY, checkout_path
+from atlib.report import bound, front, ledger, verdicts
 
 
-@pytest.fixture
-def said(monkeypatch: pytest.MonkeyPatch) -> str:
+@pytest.fixture(autouse=True)
+def published(monkeypatch: pytest.MonkeyPatch) -> None:
+    """These tests read the published rows, predictions and frames."""
     monkeypatch.setenv("ATLIB_RESULTS", str(REPOSITORY / "results"))
-    return front.answer(rows.load())
 
 
-def test_readme_says_what_the_rows_say(said: str) -> None:
-    text = (REPOSITORY / front.README).read_text(encoding="utf-8")
-    assert front.with_answer(text, said) == text, "rows or sentences have changed: run `make notebooks`"
+@pytest.fixture(scope="module")
+def frame() -> pd.DataFrame:
+    return rows.load(REPOSITORY / "results")
 
 
-def test_front_page_says_the_same(said: str) -> None:
+def first_cells() -> tuple[str, str]:
+    """The front page's title, and what its first cell shows."""
     page = nbformat.read(REPOSITORY / "notebooks" / "index.ipynb", 4)
-    shown = [o["data"].get("text/markdown", "") for c in page.cells for o in c.get("outputs", []) if "data" in o]
-    assert said in shown, "rows or sentences have changed: run `make notebooks PAGE=index ALL=1`"
+    shown = [o["data"].get("text/html", "") for c in page.cells for o in c.get("outputs", []) if "data" in o]
+    return page.cells[0].source, shown[0]
+
+
+def test_readme_says_what_the_rows_say(frame: pd.DataFrame) -> None:
+    text = (REPOSITORY / front.README).read_text(encoding="utf-8")
+    assert front.with_answer(text, front.readme(frame)) == text, "rows or sentences have changed: run `make notebooks`"
+    assert bound.headline(frame) in text.split("## ")[0]
+
+
+def test_front_page_says_the_same(frame: pd.DataFrame) -> None:
+    title, opening = first_cells()
+    said = escape(bound.headline(frame))
+    assert said in opening, "rows or sentences have changed: run `make notebooks PAGE=index ALL=1`"
+    assert front.how_sure(frame, lambda text, page: f'<a href="{page}.html">{text}</a>') in opening
+    assert opening == front.opening(frame)
+    question = bound.load()["headline"]["question"]
+    assert title.startswith(f"# {question}")
+    assert (REPOSITORY / front.README).read_text(encoding="utf-8").startswith(f"# {question}\n")
+
+
+def test_the_answer_is_one_sentence_of_at_most_35_words_with_its_scope_and_its_but(frame: pd.DataFrame) -> None:
+    said = bound.headline(frame)
+    assert len(said.split()) <= 35
+    assert said.endswith(".") and not re.search(r"[.!?] ", said)
+    assert "CIFAR-10" in said and " but " in said and "{" not in said
+    assert "texture" in said  # and the question names shape
+
+
+def test_the_answer_is_refused_when_a_verdict_that_it_rests_on_has_changed(frame: pd.DataFrame, tmp_path: Path) -> None:
+    content = yaml.safe_load(checkout_path(bound.ANSWER).read_text(encoding="utf-8"))
+    assert len(content["headline"]["rests_on"]) >= 3
+    content["headline"]["rests_on"]["low-pass-better@cifar10"] = "does not hold"
+    path = tmp_path / "answer.yaml"
+    path.write_text(yaml.safe_dump(content), encoding="utf-8")
+    with pytest.raises(InputError, match=r"headline: rests on low-pass-better@cifar10 = 'does not hold'.*'holds'"):
+        bound.headline(frame, path)
+
+
+def test_how_sure_counts_the_verdicts(frame: pd.DataFrame) -> None:
+    said = front.how_sure(frame, lambda text, page: text)
+    here = ledger.counts(verdicts.verdicts(frame), "cifar10")
+    paper, judged, held, failed, unsure = map(int, re.findall(r"(?<!-)\b\d+\b", said))
+    assert held == here["holds"] and failed == here["does not hold"] and judged == held + failed + unsure
+    assert judged == sum(number for verdict, number in here.items() if verdict != "not run") and paper >= judged
 
 
 def test_marks_are_needed() -> None:

@@ -194,7 +194,7 @@ def test_status_prints_a_line_for_each_network_with_its_seeds_side_by_side(tmp_p
     said = subprocess.run(words, capture_output=True, text=True, check=True, cwd=REPOSITORY).stdout.splitlines()
     assert said[0] == "t: tiny (1 of 6 done)" and said[1].startswith("  shapes stride2-side32")
     assert said[2].split() == ["seed", "1", "seed", "2"]
-    assert said[3].split() == ["normal", "w4", "pending", "90/40"] and len(said[3]) == len(said[2])
+    assert said[3].split() == ["normal", "w4", "pending", "90.0/40.0"] and len(said[3]) == len(said[2])
     assert "71.0/33.3   done: % of test pictures right, clean/under PGD l_inf 8/255" in said
     assert said[-1] == "1 done, 0 running, 0 failed, 5 pending"
 
@@ -204,7 +204,7 @@ def test_status_fits_a_terminal_and_explains_every_cell(
 ) -> None:
     planned = grid.load()
     states = [
-        grid.State("done", "100.00/98.40"), grid.State("done", "70.95/–"), grid.State("running", "running, 123 min"),
+        grid.State("done", "100.00/98.40"), grid.State("done", "70.96/–"), grid.State("running", "running, 123 min"),
         grid.State("pending", "pending, 12 of 39 measurements"), grid.State("pending", "pending, begun"),
         grid.State("failed", "failed: " + "why " * 40),
     ]  # fmt: skip
@@ -214,7 +214,7 @@ def test_status_fits_a_terminal_and_explains_every_cell(
     lines = capsys.readouterr().out.splitlines()
     assert max(map(len, lines)) <= 80 and len(lines) > 100
     shown = {cell for line in lines if line.startswith("  normal w") for cell in re.split("  +", line.strip())[1:]}
-    assert {"100/98.4", "12 of 39", "begun", "failed"} <= shown
+    assert {"100/98.4", "71.0/–", "12 of 39", "begun", "failed"} <= shown
     end = "\n".join(lines)
     for word in ("done:", "aren't published yet", "running for", "trained, not measured", "begun:", "not begun;"):
         assert word in end

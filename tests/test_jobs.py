@@ -599,4 +599,6 @@ def test_evaluate_finds_a_run_of_its_own_in_quick_mode(monkeypatch: pytest.Monke
     monkeypatch.setenv("ATLIB_QUICK", "1")
     arguments = evaluate_arguments()
     assert arguments["run"] == train_config().folder and (arguments["run"] / "training.json").is_file()
+    assert arguments["only"] == ("clean", "saturation", "conflict")  # no attack and no maps: seconds
+    assert evaluate_arguments(measure="blur")["only"] == ("blur",)
     assert evaluate_arguments()["run"] == arguments["run"]

@@ -129,7 +129,7 @@ def check_logits(found: Any, images: list[Tensor]) -> None:
 
 def test_guess_answer_and_share(page: Live) -> None:
     """The ship at saturation 1024: the normal network loses it, the other doesn't, and so it is with most pictures."""
-    assert page.text("verdict") == "You guessed both answers."
+    assert page.text("verdict").startswith("You guessed both answers. This is one picture; ")
     assert page.page.locator("[data-live=answer]").all_text_contents() == ["says airplane", "says ship"]
     shares = page.page.locator("[data-live=share]").all_text_contents()
     assert [share.replace("\u00a0", " ") for share in shares] == [
@@ -293,7 +293,8 @@ def test_own_picture_is_cropped_as_atlib_crops_it(page: Live) -> None:
     expected = square(content, 32, "mine.png")
     np.testing.assert_array_equal(np.array(page.seen("own")).reshape(3, 32, 32), expected)
     check_logits(page.seen("logits"), [torch.from_numpy(expected.copy()) / 255] * 2)
-    assert "neither answer is evidence" in page.page.inner_text("[data-live=no-evidence]")
+    said = page.page.inner_text("[data-live=no-evidence]")
+    assert "neither answer is evidence, for a network or against it, right or wrong" in said
     assert page.text("own-text") == "yours, from 200×131"
     assert page.page.url.endswith("#picture=own&do=nothing")
     page.choose("picture", "ship")

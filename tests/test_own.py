@@ -600,10 +600,15 @@ def test_the_page_of_a_part_speaks_of_what_was_measured_alone() -> None:
         assert absent not in html, absent
     assert "normal (2 seeds: 100\u00a0% clean); adversarially trained (pgd-linf-8, 2 seeds: 100\u00a0% clean)" in html
     assert "by the one accuracy that was measured and tells these two apart (saturation@1024)." in html
-    other = own.evaluate(about, only=("pgd-linf", "noise@0.1"), progress=False)  # added to what is there
+    with np.load(folder / "examples.npz") as stored:  # nor are maps drawn that aren't shown
+        assert {key.partition("/")[0] for key in stored.files if "/" in key} == {"clean@", "saturation@1024"}
+        before = stored["clean@/maps"]
+    other = own.evaluate(about, only=("pgd-linf", "noise@0.1", "patch-shuffle@4"), progress=False)  # added to these
+    with np.load(folder / "examples.npz") as stored:
+        assert "patch-shuffle@4/maps" in stored.files and (stored["clean@/maps"] == before).all()
     html = page.html(other)
     assert "normal (2 seeds: 100\u00a0% clean, 20\u00a0% under the same attack)" in html
-    assert "<h2>Under saturation, noise</h2>" in html and "Robust accuracy is of all pictures." in html
+    assert "<h2>Under saturation, patch-shuffle, noise</h2>" in html and "Robust accuracy is of all pictures." in html
     single = own.evaluate(own.subject("mine:good", "shapes"), only=("noise@0.1",), progress=False)
     html = page.html(single)
     assert not any(part in html for part in ("<svg", "What it looks at", "conditional", "how the curves fall"))

@@ -182,3 +182,10 @@ def test_bars_hold_the_true_class_even_where_it_is_unlikely(found: Frames) -> No
     named = re.findall(r"<span>([^<]*)</span><span>([^<]*)</span>", html)
     assert named == [("clutter", "50 %"), ("Faces", "20 %"), ("bonsai", "&lt;1 %")]
     assert html.count("var(--own)") == 1 and html.endswith('--bar:var(--own)"></i>')
+
+
+def test_turns_say_how_common_each_way_is() -> None:
+    about = {"conflict": [{"answers": "SSS", "share": 0.6}, {"answers": "TNS", "share": 0.3}]}
+    said = gallery.turns(Frames({}, about))
+    assert "(60 % by shape)" in said and "(30 % from texture to shape)" in said
+    assert "13 % from texture to shape" in gallery.turns()

@@ -232,6 +232,8 @@ NPM = """#!/bin/sh
 mkdir -p @jupyter-widgets/html-manager/dist mathjax/es5/output/chtml/fonts/woff-v2 axe-core
 touch @jupyter-widgets/html-manager/dist/embed.js @jupyter-widgets/html-manager/dist/embed.js.LICENSE.txt
 touch @jupyter-widgets/html-manager/dist/a.woff2 axe-core/axe.min.js
+mkdir -p typescript/lib && cd typescript && touch package.json lib/tsc.js lib/_tsc.js lib/lib.d.ts lib/tsserver.js
+cd ..
 mkdir -p onnxruntime-web/dist && cd onnxruntime-web && touch package.json dist/ort.wasm.min.js && cd ..
 touch onnxruntime-web/dist/ort-wasm-simd-threaded.mjs onnxruntime-web/dist/ort-wasm-simd-threaded.wasm
 touch mathjax/LICENSE mathjax/es5/tex-mml-chtml.js mathjax/es5/output/chtml/fonts/woff-v2/b.woff
@@ -264,6 +266,10 @@ def test_the_book_s_javascript_in_a_folder_with_a_space(tmp_path: Path) -> None:
         "mathjax/output/chtml/fonts/woff-v2/b.woff", "ort/package.json", "ort/ort.wasm.min.js",
         "ort/ort-wasm-simd-threaded.mjs", "ort/ort-wasm-simd-threaded.wasm",
     }  # fmt: skip
+    tests = root / "tests" / "vendor"
+    kept = {path.relative_to(tests).as_posix() for path in tests.rglob("*") if path.is_file()}
+    typescript = {f"typescript/{name}" for name in ("package.json", "tsc.js", "_tsc.js", "lib.d.ts")}
+    assert kept == {"axe.min.js"} | typescript
     assert [path.name for path in tmp_path.iterdir()] == ["a check out"]
 
 

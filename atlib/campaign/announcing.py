@@ -129,7 +129,8 @@ def _cell(line: Mapping[Hashable, Any]) -> str:
     """A run's state in a few characters, as LEGEND explains them."""
     text = str(line["text"])
     if line["state"] == "done":
-        return "/".join(value if value == "–" else f"{float(value):.3g}" for value in text.split("/"))
+        tenths = (value if value == "–" else f"{float(value):.1f}" for value in text.split("/"))
+        return "/".join("100" if value == "100.0" else value for value in tenths)
     if line["state"] == "running":
         return text.replace("running, ", "run ").replace(" min", "m")
     if line["state"] == "failed":

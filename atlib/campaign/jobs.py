@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from ..configuration import Config
 
 
+QUICK = ("clean", "saturation", "conflict")  # what a quick job measures: what takes a minute tests the notebook no more
+
+
 def quick() -> bool:
     """Whether ATLIB_QUICK asks for a job of a few seconds, which tests the notebook rather than trains a network."""
     return os.environ.get("ATLIB_QUICK", "0") not in ("", "0")
@@ -92,7 +95,7 @@ def evaluate_arguments(values: Mapping[str, object], history: Sequence[str] = ()
 
     For a run they are those of `evaluation.evaluate`. For a network from elsewhere (`model`) they are those of
     `own.evaluate`, with the network already found and checked. With ATLIB_QUICK=1 and neither named, it is the quick
-    run of `train_config`, which is trained first if necessary.
+    run of `train_config`, which is trained first if necessary, and of its measurements QUICK ones.
     """
     check_names(values, history)
     run, measure, again, model = (values[name] for name in ("run", "measure", "again", "model"))
@@ -124,7 +127,7 @@ def evaluate_arguments(values: Mapping[str, object], history: Sequence[str] = ()
         return {"about": own.subject(str(model), str(values["dataset"]), **given), "only": only, "again": again}
     if not run:
         defaults = {field.name: field.default for field in fields(Config)}
-        run = training.train(train_config(defaults), progress=False)
+        run, only = training.train(train_config(defaults), progress=False), only or QUICK
     return {"run": find_run(str(run)), "only": only, "again": again}
 
 

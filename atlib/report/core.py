@@ -126,6 +126,19 @@ def accuracies(
     return tables.frame_of(lines)
 
 
+def html(table: pd.DataFrame, caption: str) -> str:
+    """A table of `accuracies` as HTML: a row of its own names each data set above its networks."""
+    columns = [name for name in table.columns if name != "data set"]
+    bodies = []
+    for name, some in table.groupby("data set", sort=False):
+        first = f'<tr class="group"><th colspan="{len(columns)}" scope="rowgroup">{escape(str(name))}</th></tr>'
+        lines = [
+            "".join(f"<td>{tables.cell_html(line[key])}</td>" for key in columns) for line in some.to_dict("records")
+        ]
+        bodies.append(f"<tbody>{first}{''.join(f'<tr>{line}</tr>' for line in lines)}</tbody>")
+    return tables.framed(table, bodies, columns, caption, "core")
+
+
 def _cell(rows: pd.DataFrame, distortion: str, level: str, metric: str) -> Cell:
     """One network's accuracy at one place; a dash where it has no rows."""
     here = rows[(rows["distortion"] == distortion) & (rows["level"] == level) & (rows["metric"] == metric)]
@@ -166,9 +179,10 @@ def map_points(
     """
     lines = []
     for name, shown in lens.SETS.items():
-        known, found = roles(name), lens.map_points(frame, name, metrics, [place], predictions)
-        for row in found[found["model"].isin(known)].to_dict("records"):
-            lines.append({"on": shown, "role": known[row["model"]]} | {key: row[key] for key in MAP_COLUMNS})
+        found = lens.map_points(frame, name, metrics, [place], predictions)
+        for model, role in roles(name).items():
+            for row in found[found["model"] == model].to_dict("records"):
+                lines.append({"on": shown, "role": role} | {key: row[key] for key in MAP_COLUMNS})
         if len(found) and place == "clean@":
             lines += [{"on": shown} | one for one in yardsticks(name, metrics)]
     return pd.DataFrame(lines, columns=["on", "role", *MAP_COLUMNS])
@@ -193,7 +207,7 @@ def yardsticks(name: str, metrics: Sequence[str]) -> list[dict[str, object]]:
 def verdict_grid(ids: Sequence[str], frame: pd.DataFrame, caption: str) -> str:
     """How some claims stand, one line each, one column a data set, as HTML; a claim leads to its entry in the ledger.
 
-    A data set on which a claim has no verdict has an empty cell; one that is only shown is in brackets.
+    A cell is empty where a data set has no verdict on a claim, and in brackets where the data set doesn't count.
     """
     found, whole = verdicts.table(frame), claims.load()
     found = found[found["id"].isin(ids) & (found["dataset"] != "overall")]
@@ -203,16 +217,17 @@ def verdict_grid(ids: Sequence[str], frame: pd.DataFrame, caption: str) -> str:
     lines, plain = [], []
     for name in ids:
         cells = {str(row["dataset"]): row for _, row in judged[judged["id"] == name].iterrows()}
-        shown = [_verdict(cells.get(one)) for one in [*sets, *others]]
+        shown = [_verdict(cells.get(one)) for one in [*sets, *others]] if cells else [_NOT_RUN] * len([*sets, *others])
         claim = tables.claim_cell(whole[name])
         lines.append(
-            f'<tr><th scope="row">{tables._cell(claim)}</th>{"".join(f"<td>{one}</td>" for one in shown)}</tr>'
+            f'<tr><th scope="row">{tables.cell_html(claim)}</th>{"".join(f"<td>{one}</td>" for one in shown)}</tr>'
         )
         plain.append({"claim": str(claim)} | {one: _plain(cells.get(one)) for one in [*sets, *others]})
-    names = "".join(f'<th scope="col">{escape(lens.SETS.get(one, one))}</th>' for one in [*sets, *others])
-    head = f'<caption>{caption}</caption>\n<thead><tr><th scope="col">claim</th>{names}</tr></thead>'
-    body = f'<table class="dataframe rows numbered verdict-grid">{head}<tbody>{"".join(lines)}</tbody></table>'
-    return tables._scrolling(body) + tables.download(tables.frame_of(plain), caption)
+    names = ["claim", *(lens.SETS.get(one, one) for one in [*sets, *others])]
+    return tables.framed(tables.frame_of(plain), [f"<tbody>{''.join(lines)}</tbody>"], names, caption, "verdict-grid")
+
+
+_NOT_RUN = f'<span class="not-run">{NOT_RUN}</span>'
 
 
 def _plain(row: pd.Series | None) -> str:

@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -191,14 +192,57 @@ def pursued(networks: Networks, test: data.Split, numbers: Sequence[int]) -> dic
     }
 
 
-def conflicting(dataset: data.Dataset, samples: int) -> tuple[dict[str, NDArray[Any]], list[int]]:
-    """Cue-conflict pictures under the networks of every training budget, and their numbers."""
+class Course(NamedTuple):
+    """A picture whose shape and texture contradict each other, and what networks of growing budgets answer by.
+
+    answers: a letter a network: S(hape), T(exture), N(either); share: of all such pictures, those that begin and end as
+    this one does.
+    """
+
+    number: int
+    answers: str
+    share: float
+
+
+def courses(answers: Tensor, shapes: Tensor, textures: Tensor, count: int = CONFLICTS) -> list[Course]:
+    """One picture for each of the most common ways from the first network's answer to the last one's.
+
+    answers: classes, networks×pictures. Of the pictures that begin and end alike, it is the first one (in the order of
+    the set) with the most common answers between.
+    """
+    kinds = torch.where(answers == shapes, 0, torch.where(answers == textures, 1, 2))
+    every = ["".join("STN"[kind] for kind in column) for column in kinds.T.tolist()]
+    ends = Counter(one[0] + one[-1] for one in every)
+    found = []
+    for way, many in ends.most_common(count):
+        between, _ = Counter(one for one in every if one[0] + one[-1] == way).most_common(1)[0]
+        found.append(Course(every.index(between), between, many / len(every)))
+    return found
+
+
+def conflicting(dataset: data.Dataset, samples: int) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+    """Cue-conflict pictures under the networks of every training budget: their arrays, and what describes them."""
     assert dataset.conflict is not None
     networks, conflict = networks_of(dataset.name, BUDGETS), dataset.conflict
-    numbers = [11 * i for i in range(CONFLICTS)]  # each another silhouette: the set is in their order
-    images = conflict.images[numbers].float() / 255
-    looks = [look(networks, i, int(conflict.labels[n]), samples) for n, i in zip(numbers, images, strict=True)]
-    return {"budgets/shown": conflict.images[numbers].numpy(), **stacked(looks, (CONFLICTS,), "budgets")}, numbers
+    every = conflict.images.float() / 255
+    with torch.no_grad():
+        answers = [torch.cat([network(some).argmax(1) for some in every.split(250)]) for network in networks.values()]
+    chosen = courses(torch.stack(answers), conflict.labels, conflict.textures)
+    numbers = [one.number for one in chosen]
+    looks = [look(networks, every[n], int(conflict.labels[n]), samples) for n in numbers]
+    described = [
+        {"label": int(conflict.labels[one.number]), "texture": int(conflict.textures[one.number]), **one._asdict()}
+        for one in chosen
+    ]
+    about = {"conflict": described, "budgets": named(dataset.name, BUDGETS)}
+    return {"budgets/shown": conflict.images[numbers].numpy(), **stacked(looks, (len(numbers),), "budgets")}, about
+
+
+def with_budgets(samples: int = SAMPLES, folder: Path | None = None) -> Path:
+    """Make the cue-conflict pictures of `shapes` alone anew, and leave its other frames as they are."""
+    began, kept = provenance.record(torch.device("cpu")), load("shapes", folder)
+    arrays, about = conflicting(data.load("shapes"), samples)
+    return write("shapes", Frames(kept.arrays | arrays, kept.about | about | {"budgets made": began}), folder)
 
 
 def make(name: str, samples: int = SAMPLES, folder: Path | None = None) -> Path:
@@ -234,13 +278,8 @@ def make(name: str, samples: int = SAMPLES, folder: Path | None = None) -> Path:
         "samples": samples,
     }
     if dataset.conflict is not None:
-        more, chosen = conflicting(dataset, samples)
-        arrays |= more
-        cues = dataset.conflict
-        about["conflict"] = [
-            {"number": n, "label": int(cues.labels[n]), "texture": int(cues.textures[n])} for n in chosen
-        ]
-        about["budgets"] = named(name, BUDGETS)
+        more, described = conflicting(dataset, samples)
+        arrays, about = arrays | more, about | described
     return write(name, Frames(arrays, about | provenance.record(torch.device("cpu"))), folder)
 
 
@@ -271,8 +310,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 2 with one line on stderr if something can't be used."""
     parser = argparse.ArgumentParser(prog="python -m atlib.report.frames", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("dataset", nargs="+")
-    for name in parser.parse_args(arguments).dataset:
-        print(f"wrote {make(name)}")
+    parser.add_argument("--budgets", action="store_true", help="of shapes, the pictures of the budgets slider alone")
+    options = parser.parse_args(arguments)
+    for name in options.dataset:
+        if options.budgets:
+            one_of("DATASET", name, ["shapes"])
+        print(f"wrote {with_budgets() if options.budgets else make(name)}")
     return 0
 
 

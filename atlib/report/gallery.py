@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from . import photographs
+from . import frames, photographs
 from .frames import Frames
 from .photographs import TITLES
 from .widgets import percent
@@ -39,7 +39,7 @@ overflow-wrap:anywhere}
 .photos .chances{display:grid;grid-template-columns:minmax(0,1fr) auto;gap:.1rem .4rem;align-content:start}
 .photos .chances span{overflow-wrap:anywhere}
 .photos .chances i{grid-column:1/3;height:.45rem;background:var(--bar,#8c8c8c);min-width:1px;margin-bottom:.25rem}
-.photos .chances .head{grid-column:1/3;font-weight:600}
+.photos .chances .head{grid-column:1/3;font-weight:600;min-height:2.5em;display:flex;align-items:end}
 @media (max-width:40rem){.photos{--columns:var(--few)!important}.photos.wide>.alone{grid-column:1/-1;max-width:60%}}
 </style>"""
 UNCHANGED = "2"
@@ -97,7 +97,8 @@ def answer(found: Frames, number: int, chances: NDArray[np.float32]) -> str:
     best = int(chances.argmax())
     label = next(one["label"] for one in found.about["pictures"] if one["number"] == number)
     kind, said = ("right", class_of(found, number)) if best == label else ("wrong", class_words(found, best))
-    return f'<span class="{kind}">{"✓" if kind == "right" else "✗"} {escape(said)}, {escape(percent(float(chances[best])))}</span>'
+    mark, chance = "✓" if kind == "right" else "✗", escape(percent(float(chances[best])))
+    return f'<span class="{kind}">{mark} {escape(said)}, {chance}</span>'
 
 
 def class_words(found: Frames, label: int) -> str:
@@ -235,4 +236,24 @@ def _bars(found: Frames, chances: NDArray[Any], label: int, count: int) -> str:
         f"<span>{escape(class_words(found, one))}</span><span>{escape(percent(float(chances[one])))}</span>"
         f'<i style="width:{100 * float(chances[one]):.0f}%;--bar:var(--{"own" if one == label else "other"})"></i>'
         for one in best
+    )
+
+
+# --- The budgets slider of `shapes` -----------------------------------------------------------------------------------
+
+CUES = {"S": "shape", "T": "texture", "N": "neither"}
+
+
+def turns(found: Frames | None = None) -> str:
+    """How the pictures of `widgets.budgets` were chosen, and how common each way from the normal network's answer to
+    that of the strongest budget is; in Markdown."""
+    conflict = (found or frames.load("shapes")).about["conflict"]
+    shares = {one["answers"][0] + one["answers"][-1]: one["share"] for one in conflict}
+    changed = ", ".join(
+        f"{percent(share)} from {CUES[way[0]]} to {CUES[way[1]]}" for way, share in shares.items() if way[0] != way[1]
+    )
+    same = ", ".join(f"{percent(share)} by {CUES[way[0]]}" for way, share in shares.items() if way[0] == way[1])
+    return (
+        "One picture stands for each of the most common ways from the normal network to the strongest budget. Between "
+        f"these two, the answers to all such pictures stay as they are ({same}) or turn ({changed})."
     )

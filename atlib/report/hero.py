@@ -150,7 +150,7 @@ def html(frame: pd.DataFrame, found: Frames | None = None, start: str = START) -
 <div class="hero" data-hero="root" role="group" aria-label="One photograph, three networks" style="{variables}">
 {_control(told[at]["words"], levels, at)}
 <div class="hero-row">
-<div class="hero-photo"><h3>{escape(gallery.class_of(found, number).capitalize())}<small>the photograph</small></h3>
+<div class="hero-photo"><h3>{escape(gallery.class_of(found, number).capitalize())}<small>from Caltech-101</small></h3>
 <div class="hero-tile hero-shown" role="img" data-hero="shown" aria-label="{escape(told[at]["shown"])}"></div>
 <p class="hero-text">Saturation <span data-hero="words">{escape(told[at]["words"])}</span></p></div>
 {columns}</div>
@@ -181,7 +181,7 @@ def _column(name: str, seen: dict[str, Any], place: int, clean: float) -> str:
     """One network: its map, its answer, and the share of all pictures that it recognises."""
     title = TITLES[name]
     return f"""<section class="hero-column{"" if seen["right"] else " wrong"}" data-hero="network">
-<h3>{title[0].upper()}{title[1:]}<small>{whole(clean)} unchanged</small></h3>
+<h3>{title[0].upper()}{title[1:]}<small>unchanged: {whole(clean)}</small></h3>
 <div class="hero-tile hero-map" role="img" data-part="map" style="--n:{place}" aria-label="{escape(seen["map"])}"></div>
 <p class="hero-said" data-part="said">{seen["said"]}</p>
 <span class="hero-share"><i data-part="share" style="width:{100 * seen["share"]:.2f}%"></i></span>

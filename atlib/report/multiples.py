@@ -46,10 +46,15 @@ def curves(
             given: dict[str, Any] = {"x": "place", "y": "value", "hue": "role", "palette": COLOURS, "legend": False}
             seaborn.lineplot(placed, ax=axis, linewidth=1.8, errorbar=_band, marker="o", markersize=3.5, **given)
             few = placed[placed.groupby("role")["seed"].transform("nunique") == 2]
-            seaborn.scatterplot(few, ax=axis, s=14, alpha=0.45, linewidth=0, **given)
+            if len(few):
+                seaborn.scatterplot(few, ax=axis, s=14, alpha=0.45, linewidth=0, **given)
             axis.set(ylim=(-0.02, 1.02), xlabel=labels[0], ylabel=labels[1])
             axis.set_title(title, fontsize=11)
             axis.set_xticks([order.index(level) for level in shown], list(shown.values()), fontsize=9)
+            if max(map(len, shown.values())) > 5:
+                axis.tick_params(axis="x", rotation=35)
+                for text in axis.get_xticklabels():
+                    text.set(ha="right", rotation_mode="anchor")
         _name_lines(axes[0, -1], placed)
     return figure
 
@@ -116,10 +121,12 @@ def accuracies(panels: Mapping[str, pd.DataFrame], titles: tuple[str, str] = ("o
                 fill = colour if line["whose"] == "ours" else "none"
                 axis.plot(line["clean"], line["robust"], "o", color=colour, markerfacecolor=fill, markersize=7)
                 if line["whose"] == "ours":
-                    axis.annotate(
-                        line["model"], (line["clean"], line["robust"]), (6, 4), textcoords="offset points", fontsize=9
-                    )
+                    left = line["model"] == "underfit"  # its dot is close to the normal network's, at the right of it
+                    where: dict[str, Any] = {"xytext": (-4 if left else 4, 6), "ha": "right" if left else "left"}
+                    at = (line["clean"], line["robust"])
+                    axis.annotate(line["model"], at, textcoords="offset points", fontsize=9, **where)
             axis.set_title(title, fontsize=11)
+            axis.margins(x=0.15)
             axis.set_xlabel("accuracy on clean pictures")
         axes[0, 0].set_ylabel("accuracy under PGD, 8/255")
         marks = [

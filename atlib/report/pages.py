@@ -28,6 +28,10 @@ from ..files import atomic, checkout_path
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 LANGUAGE = {"name": "python", "pygments_lexer": "ipython3"}
 VIEW = "application/vnd.jupyter.widget-view+json"
+# What a notebook shows instead of its sliders until it has been run.
+NOT_RUN = (
+    "Sliders: in JupyterLab, run this cell (Shift+Enter) and they compute what they show; a page needs JavaScript."
+)
 KEPT = ("tags", "mystnb")  # cell metadata that is part of the source; the rest comes from tools
 
 
@@ -94,7 +98,7 @@ def run(notebook: NotebookNode, folder: Path) -> None:
     for cell in code(notebook):
         for output in cell.get("outputs", []):
             if VIEW in output.get("data", {}):
-                output["data"]["text/plain"] = "sliders: they need JavaScript"  # not a thousand names
+                output["data"]["text/plain"] = NOT_RUN  # not a thousand names
 
 
 def update(markdown: Path, twin: Path, again: bool = False) -> str:

@@ -251,13 +251,25 @@ def html(table: pd.DataFrame, caption: str) -> str:
     A link gives the table as CSV, as it is shown. The style sheet numbers the tables of a page (class "numbered").
     """
     names = "names" if table.columns[0] == "network" else ""  # these never break, sentences may
-    text = {name: _cell for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])}
+    text = {name: cell_html for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])}
     body = table.to_html(
         index=False, border=0, classes=["rows", "numbered", names], na_rep="–", escape=False, formatters=text
     )
     body = body.replace("<thead>", f"<caption>{caption}</caption>\n<thead>", 1)
+    return _behind(_scrolling(body), table, caption)
+
+
+def framed(table: pd.DataFrame, bodies: Sequence[str], columns: Sequence[str], caption: str, kind: str) -> str:
+    """`html` with table bodies and names of columns of one's own; kind: a class for the style sheet."""
+    names = "".join(f'<th scope="col">{escape(name)}</th>' for name in columns)
+    head = f"<caption>{caption}</caption>\n<thead><tr>{names}</tr></thead>"
+    body = f'<table class="dataframe rows numbered {kind}">{head}\n{"".join(bodies)}</table>'
+    return _behind(_scrolling(body), table, caption)
+
+
+def _behind(scroll: str, table: pd.DataFrame, caption: str) -> str:
+    """A table's HTML with its data and the ids of its rows below it."""
     ids = [one for cell in table.to_numpy().ravel() if isinstance(cell, Cell) for one in cell.rows]
-    scroll = _scrolling(body)
     shown = pd.DataFrame({name: [_plain(v) for v in table[name]] for name in table.columns}, dtype=object)
     return scroll + _more(download(shown, caption), unfold(dict.fromkeys(ids)))
 
@@ -282,7 +294,7 @@ def _plain(value: object) -> str:
     return _text(value).replace("\u00a0", " ")
 
 
-def _cell(value: object) -> str:
+def cell_html(value: object) -> str:
     """A cell's HTML."""
     text = escape(_text(value))
     if not isinstance(value, Cell):

@@ -9,14 +9,6 @@ addEventListener("load", () => {
   }
 });
 
-// The widgets' sliders have no name for a screen reader: it gets the label that stands beside them.
-new MutationObserver(() => {
-  for (const handle of document.querySelectorAll(".widget-slider .noUi-handle:not([aria-label])")) {
-    const label = handle.closest(".widget-slider").querySelector(".widget-label")?.textContent;
-    if (label) handle.setAttribute("aria-label", label);
-  }
-}).observe(document.documentElement, { childList: true, subtree: true });
-
 // On a page without contents at its side, Bootstrap would watch every link, and fail at an anchor with a dot.
 addEventListener("DOMContentLoaded", () => {
   if (!document.querySelector(".bd-toc-nav")) document.body.removeAttribute("data-bs-spy");

@@ -99,14 +99,13 @@ export function share(shares, state) {
 }
 
 /**
- * What came of the guess; the same number of networks as of guesses, two.
+ * What came of the guess, and that it is an anecdote; the same number of networks as of guesses, two.
  * @param {boolean[]} guesses whether each network was expected to recognise the picture
  * @param {boolean[]} right whether it did
  * @returns {string}
  */
 export function verdict(guesses, right) {
   const hits = guesses.filter((guess, i) => guess === right[i]).length;
-  return ["Neither answer is what you guessed.", "You guessed one of the two answers.", "You guessed both answers."][
-    hits
-  ];
+  const told = ["Neither answer is what you guessed.", "You guessed one of the two answers.", "You guessed both answers."];
+  return `${told[hits]} This is one picture; what counts is the share of 10,000 below each answer.`;
 }

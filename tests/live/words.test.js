@@ -47,7 +47,7 @@ test("what was done, the question, and what came of the guess", () => {
   assert.equal(done({ ...START, level: 8 }), "saturation 8");
   assert.equal(done({ ...START, operation: "patches" }), "4×4 patches, shuffled");
   assert.match(question({ ...START, operation: "attack" }), /after an attack on that network\?$/);
-  assert.equal(verdict([true, false], [true, false]), "You guessed both answers.");
-  assert.equal(verdict([true, true], [true, false]), "You guessed one of the two answers.");
-  assert.equal(verdict([false, true], [true, false]), "Neither answer is what you guessed.");
+  assert.match(verdict([true, false], [true, false]), /^You guessed both answers\. This is one picture; /);
+  assert.match(verdict([true, true], [true, false]), /^You guessed one of the two answers\. This is one picture; /);
+  assert.match(verdict([false, true], [true, false]), /^Neither answer is what you guessed\. .*share of 10,000/);
 });
