@@ -139,7 +139,7 @@ status: .venv/.book
 RUN := $(BIN)/python -m atlib.campaign run --blocks "$(BLOCKS)" $(if $(PROFILE),--profile $(PROFILE))
 campaign: .venv/.book
 	@$(RUN) --announce .venv/.campaign
-	@for stamp in $$(cat .venv/.campaign); do $(MAKE) --no-print-directory "$$stamp" || exit; done
+	@for stamp in $$(cat .venv/.campaign); do $(MAKE) --silent --no-print-directory "$$stamp" || exit; done
 	@test ! -s .venv/.campaign || $(RUN) --announced $(if $(JOBS),--jobs $(JOBS)) $(if $(THREADS),--threads $(THREADS)) \
 	  $(if $(MINUTES),--minutes $(MINUTES))
 

@@ -383,6 +383,6 @@ def keep_examples(subject: evaluation.Subject, folder: Path) -> None:
             continue  # the measurement of its maps says so
         arrays |= {f"{place}/{name}": values.numpy() for name, values in found.items()}
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **kept | arrays)  # type: ignore[arg-type]
+    np.savez_compressed(buffer, **kept | arrays)
     with atomic(path) as temporary:
         temporary.write_bytes(buffer.getvalue())

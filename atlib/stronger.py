@@ -210,7 +210,7 @@ def attack(
             labels = subject.test.labels[places].to(subject.device)
             with attacks.frozen(subject.model):
                 found = one_batch(subject.model, images, labels, chain, seed + 100 * number)
-            about_it = provenance.record(subject.device)
+            about_it: dict[str, Any] = provenance.record(subject.device)
             note = {"commit": commit, "seconds": str(round(time.process_time() - start, 1))}
             note |= {
                 "processor": str(about_it["hardware"].get("processor", "")),
@@ -218,7 +218,7 @@ def attack(
             }
             arrays = found | {"places": places.numpy()} | {key: np.array(text) for key, text in note.items()}
             buffer = io.BytesIO()
-            np.savez_compressed(buffer, **arrays)  # type: ignore[arg-type]
+            np.savez_compressed(buffer, **arrays)
             with atomic(path) as temporary:
                 temporary.write_bytes(buffer.getvalue())
             left = {name: int(found[name].sum()) for name in ATTACKS}

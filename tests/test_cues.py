@@ -100,11 +100,12 @@ def test_painting_goes_on_where_it_was(dataset, monkeypatch):
         return plain(images, drawn, stylist, strength)
 
     monkeypatch.setattr(cues, "restyled", counted)
-    assert len(cues.paint(dataset, 0.5, PAINTER, until=15)) == 15
+    some = cues.paint(dataset, 0.5, PAINTER, until=15)
+    assert some is not None and len(some) == 15
     assert painted == [10, 10]
     assert cues.paint(dataset, 0.5, PAINTER, minutes=0) is None
     whole = cues.paint(dataset, 0.5, PAINTER)
-    assert painted == [10, 10, 10, 2] and len(whole) == 32
+    assert painted == [10, 10, 10, 2] and whole is not None and len(whole) == 32
 
 
 def test_the_strength_is_fixed_once(dataset):

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
-import docutils.core  # type: ignore[import-untyped]
+import docutils.core
 import pytest
 from PIL import Image
 from sphinx.errors import ExtensionError

@@ -15,7 +15,7 @@ import nbformat
 import pytest
 import yaml
 from bs4 import BeautifulSoup
-from docutils.core import publish_doctree  # type: ignore[import-untyped]
+from docutils.core import publish_doctree
 from PIL import Image
 
 from atlib.errors import InputError
@@ -33,7 +33,7 @@ def application(folder: Path, base: str = "", pages: tuple[str, ...] = ("noteboo
         srcdir=str(REPOSITORY),
         outdir=str(folder),
         builder=SimpleNamespace(format="html"),
-        config=SimpleNamespace(html_baseurl=base, project="The book", root_doc="notebooks/index"),
+        config=SimpleNamespace(html_baseurl=base, html_title="The book", root_doc="notebooks/index"),
         env=SimpleNamespace(found_docs=set(pages), titles=dict.fromkeys(pages, title)),
     )
 

@@ -13,7 +13,7 @@ import yaml
 
 from atlib.errors import InputError
 from atlib.files import REPOSITORY, checkout_path
-from atlib.report import bound, claims, forest, ledger, tables, verdicts, waiting
+from atlib.report import bound, claims, core, forest, ledger, tables, verdicts, waiting
 from atlib.report.claims import STATISTICS
 from atlib.report.rule import FAILS, HOLDS, NOT_RUN, UNDECIDED, Judged
 from atlib.report.verdicts import Decision, Verdict
@@ -82,7 +82,7 @@ def test_every_statistic_can_be_put_in_words() -> None:
 
 def test_a_claim_leads_to_its_entry_in_the_ledger() -> None:
     ids = [claim.id for claim in claims.load().claims]
-    page = tables.judged_html(ids, frame_of([]), "All")
+    page = core.verdict_grid(ids, frame_of([]), "All")
     assert re.findall(r'href="claims\.html#([^"]+)"', page) == [f"claim-{id}" for id in ids]
 
 

@@ -13,7 +13,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NoReturn
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 import numpy as np
 import pytest
@@ -460,6 +460,7 @@ def test_networks_that_cannot_be_loaded_get_one_line(browser: Any, strict: str) 
     view.start(strict)
     view.page.click("[data-live=go]")
     view.page.wait_for_function("document.querySelector('[data-live=trouble]').textContent")
-    assert view.text("trouble").startswith("The networks could not be loaded: ../_static/live/normal.onnx: 404.")
+    network = urljoin(strict, "../_static/live/normal.onnx")
+    assert view.text("trouble").startswith(f"The networks could not be loaded: {network}: 404.")
     assert view.page.is_enabled("[data-live=go]")  # to be tried again
     view.page.close()

@@ -93,7 +93,7 @@ def test_batches_are_kept_and_the_next_call_goes_on(about, tmp_path, monkeypatch
     capsys.readouterr()
     rows = stronger.rows_of(about, settings, folder)
     assert [row["attack"] for row in rows] == [*stronger.ATTACKS, "pgd-40"]
-    counts = [row["count"] for row in rows[:6]]
+    counts = [int(str(row["count"])) for row in rows[:6]]
     assert counts == sorted(counts, reverse=True) and {row["total"] for row in rows} == {12}
     with torch.no_grad():
         pixels = data.prepare(about.subject.test.images, 8)

@@ -1,4 +1,4 @@
-"""Tables, sentences and figures say what the rows say, and "pending" where there are none."""
+"""Tables, sentences and figures say what the rows say, and "not run" where there are none."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_networks_gives_mean_and_interval_or_pending(published):
     found = tables.networks(main).set_index("network")
     low, high = statistics.t_interval([0.81, 0.82, 0.83])
     assert found.loc["pgd-linf-8", "shape bias"] == f"0.82 [{low:.2f}, {high:.2f}]"
-    assert found.loc["spatial", "shape bias"] == "pending"
+    assert found.loc["spatial", "shape bias"] == "not run"
     assert list(found.index) == list(tables.MODELS)
 
 
@@ -88,25 +88,14 @@ def test_amplitude_is_the_smallest_that_satisfies_the_rule(published):
     assert list(cues_found["equal"]) == [False, True]
     assert "**0.12**: the main one" in tables.amplitude_sentence(cues_found, 0.12)
     assert "is 0.08 all the same" in tables.amplitude_sentence(cues_found, 0.08)
-    assert "pending" in tables.amplitude_sentence(cues_found[:1], 0.12)
-
-
-def test_bias_sentence_takes_its_numbers_from_the_rows(published):
-    table = tables.cue_table(*published)
-    main = tables.main_lines(table)
-    sentence = tables.bias_sentence(main)
-    assert "**0.52**" in sentence
-    assert "**0.82**" in sentence
-    assert "+0.30 [+0.30, +0.30] over 3 seeds" in sentence
-    assert "one seed" in tables.bias_sentence(main[main["seed"] == 1])
-    assert "pending" in tables.bias_sentence(main[main["model"] == "normal"])
+    assert "not run" in tables.amplitude_sentence(cues_found[:1], 0.12)
 
 
 def test_map_leaves_out_single_cues_and_later_seeds(published):
     frame, about = published
     found = tables.map_table(tables.cue_table(frame, about))
     assert list(found["amplitude"]) == ["0.12"]
-    assert found["2/255"].tolist() == ["pending"]
+    assert found["2/255"].tolist() == ["not run"]
     assert found["8/255"].iloc[0].startswith("0.82")
 
 
@@ -120,9 +109,9 @@ def test_table_1_puts_the_setting_into_the_same_line(tmp_path):
     assert normal["clean: difference"] == f"{100 * (0.9 - 0.9452):+.1f}"
     assert (normal["width"], normal["epochs"], normal["seeds"]) == ("16", "12", "one seed")
     assert "slide rule" in normal["trained on"]
-    assert normal["robust: ours"] == "pending"
+    assert normal["robust: ours"] == "–"
     assert l2["clean: difference"] == "–"  # the paper's unit is unknown there
-    assert table.loc["fgsm-8", "clean: ours"] == "pending"
+    assert table.loc["fgsm-8", "clean: ours"] == "–"
 
 
 def test_table_1_says_where_an_attack_had_no_gradient_if_rows_do(tmp_path):
@@ -149,15 +138,6 @@ def test_paper_has_all_cells_of_both_tables():
     assert paper["metric"].value_counts().to_dict() == expected
     assert paper["value"].between(0, 1).all()
     assert not paper.duplicated(["dataset", "model", "metric"]).any()
-
-
-def test_judged_shows_one_seed_without_an_interval(published):
-    frame, _ = published
-    one = frame[frame["seed"] == 1]
-    assert tables.judged(["shape-bias"], one, "shapes")["effect, 95 % interval"].iloc[0] == "+0.300 (one seed)"
-    three = tables.judged(["shape-bias"], frame, "shapes").iloc[0]
-    assert three["verdict"] == "holds"
-    assert three["effect, 95 % interval"].startswith("+0.300 [")
 
 
 def test_budget_puts_both_norms_on_one_scale():
@@ -209,8 +189,8 @@ def test_setting_matches_what_train_does_by_default():
 
 
 def test_bench_table_is_pending_without_a_run(tmp_path):
-    assert tables.bench_table(tmp_path)["what"].tolist() == ["pending"]
-    assert "pending" in tables.bench_sentence(tmp_path)
+    assert tables.bench_table(tmp_path)["what"].tolist() == ["not run"]
+    assert "not run" in tables.bench_sentence(tmp_path)
 
 
 def test_bench_sentence_names_the_processor(tmp_path):
@@ -228,7 +208,7 @@ def test_every_number_of_a_table_carries_its_rows_ids(published):
     main = tables.main_lines(table)
     ids = {row_id(row) for row in frame.to_dict("records")}
     for found in (tables.networks(main), tables.single_cues(table), tables.map_table(table)):
-        numbers = [cell for cell in found.to_numpy().ravel() if isinstance(cell, tables.Cell) and cell != "pending"]
+        numbers = [cell for cell in found.to_numpy().ravel() if isinstance(cell, tables.Cell) and cell != "not run"]
         assert numbers and all(cell.rows and set(cell.rows) <= ids for cell in numbers)
         page = tables.html(found, "caption")
         assert page.count("data-rows=") == len(numbers)
@@ -262,7 +242,7 @@ def test_the_grid_shows_what_is_published_and_calls_the_rest_pending(tmp_path):
     cell = table.loc["normal", "seed 2"]
     assert isinstance(cell, tables.Cell)
     assert cell == "90.00/1.00" and cell.rows == (f"{run}:clean@/accuracy", f"{run}:pgd-linf@8/accuracy_last")
-    assert (table.to_numpy() == "pending").sum() == len(planned) - 1
+    assert (table.to_numpy() == "not run").sum() == len(planned) - 1
     assert "**1 of 12** runs" in tables.grid_sentence(planned, frame)
 
 
@@ -289,14 +269,14 @@ def test_a_commit_keeps_its_mark():
 def test_the_plan_is_pending_until_it_was_made(tmp_path):
     planned = [p for p in grid.load() if p.block in "ab"]
     frame = frame_of([])
-    assert set(tables.plan_table(planned, frame, tmp_path)["core hours"]) == {"pending"}
-    assert "pending" in tables.plan_caption(tmp_path)
+    assert set(tables.plan_table(planned, frame, tmp_path)["core hours"]) == {"not run"}
+    assert "not run" in tables.plan_caption(tmp_path)
     costs = "block,core_hours,gpu_hours,processor,precision,flops,commit\na,7.04,0.02,abacus,bf16,2e13,abcdef0123456\n"
     (tmp_path / "plan.csv").write_text(costs)
     table = tables.plan_table(planned, frame, tmp_path).set_index("block")
-    assert list(table["core hours"]) == ["7.0", "pending"] and list(table["published"]) == [0, 0]
-    assert list(table["trained in"]) == ["bf16", "pending"]
-    assert list(table["GPU hours"]) == ["0.02", "pending"]  # 0.0 looked as if nothing had been measured
+    assert list(table["core hours"]) == ["7.0", "not run"] and list(table["published"]) == [0, 0]
+    assert list(table["trained in"]) == ["bf16", "not run"]
+    assert list(table["GPU hours"]) == ["0.02", "not run"]  # 0.0 looked as if nothing had been measured
     (tmp_path / "plan.csv").write_text(costs.replace("block,", "block,runs,").replace("a,7.04", "a,3,7.04"))
     grown = tables.plan_table(planned, frame, tmp_path).set_index("block")
     assert grown.at["a", "core hours"] == "7.0 (counted for 3 runs)"
@@ -315,7 +295,7 @@ def test_a_network_that_has_not_converged_is_named_with_its_longer_runs(publishe
     assert "**pgd-l2-12** has not converged: its clean accuracy is 0.17 at seed 1." in said
     assert "With 0.5 of its batches adversarial (otherwise as above) its clean accuracy is 0.99 (one seed)" in said
     assert "its shape bias 0.95 (one seed)" in said
-    assert "normal" not in said and "pending" in tables.convergence_sentence(main[:0], table)
+    assert "normal" not in said and "not run" in tables.convergence_sentence(main[:0], table)
 
 
 def test_what_was_printed_stands_beside_what_is_right() -> None:

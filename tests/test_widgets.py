@@ -310,6 +310,9 @@ def test_pages_keep_their_frames_and_stay_small() -> None:
         assert len(json.dumps(state)) < 1.7e6, path.name  # the page of HTML around it has to stay below 2 MB
         values = [model["state"].get("value", "") for model in state.values() if model["model_name"] == "HTMLModel"]
         assert sum("data-frame=" in value for value in values) >= 20, f"{path.name}: run it with `make notebooks`"
+        told = [json.loads(unescape(one)) for value in values for one in re.findall(r'data-controls="([^"]+)"', value)]
+        keys = [key for controls in told for key, _, _ in controls]
+        assert keys and len(set(keys)) == len(keys), f"{path.name}: every control has a key of its own in the address"
         for cell in pages.code(nbformat.read(path, 4)):
             for output in cell.outputs:
                 if pages.VIEW in output.get("data", {}):

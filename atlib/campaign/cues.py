@@ -48,14 +48,14 @@ def make(run: str, minutes: float = 1e9, stylist: str = "ghiasi") -> str:
     if not (about := cues.manifest(dataset.name, dataset.side)):
         model = models.fold(models.load(folder / "weights.safetensors")[0])
         drawn = cues.draw(dataset.test.labels, dataset.classes, dataset.test.images.shape[-1])
-        pair = [dataset.test.labels[places[: cues.TRIED]] for places in (drawn.contents, drawn.styles)]
+        labels, textures = (dataset.test.labels[places[: cues.TRIED]] for places in (drawn.contents, drawn.styles))
         found = {}
         for strength in cues.STRENGTHS:
             images = cues.paint(dataset, strength, painter, until=cues.TRIED, minutes=left())
             if images is None:
                 return f"strength {strength:g}: the sample is not whole yet"
             with evaluation.exact():
-                found[strength] = coverage(model, images, *pair, dataset.side)
+                found[strength] = coverage(model, images, labels, textures, dataset.side)
         cues.settle(dataset, found, painter, str(read_json(folder / "training.json")["run"]))
         about = cues.manifest(dataset.name, dataset.side)
         say(f"strength {about['strength']:g}, by coverages {about['coverage']}")

@@ -166,6 +166,7 @@ def job(kind: str, name: str, planned: Sequence[grid.Planned], *, bare: bool = F
         step = kind
         try:
             if kind == "data":
+                say(f"{clock()}  looking for the data set {name}, which is downloaded if it isn't there")
                 for side in {p.config.side for p in planned if p.config.dataset == name}:
                     data.load(name, side=side, progress=False)
             elif kind == "stylise":

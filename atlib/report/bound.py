@@ -18,6 +18,7 @@ import yaml
 from ..errors import InputError, one_of
 from ..files import checkout_path
 from . import claims, lens, verdicts
+from .ledger import verdict_words
 from .rule import VERDICTS
 from .verdicts import Decision
 
@@ -59,7 +60,8 @@ def conclusion(frame: pd.DataFrame, path: Path | None = None) -> str:
 def say(text: str, frame: pd.DataFrame, rests_on: Mapping[str, str]) -> str:
     """A page's own sentences, in Markdown, with their numbers; paragraphs are kept.
 
-    rests_on: verdict by "CLAIM@DATASET". Places in the text are those of book/answer.yaml. InputError if a verdict that
+    rests_on: verdict by "CLAIM@DATASET", with its second word, "undecided (after Holm's correction)", where the text
+    hangs on that, too. Places in the text are those of book/answer.yaml. InputError if a verdict that
     the text rests on is another one, or a place can't be filled.
     """
     where = f'"{" ".join(text.split()[:6])} …"'
@@ -78,8 +80,10 @@ def _check(rests_on: Mapping[str, str], where: str, frame: pd.DataFrame) -> None
     """InputError if a verdict is another one than a sentence says that it rests on."""
     for place, expected in rests_on.items():
         claim, _, dataset = str(place).partition("@")
-        one_of(f"{where}: verdict", expected, VERDICTS)
-        now = _decision(claim, dataset, where, frame).verdict
+        word = expected.partition(" (")[0]
+        one_of(f"{where}: verdict", word, VERDICTS)
+        found = _decision(claim, dataset, where, frame)
+        now = found.verdict if word == expected else verdict_words(found.verdict, found.kind)
         if now != expected:
             raise InputError(f"{where}: rests on {place} = {expected!r}, and the rows now say {now!r}: read it again")
 

@@ -113,9 +113,10 @@ def sentence(found: pd.DataFrame, labels: np.ndarray) -> str:
     if found.empty:
         return "Not measured yet."
     means = found.groupby("under", sort=False)[["pictures", "classes"]].mean()
-    turned = [under for under, line in means.iterrows() if line["pictures"] * line["classes"] < 0]
-    furthest = (means["classes"] - means["pictures"]).abs().idxmax()
-    one, two = (f"{100 * means.loc[furthest, way]:+.1f}".replace("-", "−") for way in ("pictures", "classes"))
+    turned = [under for under, pair in means.iterrows() if pair["pictures"] * pair["classes"] < 0]
+    place = int((means["classes"] - means["pictures"]).abs().to_numpy().argmax())
+    furthest, line = means.index[place], means.iloc[place]
+    one, two = (f"{100 * line[way]:+.1f}".replace("-", "−") for way in ("pictures", "classes"))
 
     def name(under: object) -> str:
         return str(under).replace("@", " ").strip()

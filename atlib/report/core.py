@@ -179,9 +179,10 @@ def map_points(
     """
     lines = []
     for name, shown in lens.SETS.items():
-        known, found = roles(name), lens.map_points(frame, name, metrics, [place], predictions)
-        for row in found[found["model"].isin(known)].to_dict("records"):
-            lines.append({"on": shown, "role": known[row["model"]]} | {key: row[key] for key in MAP_COLUMNS})
+        found = lens.map_points(frame, name, metrics, [place], predictions)
+        for model, role in roles(name).items():
+            for row in found[found["model"] == model].to_dict("records"):
+                lines.append({"on": shown, "role": role} | {key: row[key] for key in MAP_COLUMNS})
         if len(found) and place == "clean@":
             lines += [{"on": shown} | one for one in yardsticks(name, metrics)]
     return pd.DataFrame(lines, columns=["on", "role", *MAP_COLUMNS])

@@ -283,7 +283,8 @@ def _results(given: Mapping[str, Any]) -> str:
 <p class="live-verdict" data-live="verdict"></p>
 <p class="live-evidence" data-live="no-evidence" hidden>32×32 pixels and ten classes: neither answer is evidence,
 for a network or against it, right or wrong. One that has only ten words uses one of them for whatever it is shown,
-often with a high probability. What a network can do, only many pictures tell: the share below its answer is of 10,000.</p>
+often with a high probability. What a network can do, only many pictures tell: the share below its answer is of
+10,000.</p>
 <div class="live-pair" data-live="results" tabindex="-1" role="group" aria-label="What the networks say">
 {cards}
 </div></div>"""

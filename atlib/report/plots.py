@@ -62,7 +62,7 @@ class Drawing(Figure):
         """Where photographs and maps on black lie, "left,top,right,bottom" in pixels: a dark page turns the rest."""
         height = self.bbox.height
         for axis in self.axes:
-            if any(image.get_array().ndim == 3 or sum(image.cmap(0.0)[:3]) < 2.7 for image in axis.images):
+            if any(np.asarray(image.get_array()).ndim == 3 or sum(image.cmap(0.0)[:3]) < 2.7 for image in axis.images):
                 box = axis.get_window_extent()
                 edges = (box.x0, height - box.y1, box.x1, height - box.y0)
                 yield ",".join(f"{edge:.0f}" for edge in edges)

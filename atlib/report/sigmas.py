@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -63,7 +64,7 @@ def measured(
 
 def lines_of(name: str, sigma: float, found: dict[str, np.ndarray], samples: int) -> list[dict[str, object]]:
     """Rows of what was measured of a network at σ."""
-    about = provenance.record(torch.device("cpu"))
+    about: dict[str, Any] = provenance.record(torch.device("cpu"))
     lines: list[dict[str, object]] = []
     for metric, values in found.items():
         low, high = t_interval(values)

@@ -161,13 +161,18 @@ def accuracy(name: str, place: str, metric: str = "accuracy") -> float:
 
 
 def effects(pair: Pair) -> dict[str, Effect]:
-    """Every statistic of a pair that was measured of all its networks, by its name."""
+    """Every statistic of a pair that was measured, by its name: of several runs the mean of those that were."""
     found = {}
     for measure in MEASURES:
-        try:
-            found[measure.name] = effect([answers(name) for name in pair.robust], answers(pair.normal), measure)
-        except Missing:
-            continue
+        runs = []
+        for name in pair.robust:
+            try:
+                difference(answers(name), answers(pair.normal), measure)
+            except Missing:
+                continue
+            runs.append(answers(name))
+        if runs:
+            found[measure.name] = effect(runs, answers(pair.normal), measure)
     return found
 
 
@@ -255,17 +260,17 @@ def figure() -> Drawing:
 
 
 def sentence() -> str:
-    """In how many pairs each statistic goes the way it goes here, and where its interval leaves out zero."""
-    mine, theirs = ours(), [(pair, effects(pair)) for pair in PAIRS]
-    parts = []
+    """In how many pairs each statistic goes the way it goes here, and in how many its interval leaves out zero."""
+    mine, theirs = ours(), [effects(pair) for pair in PAIRS]
+    groups: dict[str, list[str]] = {}
     for measure in MEASURES:
-        here = mine.get(measure.name)
-        found = [one[measure.name] for _, one in theirs if measure.name in one]
+        here, found = mine.get(measure.name), [one[measure.name] for one in theirs if measure.name in one]
         if here is None or not found:
             continue
-        agree = sum(one.value * here.value > 0 for one in found)
-        clear = sum(one.value * here.value > 0 and one.clear for one in found)
-        against = sum(one.value * here.value < 0 and one.clear for one in found)
-        text = f"{measure.name}: {agree} of {len(found)} pairs ({clear} beyond their interval"
-        parts.append(text + (f"; {against} clearly the other way)" if against else ")"))
-    return "The same direction as here: " + "; ".join(parts) + "." if parts else "Not measured yet."
+        agree = [one for one in found if one.value * here.value > 0]
+        against = [one for one in found if one.value * here.value < 0 and one.clear]
+        text = f"in {len(agree)} of {len(found)} pairs, {sum(one.clear for one in agree)} of them for certain"
+        text += f", and in {len(against)} for certain the other way" if against else ""
+        groups.setdefault(text, []).append(measure.name)
+    parts = [f"{text}: {', '.join(names)}" for text, names in groups.items()]
+    return f"The difference has the sign that it has here {'; '.join(parts)}." if parts else "Not measured yet."

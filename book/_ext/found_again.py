@@ -58,7 +58,7 @@ def description(app: Sphinx, page: str, doctree: nodes.document | None) -> str:
         if len(text) >= 40 and not any(isinstance(outer, inside) for outer in ancestors(paragraph)):
             return shortened(text)
     title = app.env.titles.get(page)
-    return f"{title.astext()}: {app.config.project}" if title else str(app.config.project)
+    return f"{title.astext()}: {app.config.html_title}" if title else str(app.config.html_title)
 
 
 def ancestors(node: nodes.Node) -> list[nodes.Node]:
@@ -73,8 +73,8 @@ def ancestors(node: nodes.Node) -> list[nodes.Node]:
 def describe(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: Any) -> None:
     """The page's tags for search engines and for those who share it."""
     text = description(app, pagename, doctree)
-    tags = {"og:type": "article", "og:site_name": app.config.project, "og:description": text}
-    tags["og:title"] = re.sub(r"<[^>]*>", "", context.get("title") or app.config.project)
+    tags = {"og:type": "article", "og:site_name": app.config.html_title, "og:description": text}
+    tags["og:title"] = re.sub(r"<[^>]*>", "", context.get("title") or app.config.html_title)
     base = app.config.html_baseurl
     if base:
         tags |= {"og:url": f"{base}{pagename}.html", "og:image": base + CARD}
@@ -97,7 +97,7 @@ def finish(app: Sphinx, exception: Exception | None) -> None:
     pages.sort(key=lambda page: page != root)
     titles = ((page, app.env.titles[page].astext()) for page in pages if page in app.env.titles)
     links = "".join(f'<li><a href="{page}.html">{escape(title)}</a></li>' for page, title in titles)
-    nowhere = NOWHERE.format(title=escape(app.config.project), base=escape(base or "./"), links=links)
+    nowhere = NOWHERE.format(title=escape(app.config.html_title), base=escape(base or "./"), links=links)
     (out / "404.html").write_text(nowhere, encoding="utf-8")
     if not base:
         return

@@ -255,7 +255,7 @@ function alters() {
 }
 
 self_.onmessage = (/** @type {MessageEvent} */ { data }) => {
-  if (data.kind === "start") start(data).catch((error) => say("failed", { message: String(error) }));
+  if (data.kind === "start") start(data).catch((error) => say("failed", { message: error.message ?? String(error) }));
   if (data.kind === "decode") decode(data);
   if (data.kind === "ask") {
     waiting = data;
