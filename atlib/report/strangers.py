@@ -269,8 +269,10 @@ def sentence() -> str:
             continue
         agree = [one for one in found if one.value * here.value > 0]
         against = [one for one in found if one.value * here.value < 0 and one.clear]
-        text = f"in {len(agree)} of {len(found)} pairs, {sum(one.clear for one in agree)} of them for certain"
-        text += f", and in {len(against)} for certain the other way" if against else ""
+        sure = sum(one.clear for one in agree)
+        text = f"In {len(agree)} of {len(found)} pairs the sign is that of our networks, and in {sure} of these the interval "
+        text += "leaves out zero"
+        text += f"; in {len(against)} it is clearly the other way" if against else ""
         groups.setdefault(text, []).append(measure.name)
-    parts = [f"{text}: {', '.join(names)}" for text, names in groups.items()]
-    return f"The difference has the sign that it has here {'; '.join(parts)}." if parts else "Not measured yet."
+    parts = [f"- {text}: {', '.join(names)}." for text, names in groups.items()]
+    return "\n".join(parts) if parts else "Not measured yet."
