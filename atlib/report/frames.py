@@ -250,12 +250,7 @@ def make(name: str, samples: int = SAMPLES, folder: Path | None = None) -> Path:
 
     InputError if the data set, its networks (models/NAME) or the stylist's weights are not at hand.
     """
-    from . import photographs  # which is built on this module
-
-    shipped = {known.split("/")[0] for known in models.shipped()}
-    one_of("DATASET", name, sorted({*shipped, photographs.DATASET}))
-    if name == photographs.DATASET:
-        return photographs.make(samples, folder)
+    one_of("DATASET", name, sorted({known.split("/")[0] for known in models.shipped()}))
     dataset, networks = data.load(name), networks_of(name)
     test = dataset.test
     numbers = choose(networks, test, dataset.side)

@@ -1,6 +1,6 @@
 """Frames on photographs: Caltech-101 at 112 pixels, three networks of one seed, kept in results/frames/caltech101.*.
 
-    python -m atlib.report.frames caltech101      (make frames DATASET=caltech101)
+    python -m atlib.report.photographs      (make frames DATASET=caltech101)
 
 The networks began as one that may not be passed on, so that their weights are in no repository: who has trained them
 (in ATLIB_RUNS) can make the frames again, everybody else has those that are published. Each look at a picture is kept
@@ -15,8 +15,10 @@ Pictures and maps are WebP files, stored as arrays of their bytes: of picture NU
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import io
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -31,7 +33,7 @@ from tqdm.auto import tqdm
 
 from .. import data, models, provenance, rows, saliency, style, transforms
 from ..configuration import find_run
-from ..errors import InputError, one_of
+from ..errors import InputError, command_line, one_of
 from ..files import atomic, load_tensors, read_json, results_dir, runs_dir, tensor_digest
 from . import frames
 from .frames import Frames
@@ -281,3 +283,18 @@ def chances(found: Frames, number: int, distortion: str = "saturation", level: s
     """Every network's probabilities of the classes, N×classes. InputError as for `picture`."""
     at = place(found, number, distortion, level)
     return found.arrays[f"{number}/{distortion}/probabilities"][at].astype(np.float32)
+
+
+@command_line
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; 2 with one line on stderr if something can't be used."""
+    parser = argparse.ArgumentParser(
+        prog="python -m atlib.report.photographs", description="Make the frames on photographs again."
+    )
+    parser.parse_args(arguments)
+    print(f"wrote {make()}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

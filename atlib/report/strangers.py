@@ -270,8 +270,8 @@ def sentence() -> str:
         agree = [one for one in found if one.value * here.value > 0]
         against = [one for one in found if one.value * here.value < 0 and one.clear]
         sure = sum(one.clear for one in agree)
-        text = f"In {len(agree)} of {len(found)} pairs the sign is that of our networks, and in {sure} of these the interval "
-        text += "leaves out zero"
+        text = f"In {len(agree)} of {len(found)} pairs the sign is that of our networks, "
+        text += f"and in {sure} of these the interval leaves out zero"
         text += f"; in {len(against)} it is clearly the other way" if against else ""
         groups.setdefault(text, []).append(measure.name)
     parts = [f"- {text}: {', '.join(names)}." for text, names in groups.items()]
