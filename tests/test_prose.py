@@ -132,6 +132,32 @@ def test_entry_has_its_reason_and_its_value(page: str, number: str) -> None:
         assert agrees(number, float(eval(entry["code"], known))), entry["code"]
 
 
+# --- words ----------------------------------------------------------------------------------------------------------
+
+THINGS = "class|data set|distortion|level|line|network|picture|row|run|seed|setting|statistic"
+NOT_ENGLISH = {  # constructions taken over from another language, and what to write instead
+    r"could(?:n't| not) be had": "could not be downloaded, we could not obtain",
+    rf"\b(?:one|two|three|a) (?:{THINGS}|column|panel|value|number) a (?:{THINGS})\b": "per",
+    r"\bbeside (?:it|them|each|which) stands?\b": "next to it is",
+    r"«|»": "emphasis",
+}
+
+
+@pytest.mark.parametrize("name", SOURCES)
+def test_a_page_is_in_english(name: str) -> None:
+    text = " ".join(SOURCES[name].read_text().split())
+    found = {match[0]: instead for words, instead in NOT_ENGLISH.items() for match in re.finditer(words, text)}
+    assert found == {}, f"book/{name}.md: write instead"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["could not be had here", "one network a data set", "one line a network", "beside it stands a map", "«Stands at»"],
+)
+def test_what_is_not_english_is_found(text: str) -> None:
+    assert any(re.search(words, text) for words in NOT_ENGLISH)
+
+
 # --- sentences from rows --------------------------------------------------------------------------------------------
 
 

@@ -92,7 +92,7 @@ pending     not begun; failed: see below"""
 
 
 def status(planned: Sequence[grid.Planned], titles: Mapping[str, str]) -> None:
-    """Print how far each run has come: a line a network, a column a seed, a heading a block; then what it means."""
+    """Print how far each run has come: a line per network, a column per seed, a heading per block; then a legend."""
     table = grid.status(list(planned))
     for block, of_block in table.groupby("block", sort=False):
         heading = f"{block}: {titles.get(str(block), '')} ({grid.counted(of_block['state'])})"

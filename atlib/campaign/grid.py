@@ -284,7 +284,7 @@ def accuracies(rows: pd.DataFrame) -> str:
 
 
 def status(planned: list[Planned]) -> pd.DataFrame:
-    """One line a run: block, dataset, model, width, recipe, share, seed, state, text, run."""
+    """One line per run: block, dataset, model, width, recipe, share, seed, state, text, run."""
     known = rows.load()
     lines = []
     for p in planned:

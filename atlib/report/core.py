@@ -205,7 +205,7 @@ def yardsticks(name: str, metrics: Sequence[str]) -> list[dict[str, object]]:
 
 
 def verdict_grid(ids: Sequence[str], frame: pd.DataFrame, caption: str) -> str:
-    """How some claims stand, one line each, one column a data set, as HTML; a claim leads to its entry in the ledger.
+    """How some claims stand, one line each, one column per data set, as HTML; a claim leads to its entry in the ledger.
 
     A cell is empty where a data set has no verdict on a claim, and in brackets where the data set doesn't count.
     """

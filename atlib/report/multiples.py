@@ -78,7 +78,7 @@ def _name_lines(axis: Axes, placed: pd.DataFrame, apart: float = 0.17) -> None:
 
 
 def map_dots(found: pd.DataFrame, titles: Mapping[str, str]) -> plots.Drawing:
-    """Statistics of saliency maps: one panel a statistic, one line a data set, a dot with its interval per network.
+    """Statistics of saliency maps: one panel per statistic, one line per data set, a dot with its interval per network.
 
     found: of `core.map_points`; titles: of the metrics, in order.
     """

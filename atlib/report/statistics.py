@@ -57,7 +57,7 @@ def wilson(count: int, total: int, confidence: float = 0.95) -> tuple[float, flo
 
 
 def t_interval(values: Iterable[float], confidence: float = 0.95) -> tuple[float, float]:
-    """Student's t-interval of the mean of one value a seed; (NaN, NaN) for fewer than two or a missing one."""
+    """Student's t-interval of the mean of one value per seed; (NaN, NaN) for fewer than two or a missing one."""
     in_range("confidence", confidence, 0, 1 - 1e-9, open_low=True)
     x = [float(value) for value in values]
     if len(x) < 2 or not all(map(math.isfinite, x)):

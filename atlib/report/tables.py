@@ -537,7 +537,7 @@ def grid_sentence(planned: Sequence[grid.Planned], frame: pd.DataFrame) -> str:
 
 
 def grid_table(planned: Sequence[grid.Planned], frame: pd.DataFrame) -> pd.DataFrame:
-    """The grid, one line a network and setting: clean / robust accuracy in per cent for each seed, or "not run".
+    """The grid, one line per network and setting: clean / robust accuracy in per cent for each seed, or "not run".
 
     Of the seeds above grid.SHOWN_SEEDS it says how many are published.
     """

@@ -257,7 +257,7 @@ COLUMNS = (
 
 
 def table(frame: pd.DataFrame, ledger: Ledger | None = None, predictions: Archive | None = None) -> pd.DataFrame:
-    """The ledger as a table: for each claim one line a data set, after one line whose data set is "overall".
+    """The ledger as a table: for each claim one line per data set, after one line whose data set is "overall".
 
     Columns: COLUMNS. values, effect, low, high: one number per seed, their mean and its interval; of a claim about
     every cell, those of the cell that decides. cells: (name, Judged) of each; control: the verdict with

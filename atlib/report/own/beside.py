@@ -160,7 +160,7 @@ class Measured:
         return reference_runs(str(first["dataset"]), str(first["recipe"]), labels, numbers, pictures)
 
     def theirs(self, kind: str, place: str, metric: str) -> list[float]:
-        """A quantity of this report's networks of a kind, one value a seed."""
+        """A quantity of this report's networks of a kind, one value per seed."""
         of_each = (one.quantities.get((place, metric)) for one in self.references.get(kind, []))
         return [value for value in of_each if value is not None and value == value]
 

@@ -35,7 +35,10 @@ def side_by_side(names: Sequence[str]) -> pd.DataFrame:
         line |= {"normal": tables.dash(first["normal"], "{:.2f}")}
         line |= {"adversarially trained": tables.dash(first["main"], "{:.2f}")}
         for name, cell in cells.items():
-            line |= {name: f"{cell['value']:.2f}", f"{name} stands at": tables.dash(cell["stands"], "{:.1f}")}
+            line |= {
+                name: f"{cell['value']:.2f}",
+                f"{name} stands at": tables.dash(round(cell["stands"], 1) + 0.0, "{:.1f}"),
+            }
         lines.append(line)
     return pd.DataFrame(lines)
 
