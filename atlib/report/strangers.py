@@ -232,7 +232,8 @@ def networks() -> pd.DataFrame:
             values = (accuracy(name, "clean@"), accuracy(name, "pgd-linf@8", "accuracy_last"))
             clean, robust = ("–" if math.isnan(value) else percent(value) for value in values)
             lines.append({"network": name, "trained": how, "clean": clean, "PGD-40 at 8/255": robust})
-    return pd.DataFrame(lines)
+    table = pd.DataFrame(lines)
+    return table.drop(columns="PGD-40 at 8/255") if (table["PGD-40 at 8/255"] == "–").all() else table
 
 
 def figure() -> Drawing:
@@ -266,6 +267,13 @@ def sentence() -> str:
     for measure in MEASURES:
         here, found = mine.get(measure.name), [one[measure.name] for one in theirs if measure.name in one]
         if here is None or not found:
+            continue
+        if not here.clear:  # then there is no sign to agree with
+            up, down = sum(one.low > 0 for one in found), sum(one.high < 0 for one in found)
+            text = (
+                f"Our networks show no clear effect; of {len(found)} pairs {up} clearly rises and {down} clearly falls"
+            )
+            groups.setdefault(text, []).append(measure.name)
             continue
         agree = [one for one in found if one.value * here.value > 0]
         against = [one for one in found if one.value * here.value < 0 and one.clear]
