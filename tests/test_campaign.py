@@ -219,7 +219,9 @@ def test_make_campaign_says_what_it_will_do_and_then_installs_what_that_needs(ne
         path.chmod(0o755)
     (tmp_path / ".venv" / ".book").touch()
     words = ["make", "campaign", "BLOCKS=b", "JOBS=2", f"PYTHON={tmp_path / 'python'}"]
-    said = subprocess.run(words, cwd=tmp_path, capture_output=True, encoding="utf-8", check=True).stdout.splitlines()
+    alone = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
+    made = subprocess.run(words, cwd=tmp_path, capture_output=True, encoding="utf-8", check=True, env=alone)
+    said = made.stdout.splitlines()
     expected = ["will do"]
     if ".venv-campaign" in needed:
         expected += ["== installing requirements-campaign.txt into .venv-campaign (once, 0.3 GB)"]

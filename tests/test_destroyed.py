@@ -156,13 +156,13 @@ def test_a_data_set_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture)
 # --- the page ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_table_names_what_is_there_and_what_is_pending(about: Subject) -> None:
+def test_the_table_names_what_is_there_and_what_was_not_run(about: Subject) -> None:
     destroyed.write(about)
     found = tables.destroyed_table(destroyed.load())
     table = found.set_index("distortion").to_dict("index")
     assert len(table) == 1 + 32 + 4 and list(found.columns[1:3]) == ["shapes: shape", "shapes: texture"]
     assert table["saturation 2"]["shapes: shape"] == "1.00\u00a0±\u00a00.00"
-    assert set(found["cifar10: shape"]) == {"pending"} and table["stylised generated-ghiasi"]["shapes: shape"] == "–"
+    assert set(found["cifar10: shape"]) == {"not run"} and table["stylised generated-ghiasi"]["shapes: shape"] == "–"
     panel = tables.destroyed_panels(destroyed.load())["shapes"]
     for name, distortion in transforms.DISTORTIONS.items():  # a path goes through the levels in their order
         assert tuple(panel[panel["distortion"] == name]["level"]) == distortion.levels
@@ -195,7 +195,7 @@ def test_accuracies_of_single_cue_networks() -> None:
         "shapes/normal-w16-s1-00000001:patch-shuffle@2/accuracy",
         "shapes/normal-w16-s2-00000002:patch-shuffle@2/accuracy",
     )
-    assert table["noise 0.1"]["shape alone"] == "pending"
+    assert table["noise 0.1"]["shape alone"] == "not run"
     panel = tables.single_cue_panel(found)
     assert len(panel) == 4 and panel.iloc[0].tolist() == ["clean", "", pytest.approx(0.955), pytest.approx(0.915)]
 
@@ -210,7 +210,7 @@ def test_accuracies_of_single_cue_networks() -> None:
     sentence = tables.proxies_sentence(found, guessed)
     assert "Over the 3 distortions" in sentence and "shape-only networks is 1.00" in sentence
     assert "texture-only networks 1.00" in sentence
-    assert "pending" in tables.proxies_sentence(found, destroyed.load())
+    assert "not run" in tables.proxies_sentence(found, destroyed.load())
 
 
 def test_figures_show_every_path_and_say_when_there_is_nothing() -> None:
@@ -226,7 +226,7 @@ def test_figures_show_every_path_and_say_when_there_is_nothing() -> None:
     assert {tuple(np.asarray(line.get_xdata())) for line in axis.lines if str(line.get_label()).startswith("_")} >= {
         (0.4, 0.4)
     }
-    assert plots.kept({}, ("a", "b")).texts[0].get_text() == "pending"
+    assert plots.kept({}, ("a", "b")).texts[0].get_text() == "not run"
     looks = list(plots.DISTORTIONS.values())
     assert list(plots.DISTORTIONS) == [*transforms.DISTORTIONS, "stylised"] and len(set(looks)) == len(looks)
     assert plots.DISTORTIONS["saturation"] == ("#0072B2", "o") and plots.DISTORTIONS["blur"] == ("#56B4E9", "P")

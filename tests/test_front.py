@@ -57,7 +57,7 @@ def test_the_answer_is_one_sentence_of_at_most_35_words_with_its_scope_and_its_b
     assert len(said.split()) <= 35
     assert said.endswith(".") and not re.search(r"[.!?] ", said)
     assert "CIFAR-10" in said and " but " in said and "{" not in said
-    assert "texture" in said  # and the question names shape
+    assert "restyled" in said and "shape" in said
 
 
 def test_the_answer_is_refused_when_a_verdict_that_it_rests_on_has_changed(frame: pd.DataFrame, tmp_path: Path) -> None:

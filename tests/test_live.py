@@ -273,8 +273,8 @@ def test_page_is_as_light_as_promised_before_the_click(tmp_path: Path) -> None:
     assert re.findall(r'(?:src|href)="([^"]*)"', html) == ["methods.html", "../_static/live/page.js"]
 
 
-def test_speeds_are_pending_until_they_are_measured(tmp_path: Path) -> None:
-    assert "pending" in live.speeds(tmp_path)
+def test_speeds_are_not_run_until_they_are_measured(tmp_path: Path) -> None:
+    assert "not run" in live.speeds(tmp_path)
     line = "memory of the page,http,301.5,MB,400.0,yes,5,AMD EPYC,Chromium 156.0,1.30.0,0.4,0123456789abcdef\n"
     head = "what,over,value,unit,reach,met,rounds,processor,browser,runtime,load,commit\n"
     (tmp_path / "live.csv").write_text(head + line)

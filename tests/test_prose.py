@@ -126,7 +126,7 @@ def test_entry_has_its_reason_and_its_value(page: str, number: str) -> None:
     places = entry.get("paper", [])
     paper = tables.paper().set_index(["dataset", "model", "metric"])["value"]
     for place in [places] if isinstance(places, str) else places:
-        assert agrees(number, 100 * float(paper.loc[tuple(place.split())])), place
+        assert agrees(number.rstrip(" %"), 100 * float(paper.loc[tuple(place.split())])), place
     if "code" in entry:
         known = {"attacks": attacks, "claims": claims, "configuration": configuration, "transforms": transforms}
         assert agrees(number, float(eval(entry["code"], known))), entry["code"]

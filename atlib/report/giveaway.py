@@ -86,7 +86,8 @@ def pdf(folder: Path, target: Path, pages: Sequence[str]) -> Path:
             print(f"printing {page} ({number + 1} of {len(pages)})", flush=True)
             one = Path(scratch, f"{number}.pdf")
             printed(program, folder / f"{page}.html", one)
-            title = re.search(r"<title>(.*?)( &#8212; .*)?</title>", (folder / f"{page}.html").read_text("utf-8"), re.S)
+            text = (folder / f"{page}.html").read_text(encoding="utf-8")
+            title = re.search(r"<title>(.*?)( &#8212; .*)?</title>", text, re.DOTALL)
             writer.append(PdfReader(one), outline_item=title[1].strip() if title else page)
         with atomic(target) as temporary, open(temporary, "wb") as stream:
             writer.write(stream)
