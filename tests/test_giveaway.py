@@ -60,7 +60,9 @@ def test_a_description_is_the_first_paragraph_cut_at_a_sentence(tmp_path: Path) 
 @pytest.mark.parametrize("base", ["", "https://example.org/book/"])
 def test_tags_name_other_places_only_where_the_address_is_known(tmp_path: Path, base: str) -> None:
     context: dict[str, Any] = {"title": "A <em>title</em>", "metatags": "<meta a>"}
-    extension("found_again").describe(application(tmp_path, base), "notebooks/nowhere", "page.html", context, None)
+    extension("found_again").describe(
+        application(tmp_path, base, ("notebooks/nowhere",)), "notebooks/nowhere", "page.html", context, None
+    )
     soup = BeautifulSoup(context["metatags"], "html.parser")
     tags = {str(tag.get("property") or tag.get("name")): str(tag["content"]) for tag in soup.find_all(content=True)}
     assert tags["description"] == tags["og:description"] == "A title & more: The book" and tags["og:title"] == "A title"
