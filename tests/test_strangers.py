@@ -114,3 +114,13 @@ def test_ours_are_the_published_seeds_of_cifar10(monkeypatch):
     assert set(found) == {measure.name for measure in MEASURES}
     assert found["low-pass .1 and .2"].value > 0.2 and found["high-pass .1 and .2"].value < -0.2
     assert found["Gini of maps"].value > 0
+
+
+def test_the_network_without_an_adversary_differs_as_the_pages_say(monkeypatch):
+    """The pages on one's own network and the conclusion: in the same way as the pair of its author, and by more."""
+    monkeypatch.setenv("ATLIB_RESULTS", str(REPOSITORY / "results"))
+    strangers._stored.cache_clear()
+    pair, alone = strangers.effects(strangers.PAIRS[0]), strangers.effects(strangers.ANECDOTE)
+    strangers._stored.cache_clear()
+    both = [(pair[name].value, alone[name].value) for name in alone if name in pair]
+    assert len(both) >= 4 and all(one * other > 0 and abs(other) > abs(one) for one, other in both)

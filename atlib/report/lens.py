@@ -112,21 +112,6 @@ def summary(found: pd.DataFrame, measure: str) -> pd.DataFrame:
     return pd.DataFrame(lines, columns=SUMMARY)
 
 
-def of_rows(frame: pd.DataFrame, name: str, distortion: str, metric: str) -> pd.DataFrame:
-    """Plain rows of one metric over seeds, with the columns SUMMARY. A single seed has no interval here."""
-    rows = in_main_setting(frame, name)
-    rows = rows[(rows["distortion"] == distortion) & (rows["metric"] == metric)]
-    lines = []
-    for model in tables.MODELS:
-        for level in levels_of(distortion):
-            some = rows[(rows["model"] == model) & (rows["level"] == level)]
-            if len(some):
-                ids = tuple(row_id(row) for row in some.to_dict("records"))
-                mean, width = float(some["value"].mean()), some["width"].iloc[0]
-                lines.append((model, level, mean, *statistics.t_interval(some["value"]), len(some), width, ids))
-    return pd.DataFrame(lines, columns=SUMMARY)
-
-
 def map_points(
     frame: pd.DataFrame,
     name: str,

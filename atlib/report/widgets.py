@@ -357,6 +357,13 @@ class Picker:
         return self.control.value
 
 
+def picking(picker: Picker, controls: Sequence[Control], html: Callable[[], str]) -> ipywidgets.VBox:
+    """`live` with a choice of pictures before its other controls."""
+    box = live([picker.control, *controls], html, [picker.button])
+    box.children = (*box.children, picker.style)
+    return box
+
+
 def first_numbers(dataset: str) -> list[int]:
     """The test pictures of the kept frames, which come first in a notebook too; none where there are no frames."""
     try:
@@ -445,9 +452,7 @@ def explorer(dataset: str, networks: Sequence[str] = frames.NETWORKS) -> ipywidg
         what = f"saturation {level.value}, {patches.value}×{patches.value} patches"
         return look_html(here, shown, label, found.classes, what)
 
-    box = live([picker.control, level, patches], html, [picker.button])
-    box.children = (*box.children, picker.style)
-    return box
+    return picking(picker, [level, patches], html)
 
 
 def distortion_controls(
@@ -555,9 +560,7 @@ def attack(dataset: str, networks: Sequence[str] = frames.NETWORKS) -> ipywidget
         panels = attack_panels(frames.bytes_of(clean), seen, list(here), found.classes, label, what)
         return frame_html(panels, columns=len(here))
 
-    box = live([picker.control, eps, steps], html, [picker.button])
-    box.children = (*box.children, picker.style)
-    return box
+    return picking(picker, [eps, steps], html)
 
 
 def attack_controls(
