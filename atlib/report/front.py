@@ -53,7 +53,7 @@ def how_sure(frame: pd.DataFrame, link: Callable[[str, str], str]) -> str:
     return (
         f"We turned the paper into {link(f'{paper} claims', 'claims')} that numbers can decide. Of {judged} judged on "
         f"CIFAR-10, {held} hold, {failed} do not and {unsure} are undecided. "
-        f"{link('Every number can be measured again', 'reproduce')}."
+        f"{link('Every measurement can be repeated', 'reproduce')}."
     )
 
 
