@@ -26,6 +26,28 @@ CONF = Path("/etc/slurm/slurm.conf")  # SLURM_CONF is not enough: srun inside a 
 PROGRAMS = ("slurmctld", "slurmd", "sinfo", "munged", "runuser")
 
 
+def left_behind(conf: Path) -> bool:
+    """Whether `conf` is this test's own link, left by a run of it that was killed: nothing of SLURM uses it now."""
+    if not conf.is_symlink():
+        return False
+    home = conf.readlink().parent
+    ours = home.name.startswith("test_eight_jobs") and home.parent.name.startswith("pytest-")
+    return ours and not said("pgrep", "-x", "slurmctld|slurmd")
+
+
+def test_only_its_own_leftover_is_taken_away(tmp_path: Path) -> None:
+    conf = tmp_path / "slurm.conf"
+    assert not left_behind(conf)
+    conf.symlink_to("/tmp/pytest-of-root/pytest-7/test_eight_jobs_one_failing_on0/slurm.conf")
+    assert left_behind(conf) == (not said("pgrep", "-x", "slurmctld|slurmd"))
+    conf.unlink()
+    conf.symlink_to("/cm/shared/slurm/slurm.conf")
+    assert not left_behind(conf)
+    conf.unlink()
+    conf.write_text("ClusterName=theirs\n")
+    assert not left_behind(conf)
+
+
 def lacking() -> str:
     """Why SLURM can't be started here, or nothing."""
     absent = [name for name in PROGRAMS if shutil.which(name, path=f"{os.environ['PATH']}:/usr/sbin") is None]
@@ -33,7 +55,7 @@ def lacking() -> str:
         return f"{', '.join(absent)} not installed (apt install slurm-wlm munge)"
     if os.geteuid():
         return "SLURM's daemons need root"
-    if CONF.exists() or CONF.is_symlink():
+    if (CONF.exists() or CONF.is_symlink()) and not left_behind(CONF):
         return f"{CONF} is there: this machine has a SLURM of its own, which the test leaves alone"
     return "" if running.SNAKEMAKE.is_file() else f"{running.SNAKEMAKE} not installed (make campaign)"
 
@@ -84,6 +106,7 @@ PartitionName=main Nodes={host} Default=YES State=UP
 """
     )
     CONF.parent.mkdir(parents=True, exist_ok=True)
+    CONF.unlink(missing_ok=True)  # what a killed run of this test left
     CONF.symlink_to(tmp_path / "slurm.conf")
     Path("/run/munge").mkdir(exist_ok=True)
     shutil.chown("/run/munge", "munge", "munge")
