@@ -18,6 +18,10 @@ const CHUNK = 2; // noisy copies in one pass: two networks' passes stay below th
 const REDRAW = 30; // milliseconds
 const CLASSES = 10;
 const WARM = 3; // passes of each network before the first answer
+const PAUSE = 20; // milliseconds of a timer that is watched
+const LATE = 4; // milliseconds by which a timer is late on a busy core
+const CALM = 15; // timers in a row that were on time: nothing else is running
+const PATIENCE = 1500; // milliseconds
 
 const self_ = /** @type {any} */ (globalThis);
 /** @type {any[]} */
@@ -102,7 +106,21 @@ async function start({ runtime, wasm: engine, module, networks: files }) {
   for (let turn = 0; turn < WARM; turn++) {
     for (let n = 0; n < sessions.length; n++) await pass(n, [new Float32Array(VALUES)], 0);
   }
+  await calm();
   say("ready", {});
+}
+
+/**
+ * Wait until the browser has compiled what it compiles beside us. On one core its threads would hold up the page, which
+ * is laid out anew once the networks are ready: a task of 5 ms then took up to 200.
+ */
+async function calm() {
+  const began = performance.now();
+  for (let onTime = 0; onTime < CALM && performance.now() - began < PATIENCE;) {
+    const asked = performance.now();
+    await new Promise((resolve) => setTimeout(resolve, PAUSE));
+    onTime = performance.now() - asked - PAUSE < LATE ? onTime + 1 : 0;
+  }
 }
 
 /**
