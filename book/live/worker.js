@@ -20,7 +20,7 @@ const CLASSES = 10;
 const WARM = 3; // passes of each network before the first answer
 const PAUSE = 20; // milliseconds of a timer that is watched
 const LATE = 4; // milliseconds by which a timer is late on a busy core
-const CALM = 15; // timers in a row that were on time: nothing else is running
+const CALM = 25; // timers in a row that were on time: nothing else is running
 const PATIENCE = 1500; // milliseconds
 
 const self_ = /** @type {any} */ (globalThis);
