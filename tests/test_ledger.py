@@ -201,7 +201,7 @@ def test_every_sentence_rests_on_verdicts_of_today_and_has_its_numbers(published
         for d in one.decisions
         if d.dataset == "cifar10"
     )
-    assert f"({100 * effect:.1f} points more than ordinary networks" in said
+    assert f">{100 * effect:.1f}</a> points more than ordinary networks" in said
 
 
 WRONG = [
@@ -232,7 +232,9 @@ def test_a_page_s_sentence_is_bound_to_its_verdicts_and_takes_its_numbers_from_r
     clean = clean[(clean["distortion"] == "saturation") & (clean["level"] == "inf") & (clean["metric"] == "accuracy")]
     text = "Of all pictures {kept normal@cifar10 saturation@inf} %.\n\nAnd {points low-pass-better@cifar10}."
     said = bound.say(text, published, {"low-pass-better@cifar10": "holds"})
-    assert said.startswith(f"Of all pictures {100 * clean['value'].mean():.0f} %.\n\nAnd +") and said.endswith("].")
+    number = '<a class="number" href="claims.html#claim-low-pass-better">+'
+    assert said.startswith(f"Of all pictures {100 * clean['value'].mean():.0f} %.\n\nAnd {number}")
+    assert said.endswith("]</a>.")
     with pytest.raises(InputError, match=r"Of all pictures.*rests on low-pass-better@cifar10 = 'undecided'.*'holds'"):
         bound.say(text, published, {"low-pass-better@cifar10": "undecided"})
     with pytest.raises(InputError, match="no accuracy of spatial on cifar10 under clean@"):

@@ -17,7 +17,7 @@ import yaml
 
 from ..errors import InputError, one_of
 from ..files import checkout_path
-from . import claims, lens, verdicts
+from . import claims, lens, tables, verdicts
 from .ledger import verdict_words
 from .rule import VERDICTS
 from .verdicts import Decision
@@ -40,8 +40,8 @@ def load(path: Path | None = None) -> dict[str, Any]:
 
 
 def headline(frame: pd.DataFrame, path: Path | None = None) -> str:
-    """The answer in one sentence, as the front page and the README open."""
-    return bound(load(path)["headline"], "headline", frame)
+    """The answer in one sentence, as the front page and the README open; without links."""
+    return bound(load(path)["headline"], "headline", frame, link=False)
 
 
 def answer(frame: pd.DataFrame, path: Path | None = None) -> str:
@@ -69,11 +69,11 @@ def say(text: str, frame: pd.DataFrame, rests_on: Mapping[str, str]) -> str:
     return "\n\n".join(filled(part, where, frame) for part in re.split(r"\n\s*\n", text.strip()))
 
 
-def bound(entry: Mapping[str, Any], where: str, frame: pd.DataFrame) -> str:
+def bound(entry: Mapping[str, Any], where: str, frame: pd.DataFrame, link: bool = True) -> str:
     """The text of an entry with its numbers; InputError if a verdict that it rests on is another one."""
     where = f"{ANSWER}: {where}"
     _check(entry["rests_on"], where, frame)
-    return filled(entry["text"], where, frame)
+    return filled(entry["text"], where, frame, link)
 
 
 def _check(rests_on: Mapping[str, str], where: str, frame: pd.DataFrame) -> None:
@@ -88,8 +88,11 @@ def _check(rests_on: Mapping[str, str], where: str, frame: pd.DataFrame) -> None
             raise InputError(f"{where}: rests on {place} = {expected!r}, and the rows now say {now!r}: read it again")
 
 
-def filled(text: str, where: str, frame: pd.DataFrame) -> str:
-    """A text with the numbers in its places; InputError for a place that can't be filled."""
+def filled(text: str, where: str, frame: pd.DataFrame, link: bool = True) -> str:
+    """A text with the numbers in its places; InputError for a place that can't be filled.
+
+    link: whether a claim's number leads to the claim in the ledger, where its rows are listed.
+    """
 
     def number(found: re.Match[str]) -> str:
         what, name, dataset, under = found.groups()
@@ -103,7 +106,7 @@ def filled(text: str, where: str, frame: pd.DataFrame) -> str:
         said = NUMBERS[what](_decision(name, dataset, where, frame))
         if "nan" in said:
             raise InputError(f"{where}: {found[0]}: no such number in the rows")
-        return said
+        return f'<a class="number" href="{tables.LEDGER}#claim-{name}">{said}</a>' if link else said
 
     said = PLACE.sub(number, " ".join(text.split()))
     if "{" in said:

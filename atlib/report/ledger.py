@@ -9,9 +9,9 @@ from html import escape
 import pandas as pd
 
 from ..rows import Archive
-from . import claims, tables, verdicts, waiting
+from . import claims, tables, traced, verdicts, waiting
 from .claims import Claim, Ledger
-from .quantities import RESAMPLES
+from .quantities import RESAMPLES, Rows
 from .rule import BEYOND, EXCLUDED, FAILS, HOLDS, NOT_RUN, OVERALL, UNDECIDED, Judged
 from .verdicts import Decision, Verdict
 
@@ -121,14 +121,14 @@ def bound_words(claim: Claim) -> str:
 def ledger(frame: pd.DataFrame, known: Ledger | None = None, predictions: Archive | None = None) -> str:
     """Every claim of claims.yaml, what decides it and what the rows say, as HTML; one block per claim."""
     found, whole = verdicts.verdicts(frame, known, predictions), known or claims.load()
-    before = verdicts.earlier() if known is None else {}
-    return "\n".join(_entry(one, frame, whole, before) for one in found)
+    before, rows = verdicts.earlier() if known is None else {}, traced.without_answers(frame)
+    return "\n".join(_entry(one, frame, rows, whole, before) for one in found)
 
 
-def _entry(found: Verdict, frame: pd.DataFrame, whole: Ledger, before: dict[tuple[str, str], str]) -> str:
+def _entry(found: Verdict, frame: pd.DataFrame, rows: Rows, whole: Ledger, before: dict[tuple[str, str], str]) -> str:
     claim = found.claim
     primary = " · <strong>primary</strong>" if whole.is_primary(claim.id) else ""
-    lines = "".join(_decided(decision, found, frame, whole, before) for decision in found.decisions)
+    lines = "".join(_decided(decision, found, frame, rows, whole, before) for decision in found.decisions)
     terms = "".join(
         f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>"
         for term, text in _about(claim, found, whole.is_primary(claim.id)).items()
@@ -179,7 +179,12 @@ def _before(before: dict[tuple[str, str], str], id: str, dataset: str, now: str)
 
 
 def _decided(
-    decision: Decision, found: Verdict, frame: pd.DataFrame, whole: Ledger, before: dict[tuple[str, str], str]
+    decision: Decision,
+    found: Verdict,
+    frame: pd.DataFrame,
+    rows: Rows,
+    whole: Ledger,
+    before: dict[tuple[str, str], str],
 ) -> str:
     """One data set's line in a claim's block, with its cells, its control and what it waits for."""
     judged, claim, name = decision.judged, found.claim, decision.dataset
@@ -203,7 +208,8 @@ def _decided(
         below.append(f"<li>no control here: {escape(whole.settings[name].no_control)}</li>")
     if judged.verdict == NOT_RUN:
         below += [f"<li>{escape(text)}</li>" for text in _open(claim, name, found, frame, whole)]
-    return f"<li>{''.join(parts)}{'<ul>' + ''.join(below) + '</ul>' if below else ''}</li>"
+    listed = f"<ul>{''.join(below)}</ul>" if below else ""
+    return f"<li>{''.join(parts)}{listed}{traced.html(claim, decision, rows, whole)}</li>"
 
 
 def _cell_line(name: str, judged: Judged) -> str:

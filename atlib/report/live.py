@@ -304,7 +304,7 @@ def speeds(folder: Path | None = None) -> str:
     caption = (
         f"Medians of {first['rounds']} rounds in {escape(first['browser'])} with one core of "
         f"{escape(first['processor'])}, onnxruntime-web {escape(first['runtime'])}, commit "
-        f"<code>{escape(str(first['commit'])[:8])}</code>. Reach is the most that we allow ourselves. Browsers report a "
-        "page as blocked from 50 ms on, so 0 means that no task took that long."
+        f"<code>{escape(str(first['commit'])[:8])}</code>. Reach is the most that we allow ourselves. "
+        "Browsers report a page as blocked from 50 ms on, so 0 means that no task took that long."
     )
     return tables.html(shown, caption)

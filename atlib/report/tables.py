@@ -599,8 +599,10 @@ def plan_caption(folder: Path | None = None) -> str:
     first = costs.iloc[0]
     return (
         f"The cost of each block. Core hours: measured on one thread of {first['processor']}, training in the "
-        f"precision that the table names, evaluation in fp32, commit {short(first['commit'])}. GPU hours: not "
-        f"measured, at a stated {first['flops']:g} operations a second."
+        f"precision that the table names, evaluation in fp32, commit {short(first['commit'])}. Blocks in bf16 are "
+        "meant for a GPU: a processor without bf16 arithmetic emulates it, which is why their core hours are so many. GPU "
+        f"hours: not measured, the operations divided by a stated {first['flops']:g} a second. Small networks don't "
+        "come near such a speed, so that these hours are the least that a GPU needs."
     )
 
 
