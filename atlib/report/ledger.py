@@ -135,10 +135,17 @@ def _entry(found: Verdict, frame: pd.DataFrame, rows: Rows, whole: Ledger, befor
     )
     return (
         f'<section class="claim" id="claim-{claim.id}">\n<h3>{escape(claim.claim)}</h3>\n'
-        f"<p>Overall: {badge(found.verdict)}{_before(before, claim.id, 'overall', found.verdict)} "
+        f"<p>Overall: {badge(found.verdict)}{_not_yet(found)}{_before(before, claim.id, 'overall', found.verdict)} "
         f"<code>{claim.id}</code>{primary}</p>\n<ul>{lines}</ul>\n"
         f"<details><summary>How it is decided, and what was known</summary><dl>{terms}</dl></details>\n</section>"
     )
+
+
+def _not_yet(found: Verdict) -> str:
+    """Which data sets an overall verdict waits for, where others have been judged."""
+    open_ones = [d.dataset for d in found.decisions if d.dataset in found.claim.needed and d.verdict == NOT_RUN]
+    judged = any(d.counts and d.verdict != NOT_RUN for d in found.decisions)
+    return f" on {escape(' and '.join(open_ones))}, which it needs" if judged and found.verdict == NOT_RUN else ""
 
 
 def badge(verdict: str, kind: str = "") -> str:

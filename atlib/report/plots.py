@@ -409,7 +409,7 @@ def bias_map(table: pd.DataFrame) -> Drawing:
                     axis.plot(one["budget"], one[metric], "o-", color=colour, alpha=0.5, markersize=4, linewidth=1)
                 axis.set(xticks=[0, 2, 4, 8], ylim=(-0.03, 1.03))
             axes[0, column].set_title(f"amplitude {amplitude:g}", fontsize=10)
-            axes[1, column].set_xlabel("PGD l_inf, 1/255")
+            axes[1, column].set_xlabel("PGD in ℓ∞, 1/255")
         axes[0, 0].set_ylabel("shape bias")
         axes[1, 0].set_ylabel("coverage")
     return figure

@@ -65,15 +65,15 @@ PAIRS = (
         "woods_normal",
         ("woods_l2",),
         True,
-        "7-step l_2 attack, about .55",
+        "7-step ℓ₂ attack, about .55",
     ),
-    Pair("EhanW, ResNet-20", "ehanw_normal", ("ehanw_pgd",), True, "PGD-20, l_inf about 1.8/255"),
+    Pair("EhanW, ResNet-20", "ehanw_normal", ("ehanw_pgd",), True, "PGD-20, ℓ∞ about 1.8/255"),
     Pair(
         "Dziedzic against Idelbayev, ResNet-20",
         "idelbayev_20",
         ("dziedzic_1", "dziedzic_2", "dziedzic_3", "dziedzic_4"),
         False,
-        "l_inf 8/255, half of the loss; four runs",
+        "ℓ∞ 8/255, half of the loss; four runs",
     ),
 )
 ANECDOTE = Pair(

@@ -600,9 +600,9 @@ def plan_caption(folder: Path | None = None) -> str:
     return (
         f"The cost of each block. Core hours: measured on one thread of {first['processor']}, training in the "
         f"precision that the table names, evaluation in fp32, commit {short(first['commit'])}. Blocks in bf16 are "
-        "meant for a GPU: a processor without bf16 arithmetic emulates it, which is why their core hours are so many. GPU "
-        f"hours: not measured, the operations divided by a stated {first['flops']:g} a second. Small networks don't "
-        "come near such a speed, so that these hours are the least that a GPU needs."
+        "meant for a GPU: a processor without bf16 arithmetic emulates it, which is why their core hours are so many. "
+        f"GPU hours: not measured, the operations divided by a stated {first['flops']:g} a second. Small networks "
+        "don't come near such a speed, so that these hours are the least that a GPU needs."
     )
 
 

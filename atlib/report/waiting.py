@@ -107,7 +107,11 @@ def sentence(found: Waiting) -> str:
     if found.runs:
         few = len(found.models) <= 6
         which = "; ".join(found.models) if few else f"{found.models[0]} to {found.models[-1]}"
-        cost = "" if math.isnan(found.hours) else f", about {found.hours:.1f} core hours by the plan"
+        cost = (
+            ""
+            if math.isnan(found.hours)
+            else f", about {found.hours:.1f} core hours, at the mean cost of a run of their block"
+        )
         parts.append(f"{len(found.runs)} run{'s' * (len(found.runs) > 1)} ({which}){cost}")
     if found.measurement:
         parts.append(f"a measurement that no job makes yet ({found.measurement})")
