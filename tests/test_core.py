@@ -158,3 +158,11 @@ def test_without_rows_nothing_is_drawn():
     assert tables.data_of(pd.DataFrame(columns=["rows"]), "nothing").count("<li>") == 0
     assert plots.not_run().texts[0].get_text() == "not run"
     assert row("cifar10", "normal", 1, "clean@", "gini", 0.3)["dataset"] == "cifar10"
+
+
+def test_a_claim_s_sentence_stands_alone() -> None:
+    """The registered words stay; where a claim stands without the one before it, nothing refers back."""
+    known = claims.load()
+    assert set(tables.ALONE) <= {claim.id for claim in known.claims}
+    for claim in known.claims:
+        assert not tables.claim_words(claim).startswith("The same"), claim.id

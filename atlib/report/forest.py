@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from html import escape
 
-from . import ledger
+from . import ledger, tables
 from .claims import Claim, Ledger
 from .rule import NOT_RUN, Judged
 from .verdicts import Decision, Verdict
@@ -115,7 +115,7 @@ def _line(one: Verdict, href: str, raw: bool, title: str = "") -> str:
     waiting = [SHOWN.get(d.dataset, d.dataset) for d in one.decisions if d.counts and not _drawn(d)]
     open_ = f' <span class="forest-waiting">not run: {escape(", ".join(waiting))}</span>' if waiting else ""
     part = f"<strong>{escape(title)}.</strong> " if title else ""
-    name = f'<a href="{href}#claim-{claim.id}">{escape(claim.claim)}</a>'
+    name = f'<a href="{href}#claim-{claim.id}">{escape(tables.claim_words(claim))}</a>'
     return f'<div class="forest-line"><p>{part}{name}{open_}</p>{marks}</div>'
 
 
@@ -152,5 +152,7 @@ def _unjudged(found: Sequence[Verdict], judged: Sequence[Verdict], href: str) ->
     rest = [one for one in found if one not in judged]
     if not rest:
         return ""
-    items = "".join(f'<li><a href="{href}#claim-{one.claim.id}">{escape(one.claim.claim)}</a></li>' for one in rest)
+    items = "".join(
+        f'<li><a href="{href}#claim-{one.claim.id}">{escape(tables.claim_words(one.claim))}</a></li>' for one in rest
+    )
     return f"<details><summary>{len(rest)} claims that no data set has decided yet</summary><ul>{items}</ul></details>"

@@ -237,7 +237,7 @@ def holds_everywhere(frame: pd.DataFrame) -> str:
     mine = [one for one in verdicts.verdicts(frame) if one.verdict == HOLDS and one.claim.origin == "paper"]
     if not mine:
         return "No claim of the paper holds yet over all data sets that it needs."
-    said = "; ".join(f"*{one.claim.claim}*" for one in mine)
+    said = "; ".join(f"*{tables.claim_words(one.claim)}*" for one in mine)
     where = sorted({dataset for one in mine for dataset in one.claim.needed})
     return f"Over all data sets that it needs, {in_words(len(mine))} claim holds ({', '.join(where)} alone): {said}"
 
