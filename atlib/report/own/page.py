@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from ... import own
 from ...files import atomic, read_json
 from ...progress import duration, say
 from ...rows import MAP_METRICS
@@ -67,7 +70,8 @@ def numbers(folder: Path) -> str:
             "stands at": [_stands(*at) for at in zip(table["stands"], table["low"], table["high"], strict=True)],
         }
     )  # fmt: skip
-    caption = "A measurement's name is what <code>-p measure</code> takes. "
+    option = own.DOORS[Measured(folder).about.get("door", "command line")]["names"]
+    caption = f"A measurement's name is what <code>{option}</code> takes. "
     if (table["metric"] == "conditional").any():
         caption += "Accuracies under a distortion are conditional: of what the network knows when it is clean. "
     if (table["metric"] == "accuracy_last").any():
@@ -84,7 +88,7 @@ def numbers(folder: Path) -> str:
 
 
 def _measurement(under: str, metric: str) -> str:
-    """What `-p measure` takes to measure a number of the table again."""
+    """The name by which a number of the table is measured again."""
     maps = metric.removeprefix("grad_") in MAP_METRICS
     return f"maps@{under}" if maps else under.removesuffix("@")
 
@@ -113,14 +117,30 @@ def body(folder: Path) -> str:
 
 
 def _origin(measured: Measured) -> str:
-    """Where the numbers come from: how many pictures, how long, which code and versions."""
+    """Where the numbers come from: how many measurements, how long, which code, versions and weights."""
     found = measured.record["measurements"]
     seconds = sum(one.get("seconds", 0) for one in found.values())
     commits = sorted({str(one.get("commit", "unknown"))[:12] for one in found.values()})
-    versions = ", ".join(f"{name} {version}" for name, version in measured.record.get("versions", {}).items())
-    text = f"{len(found)} measurements in {duration(seconds)}; atlib at commit {', '.join(commits)}; {versions}"
+    # older records name the versions with each measurement
+    kept = [measured.record.get("versions", {}), *(one.get("versions", {}) for one in found.values())]
+    versions = sorted({f"{name} {version}" for some in kept for name, version in some.items()})
     weights = str(measured.record.get("weights_digest", ""))[:12]
-    return f"<p><small>{escape(text)}; weights {weights}.</small></p>"
+    parts = [
+        f"{len(found)} measurement{'s' * (len(found) != 1)} in {duration(seconds)}",
+        f"atlib at commit {', '.join(commits)}",
+        ", ".join(versions),
+        ", ".join(
+            sorted({_hardware(one["hardware"]) for one in (measured.record, *found.values()) if "hardware" in one})
+        ),
+        f"weights {weights}" if weights else "",
+    ]
+    return f"<p><small>{escape('; '.join(filter(None, parts)))}.</small></p>"
+
+
+def _hardware(about: Mapping[str, Any]) -> str:
+    """The processor or GPU that measured, with its threads, as a record has it."""
+    threads = int(about.get("threads", 1))
+    return str(about.get("gpu") or f"{about['processor']}, {threads} thread{'s' * (threads != 1)}")
 
 
 def html(folder: Path) -> str:
