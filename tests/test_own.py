@@ -23,11 +23,11 @@ import atlib
 from atlib import data, evaluation, measurements, models, networks, own, saliency, transforms
 from atlib.errors import AtlibError, InputError, NetworkError
 from atlib.files import REPOSITORY, read_json, results_dir, write_json
+from atlib.report import job, statistics, tables
 from atlib.report import own as page
-from atlib.report import statistics, tables
 from atlib.report.own import example, sentences
+from atlib.report.own import page as page_module
 from atlib.report.own.__main__ import main
-from atlib.report.own.page import _origin
 from atlib.rows import frame_of, measurement, read_predictions, read_rows
 
 FILE = """
@@ -960,9 +960,9 @@ def test_the_foot_of_the_page_has_no_empty_field() -> None:
         "<p><small>2 measurements in 1 min; atlib at commit cccccccccccc; torch 2.13.0; AMD EPYC, 1 thread; "
         "weights dddddddddddd.</small></p>"
     )
-    assert [_origin(SimpleNamespace(record=record)) for record in (old, new)] == [foot, foot]  # type: ignore[arg-type]
+    assert [page_module._origin(SimpleNamespace(record=record)) for record in (old, new)] == [foot, foot]  # type: ignore[arg-type]
     bare = {"measurements": {"clean@": one}}
-    assert _origin(SimpleNamespace(record=bare)) == (  # type: ignore[arg-type]
+    assert page_module._origin(SimpleNamespace(record=bare)) == (  # type: ignore[arg-type]
         "<p><small>1 measurement in 30 s; atlib at commit cccccccccccc.</small></p>"
     )
 
@@ -998,3 +998,17 @@ def test_the_example_in_the_readme_is_measured(
     folder = own.folder_of(names["about"])
     assert (folder / "report.html").is_file() and set(read_rows(folder / "rows.csv")["level"]) == {"", "1024"}
     assert not names["about"].subject.model.training
+
+
+def test_the_report_is_made_once_and_the_terminal_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """evaluate.ipynb made it twice, with the maps of four networks, and said nothing for a minute or two."""
+    folder = own.evaluate(own.subject("mine:good", "shapes"), only=("clean",), progress=False)
+    made, shown = [], []
+    monkeypatch.setattr(page_module, "body", lambda asked: made.append(asked) or "<p>the body</p>")
+    monkeypatch.setattr(page_module.Line, "show", lambda line, text: shown.append(text))
+    found = job.report(folder)
+    assert found.html == "<p>the body</p>" and made == [folder]
+    assert found.html in (folder / "report.html").read_text(encoding="utf-8") and found.text.endswith("report.html")
+    assert shown == ["writing the report, with the maps of this report's networks"]

@@ -161,8 +161,8 @@ def closing(run: Path) -> None:
 def report(folder: Path) -> Page:
     """What evaluate.ipynb shows: a run's numbers; of a network from elsewhere the report, which is written, too."""
     if (folder / "own.json").is_file():
-        own.write(folder)
-        return Page(own.body(folder), f"The report: {folder / 'report.html'}")
+        inside = own.said_body(folder)  # once: it draws the maps of four networks
+        return Page(inside, f"The report: {own.write(folder, inside)}")
     shown = [
         {
             "measurement": f"{row['distortion']}@{row['level']}".removesuffix("@"),

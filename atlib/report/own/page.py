@@ -11,7 +11,7 @@ import pandas as pd
 
 from ... import own
 from ...files import atomic, read_json
-from ...progress import duration, say
+from ...progress import Line, duration, say
 from ...rows import MAP_METRICS
 from .. import tables
 from .beside import APART, Measured, standing
@@ -143,22 +143,32 @@ def _hardware(about: Mapping[str, Any]) -> str:
     return str(about.get("gpu") or f"{about['processor']}, {threads} thread{'s' * (threads != 1)}")
 
 
-def html(folder: Path) -> str:
-    """The one-page report of what was measured so far, as HTML that needs nothing else."""
+def said_body(folder: Path) -> str:
+    """`body`, with a line on the terminal while it is made: drawing our networks' maps beside yours takes a while."""
+    line = Line()
+    try:
+        line.show("writing the report, with the maps of this report's networks")
+        return body(folder)
+    finally:
+        line.close()
+
+
+def html(folder: Path, inside: str = "") -> str:
+    """The one-page report of what was measured so far, as HTML that needs nothing else. inside: `body`, if made."""
     about = read_json(folder / "own.json")
     title = escape(f"{about['source']} on {about['dataset']}")
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
     return (
         f'<!doctype html><html lang="en">{head}<title>{title}</title><style>{PAGE}</style>'
-        f"<h1>{title}</h1>{body(folder)}</html>\n"
+        f"<h1>{title}</h1>{inside or body(folder)}</html>\n"
     )
 
 
-def write(folder: Path) -> Path:
-    """Write the page into the folder of the measurements; its path."""
-    path = folder / "report.html"
+def write(folder: Path, inside: str = "") -> Path:
+    """Write the page into the folder of the measurements; its path. inside: `body`, if that has been made already."""
+    path, inside = folder / "report.html", inside or said_body(folder)
     with atomic(path) as temporary:
-        temporary.write_text(html(folder), encoding="utf-8")
+        temporary.write_text(html(folder, inside), encoding="utf-8")
     return path
 
 
