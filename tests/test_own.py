@@ -1005,8 +1005,14 @@ def test_the_report_is_made_once_and_the_terminal_says_so(
 ) -> None:
     """evaluate.ipynb made it twice, with the maps of four networks, and said nothing for a minute or two."""
     folder = own.evaluate(own.subject("mine:good", "shapes"), only=("clean",), progress=False)
-    made, shown = [], []
-    monkeypatch.setattr(page_module, "body", lambda asked: made.append(asked) or "<p>the body</p>")
+    made: list[Path] = []
+    shown: list[str] = []
+
+    def body(asked: Path) -> str:
+        made.append(asked)
+        return "<p>the body</p>"
+
+    monkeypatch.setattr(page_module, "body", body)
     monkeypatch.setattr(page_module.Line, "show", lambda line, text: shown.append(text))
     found = job.report(folder)
     assert found.html == "<p>the body</p>" and made == [folder]
