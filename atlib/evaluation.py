@@ -63,6 +63,7 @@ from .measurements import (  # noqa: F401 (measurements are asked for here)
     warning,
     with_vanished,
 )
+from .progress import say
 
 
 @contextlib.contextmanager
@@ -220,7 +221,7 @@ def complete(
     missing = [pair for pair in pairs if pair not in current]
     lacks = {pair: measurements.MEASUREMENTS[pair[0]].lacks(subject, pair[1]) for pair in missing}
     for line in dict.fromkeys(filter(None, lacks.values())):
-        print(f"left out: {line}", flush=True)
+        say(f"left out: {line}")
     missing = [pair for pair in missing if not lacks[pair]]
     failed: list[AtlibError] = []
     with Work(subject, missing, progress, hint) as work:
@@ -234,7 +235,7 @@ def complete(
                 failed.append(type(error)(f"{name}@{level}".rstrip("@") + f": {error}"))
                 continue
             if line := warning(found):
-                print(f"warning: {name}@{level}: {line}", flush=True)
+                say(f"warning: {name}@{level}: {line}", work.line)
                 found = found._replace(record=found.record | {"warning": line})
             table.put(name, level, found, time.perf_counter() - began)
     return failed
@@ -314,4 +315,4 @@ class Work:
             text = f"{number} measurement{'s' * (number > 1)} of {self.pictures:,} pictures: "
             text += f"about {progress.duration(seconds)}"
             text += f", {share:.0f} % of it for the attack and the maps" if most else ""
-            progress.say(text + self.hint, self.line)
+            say(text + self.hint, self.line)

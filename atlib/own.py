@@ -38,6 +38,7 @@ from .networks import (
     network,
     read_classes,
 )
+from .progress import say
 
 PROBE = 200  # test pictures on which normalised input is looked for
 SUSPICION = 0.1  # gain in accuracy that makes one suspect that a network wants its input, or its classes, otherwise,
@@ -235,7 +236,7 @@ def subject(
     found = data.load(dataset, side=side, progress=False)
     groups = read_classes(classes, found.classes, loaded.outputs) if classes else None
     if not groups and (line := data.class_order(found.classes)):
-        print(line)
+        say(line)
     device = training.device_of_choice()
     try:
         raw = loaded.model.to(device)
@@ -258,7 +259,7 @@ def subject(
     shown = evaluation.Subject(raw, found.test, found.side, device, found.conflict, dataset=dataset)
     lines = [*suspicions(source, shown)]
     for line in lines:
-        print(line, flush=True)
+        say(line)
     chosen = ""
     if limit is not None and limit < len(found.test.labels):
         numbers = chosen_pictures(found.test.labels, limit, sample)
@@ -340,7 +341,7 @@ def evaluate(
         hint = "{limit} measures on a sample, {measure} a single one".format(**DOORS[door])
         failed = evaluation.complete(table, only=only, again=again, progress=progress, hint=hint)
         for error in failed:
-            print(f"left out: {error}", flush=True)
+            say(f"left out: {error}")
         if not len(table.rows):
             raise type(failed[0])(f"model = {about.source!r}: {failed[0]}")
         keep_examples(about.subject, folder)

@@ -20,7 +20,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import atlib
-from atlib import data, evaluation, measurements, models, networks, own, saliency, transforms
+from atlib import data, evaluation, measurements, models, networks, own, progress, saliency, transforms
 from atlib.errors import AtlibError, InputError, NetworkError
 from atlib.files import REPOSITORY, read_json, results_dir, write_json
 from atlib.report import job, statistics, tables
@@ -1018,3 +1018,19 @@ def test_the_report_is_made_once_and_the_terminal_says_so(
     assert found.html == "<p>the body</p>" and made == [folder]
     assert found.html in (folder / "report.html").read_text(encoding="utf-8") and found.text.endswith("report.html")
     assert shown == ["writing the report, with the maps of this report's networks"]
+
+
+def test_doubts_and_what_is_left_out_are_said_on_papermill_s_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They were printed: seen in the notebook alone, after hours of measuring what had been doubted at once."""
+    said: list[str] = []
+
+    def display(content: dict[str, str], raw: bool, metadata: dict[str, str]) -> None:
+        assert raw and metadata == {progress.MARK: progress.KEPT}
+        said.append(content["text/plain"])
+
+    monkeypatch.setattr(progress, "_notebook", lambda: display)
+    about = own.subject(Behind(lambda x: x / 255, same).eval(), "shapes")
+    assert said == about.suspicion.splitlines() and len(said) == 1
+    said.clear()
+    own.evaluate(own.subject("mine:gamma", "shapes"), only=("clean", "maps"), progress=False)
+    assert [line.partition("@")[0] for line in said] == ["left out: maps"] * len(said) and said
