@@ -166,6 +166,13 @@ def test_one_that_fails_stops_no_other_but_those_that_wait_for_it(path: Path) ->
     assert written.read_text(encoding="utf-8").split() == ["c", "b"]  # b waited for c, and d's a has failed
 
 
+def test_a_data_set_that_no_server_has_is_not_said_to_be_downloaded() -> None:
+    """The terminal said that shapes, which are drawn, were looked for and downloaded."""
+    assert doing.obtaining("shapes") == "drawing the data set shapes"
+    assert doing.obtaining("folder:mine") == "looking for the data set folder:mine"
+    assert doing.obtaining("cifar10") == "looking for the data set cifar10, which is downloaded if it isn't there"
+
+
 def test_what_a_job_has_come_to_is_said_in_a_few_words(path: Path) -> None:
     planned = grid.load(path)[0]
     job = bare.Job("run", planned.run, lambda: False, lambda: True)
