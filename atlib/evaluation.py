@@ -63,6 +63,7 @@ from .measurements import (  # noqa: F401 (measurements are asked for here)
     warning,
     with_vanished,
 )
+from .progress import say
 
 
 @contextlib.contextmanager
@@ -202,11 +203,12 @@ def measurable(subject: Subject, only: tuple[str, ...], name: str) -> list[tuple
 
 
 def complete(
-    table: Table, *, only: tuple[str, ...] = (), again: bool = False, progress: bool = True
+    table: Table, *, only: tuple[str, ...] = (), again: bool = False, progress: bool = True, hint: str = ""
 ) -> list[AtlibError]:
     """Measure what a table lacks, and say what is left out for want of a stylised test set.
 
-    Returns the error of each measurement that failed, with its name; it doesn't stop the others.
+    hint: how to measure less, said with the estimate of a long run on all of many pictures. Returns the error of each
+    measurement that failed, with its name; it doesn't stop the others.
     """
     subject, done = table.subject, table.origins["measurements"]
     pairs = (applying if done else measurable)(subject, only, table.folder.name)
@@ -219,10 +221,10 @@ def complete(
     missing = [pair for pair in pairs if pair not in current]
     lacks = {pair: measurements.MEASUREMENTS[pair[0]].lacks(subject, pair[1]) for pair in missing}
     for line in dict.fromkeys(filter(None, lacks.values())):
-        print(f"left out: {line}", flush=True)
+        say(f"left out: {line}")
     missing = [pair for pair in missing if not lacks[pair]]
     failed: list[AtlibError] = []
-    with Work(subject, missing, progress) as work:
+    with Work(subject, missing, progress, hint) as work:
         for name, level in missing:
             began = time.perf_counter()
             try:
@@ -233,7 +235,7 @@ def complete(
                 failed.append(type(error)(f"{name}@{level}".rstrip("@") + f": {error}"))
                 continue
             if line := warning(found):
-                print(f"warning: {name}@{level}: {line}", flush=True)
+                say(f"warning: {name}@{level}: {line}", work.line)
                 found = found._replace(record=found.record | {"warning": line})
             table.put(name, level, found, time.perf_counter() - began)
     return failed
@@ -241,6 +243,7 @@ def complete(
 
 GRADIENT = 3  # forward passes that a gradient takes
 LONG = 60.0  # seconds of work that are announced
+MANY = 2000  # pictures, above which a hint at a sample is worth a line
 
 
 def passes(subject: Subject, name: str, level: str) -> int:
@@ -259,10 +262,10 @@ def passes(subject: Subject, name: str, level: str) -> int:
 class Work:
     """How far a list of measurements has come, as one line; and, once its pace is known, how long it will take."""
 
-    def __init__(self, subject: Subject, missing: Sequence[tuple[str, str]], shown: bool) -> None:
+    def __init__(self, subject: Subject, missing: Sequence[tuple[str, str]], shown: bool, hint: str = "") -> None:
         self.costs = {pair: passes(subject, *pair) for pair in missing}
-        # a part can be asked for of somebody's own network alone: runs are compared picture by picture
-        self.pictures, self.whole = len(subject.test.labels), subject.numbers is None and subject.config is None
+        self.pictures = len(subject.test.labels)
+        self.hint = f"; {hint}" if hint and subject.numbers is None and self.pictures > MANY else ""
         self.done, self.number, self.began, self.announced = 0.0, 0, time.monotonic(), not shown
         self.line = progress.Line(shown)
 
@@ -312,5 +315,4 @@ class Work:
             text = f"{number} measurement{'s' * (number > 1)} of {self.pictures:,} pictures: "
             text += f"about {progress.duration(seconds)}"
             text += f", {share:.0f} % of it for the attack and the maps" if most else ""
-            hint = "; limit=2000 measures on a sample, measure=saturation@1024 a single one" if self.whole else ""
-            progress.say(text + (hint if self.pictures > 2000 else ""), self.line)
+            say(text + self.hint, self.line)

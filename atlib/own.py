@@ -38,6 +38,7 @@ from .networks import (
     network,
     read_classes,
 )
+from .progress import say
 
 PROBE = 200  # test pictures on which normalised input is looked for
 SUSPICION = 0.1  # gain in accuracy that makes one suspect that a network wants its input, or its classes, otherwise,
@@ -45,6 +46,12 @@ CHANCE = 0.001  # unless as many pictures would be won by chance (sign test)
 ANSWERED = 8  # test pictures whose answers tell whether a network is still the one that was measured
 LONGEST_NAME = 60  # characters of a network's name that are kept
 SAMPLES = ("stratified", "first")  # how `limit` chooses pictures
+# how each way in spells what can be chosen
+DOORS = {
+    "python": {"limit": "limit=2000", "measure": 'only=("saturation@1024",)', "names": "only"},
+    "command line": {"limit": "--limit 2000", "measure": "--measure saturation@1024", "names": "--measure"},
+    "papermill": {"limit": "-p limit 2000", "measure": "-p measure saturation@1024", "names": "-p measure"},
+}
 EXAMPLES = 6  # pictures that the report shows, with their maps,
 SHOWN = ("clean@", "saturation@1024", "patch-shuffle@4")  # as they are and under these
 
@@ -229,7 +236,7 @@ def subject(
     found = data.load(dataset, side=side, progress=False)
     groups = read_classes(classes, found.classes, loaded.outputs) if classes else None
     if not groups and (line := data.class_order(found.classes)):
-        print(line)
+        say(line)
     device = training.device_of_choice()
     try:
         raw = loaded.model.to(device)
@@ -252,7 +259,7 @@ def subject(
     shown = evaluation.Subject(raw, found.test, found.side, device, found.conflict, dataset=dataset)
     lines = [*suspicions(source, shown)]
     for line in lines:
-        print(line, flush=True)
+        say(line)
     chosen = ""
     if limit is not None and limit < len(found.test.labels):
         numbers = chosen_pictures(found.test.labels, limit, sample)
@@ -301,14 +308,17 @@ def same(recorded: Sequence[Sequence[float]] | None, answers: np.ndarray) -> boo
     return before.shape == answers.shape and np.allclose(before, answers, rtol=ALIKE, atol=ALIKE * abs(answers).max())
 
 
-def evaluate(about: Own, *, only: tuple[str, ...] = (), again: bool = False, progress: bool = True) -> Path:
+def evaluate(
+    about: Own, *, only: tuple[str, ...] = (), again: bool = False, progress: bool = True, door: str = "python"
+) -> Path:
     """Measure what is missing; returns the folder.
 
     As `evaluation.evaluate`, but a measurement that fails is left out, with a line; NetworkError if none is left. only:
     names of measurements, or single ones such as "saturation@1024". A network whose code has changed since, or whose
-    pictures have, is measured in another folder.
+    pictures have, is measured in another folder. door: one of DOORS, whose options the terminal and the report name.
     """
     evaluation.check_only(only)
+    one_of("door", door, DOORS)
     folder = folder_of(about)
     if not folder.is_dir():
         evaluation.measurable(about.subject, only, about.source)
@@ -323,14 +333,15 @@ def evaluate(about: Own, *, only: tuple[str, ...] = (), again: bool = False, pro
             "run": run,
             "suspicion": about.suspicion,
         }
-        record |= {"chosen": about.chosen, "answers": about.answers.round(5).tolist()}
+        record |= {"chosen": about.chosen, "answers": about.answers.round(5).tolist(), "door": door}
         if about.subject.numbers is not None:
             record["numbers"] = about.subject.numbers.tolist()
         write_json(folder / "own.json", record)
         table = evaluation.Table(folder, about.subject, columns, about.digest)
-        failed = evaluation.complete(table, only=only, again=again, progress=progress)
+        hint = "{limit} measures on a sample, {measure} a single one".format(**DOORS[door])
+        failed = evaluation.complete(table, only=only, again=again, progress=progress, hint=hint)
         for error in failed:
-            print(f"left out: {error}", flush=True)
+            say(f"left out: {error}")
         if not len(table.rows):
             raise type(failed[0])(f"model = {about.source!r}: {failed[0]}")
         keep_examples(about.subject, folder)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from atlib import evaluation
+from atlib import evaluation, training
 from atlib.campaign import bare, doing, grid
 from atlib.errors import InputError
 from atlib.files import REPOSITORY, data_dir, load_tensors, read_json, results_dir, runs_dir, write_json
@@ -166,6 +166,13 @@ def test_one_that_fails_stops_no_other_but_those_that_wait_for_it(path: Path) ->
     assert written.read_text(encoding="utf-8").split() == ["c", "b"]  # b waited for c, and d's a has failed
 
 
+def test_a_data_set_that_no_server_has_is_not_said_to_be_downloaded() -> None:
+    """The terminal said that shapes, which are drawn, were looked for and downloaded."""
+    assert doing.obtaining("shapes") == "drawing the data set shapes"
+    assert doing.obtaining("folder:mine") == "looking for the data set folder:mine"
+    assert doing.obtaining("cifar10") == "looking for the data set cifar10, which is downloaded if it isn't there"
+
+
 def test_what_a_job_has_come_to_is_said_in_a_few_words(path: Path) -> None:
     planned = grid.load(path)[0]
     job = bare.Job("run", planned.run, lambda: False, lambda: True)
@@ -174,6 +181,13 @@ def test_what_a_job_has_come_to_is_said_in_a_few_words(path: Path) -> None:
     planned.folder.mkdir(parents=True)
     (planned.folder / doing.LOG).write_text("epoch 1\nepoch 2\n", encoding="utf-8")
     assert job.progress() == f"{name}: epoch 2"
+    line = {"epoch": 11.5, "loss_clean": 0.4451, "loss_adversarial": 1.25, "accuracy": 0.8281, "pgd_accuracy": 0.3125}
+    line |= {"pgd_eps": 8.0, "images_per_second": 12210.4}
+    told = training.describe(line, planned.config)  # it was cut before what is told of the attack
+    (planned.folder / doing.LOG).write_text(f"{told}\n", encoding="utf-8")
+    assert job.progress() == (
+        f"{name}: epoch 11.50/2 loss clean 0.445 adversarial 1.250 hold-out 0.828 PGD-10 8/255 0.312 12210 images/s"
+    )
     write_json(planned.folder / "training.json", {})
     write_json(planned.folder / "evaluation.json", {"measurements": {"clean@": {}}})
     assert job.progress() == f"{name}: 1 measured"

@@ -521,14 +521,15 @@ def test_a_network_from_one_command(tmp_path: Path, plugin: str) -> None:
     assert not any(word in shown for word in MEANINGLESS), shown
     lines = [line.strip() for line in re.split("[\r\n]+", shown) if line.strip()]
     last = lines[next(number for number, line in enumerate(lines) if line.startswith("pgd-linf-8 on shapes: ")) :]
-    assert len(last) == 5 and shown.count("\r") >= len(lines) - len(last) - 1  # what comes before is redrawn
+    assert len(last) == 6 and shown.count("\r") >= len(lines) - len(last) - 1  # what comes before is redrawn
     told = "first pgd-linf-8 is trained, then measured: accuracy, and PGD-40, on all test pictures"
     begun = next(n for n, line in enumerate(lines) if line.startswith("pgd-linf-8  epoch ") and " left  loss " in line)
     assert any(told in line for line in lines[:begun]), lines
     assert last[0].startswith("pgd-linf-8 on shapes: ") and "under PGD-40, l_inf 8/255, step 2/255" in last[0]
-    assert last[1] == f"It lies in {folder}" and last[2] == "Next:"
-    assert f"papermill notebooks/evaluate.ipynb runs/evaluation.ipynb -p run {folder} " in last[3]
-    assert f"make publish RUN={folder} " in last[4]
+    assert last[1] == f"It lies in {folder}" and last[3] == "Next:"
+    assert last[2] == f"Its pictures and maps, for a browser: {folder / 'glance.html'}"
+    assert f"papermill notebooks/evaluate.ipynb runs/evaluation.ipynb -p run {folder} " in last[4]
+    assert f"make publish RUN={folder} " in last[5]
 
     # in the notebook: the pictures first, with the numbers below them, in words
     first = next(cell for cell in notebook.cells if cell.cell_type == "code" and cell.outputs)
@@ -537,6 +538,8 @@ def test_a_network_from_one_command(tmp_path: Path, plugin: str) -> None:
     assert html.startswith("<img ") and html.count("<tr") == 5 and "shape bias: answers by shape" in html
     assert "Next" in printed(notebook) + str(notebook) and str(folder) in html and "trained in " in html
     assert not any(word in html for word in ("&lt;NA", "accuracy_any", "vanished"))
+    look = (folder / "glance.html").read_text(encoding="utf-8")  # for those who have no notebook's viewer
+    assert html in look and look.startswith("<!doctype html>") and "<title>shapes/pgd-linf-8-w4-s1-" in look
     rows = read_rows(folder / "rows.csv")
     assert set(rows["distortion"]) == {"clean", "pgd-linf", "conflict"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from html import escape
 from pathlib import Path
@@ -20,12 +20,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import atlib
-from atlib import data, evaluation, measurements, models, networks, own, saliency, transforms
+from atlib import data, evaluation, measurements, models, networks, own, progress, saliency, transforms
 from atlib.errors import AtlibError, InputError, NetworkError
 from atlib.files import REPOSITORY, read_json, results_dir, write_json
+from atlib.report import job, statistics, tables
 from atlib.report import own as page
-from atlib.report import statistics, tables
 from atlib.report.own import example, sentences
+from atlib.report.own import page as page_module
 from atlib.report.own.__main__ import main
 from atlib.rows import frame_of, measurement, read_predictions, read_rows
 
@@ -659,7 +660,8 @@ def test_the_command_line(capsys: pytest.CaptureFixture) -> None:
     said = capsys.readouterr().out
     about = own.subject("mine:good", "shapes", limit=30)
     assert f"The report: {own.folder_of(about) / 'report.html'}" in said and "of 30 of 60 test pictures" in said
-    assert (own.folder_of(about) / "report.html").is_file()
+    html = (own.folder_of(about) / "report.html").read_text(encoding="utf-8")
+    assert "A measurement's name is what <code>--measure</code> takes." in html
     assert main(["mine:god", "shapes"]) == 2
     assert capsys.readouterr().err == "error: model = 'mine:god': mine has no function god (did you mean 'good'?)\n"
 
@@ -901,7 +903,68 @@ def test_the_examples_table_holds_what_was_published(monkeypatch: pytest.MonkeyP
     assert line["vit stands at"] == tables.dash(known["stands"].to_dict()["conflict@", "shape_bias"], "{:.1f}")
     assert f"vit has a shape bias of {bias:.2f}" in page.sentence(["plain", "vit"])
     html = page.body(page.published("vit"))
-    assert html.count("<tr") > 70 and "<table" in html
+    assert html.count("<tr") > 70 and "<table" in html and "; ;" not in html
+
+
+def test_how_long_one_s_own_network_takes_is_counted_from_records() -> None:
+    """A reader asked the page for it: 10 and 25 minutes of the two runs, of which 28 of 35 for attack and maps."""
+    at = tables.setting("shapes")
+    for seed, (attack, clean) in {1: (480.0, 120.0), 2: (600.0, 300.0)}.items():
+        published("normal", seed, 0.0, np.zeros(10, np.uint16), {"clean@": 1}, 0.5)
+        seconds = {"clean@": clean, "pgd-linf@8": attack, "maps@clean@": 600.0 * (seed - 1)}
+        seconds |= {"stylised@generated-ghiasi": 1e5, "maps@stylised@paintings-ghiasi": 1e5, "trained-attack@8": 1e5}
+        measurements = {place: {"seconds": one} for place, one in seconds.items()}
+        config = asdict(atlib.configuration.resolve(attack="none", width=at.width, seed=seed))
+        run = results_dir() / "shapes" / f"normal-w16-s{seed}-0000000{seed}.json"
+        write_json(run, {"config": config, "evaluation": {"measurements": measurements}})
+    assert page.how_long("shapes") == (
+        "All 3 measurements of the 1,000 test pictures took 10 to 25 minutes for each of this report's 2 ResNet-18s of "
+        "width 16 on one processor thread, 80 % of it for the attack and the maps. The time grows with your network's "
+        "forward pass: a ResNet-18 of the usual width 64 needs 16 times as many operations. It shrinks with `limit`, "
+        "in proportion."
+    )
+
+
+@pytest.mark.parametrize(("door", "option"), [("python", "only"), ("papermill", "-p measure")])
+def test_each_way_in_names_its_own_options(door: str, option: str, capsys: pytest.CaptureFixture) -> None:
+    """The command line's page spoke of papermill's -p measure, and its estimate of neither's."""
+    about = own.subject("mine:good", "shapes")
+    folder = own.evaluate(about, only=("clean",), door=door)
+    assert f"A measurement's name is what <code>{option}</code> takes." in page.html(folder)
+    refused(
+        lambda: own.evaluate(about, door="window"), "door = 'window': must be one of python, command line, papermill"
+    )
+
+
+@pytest.mark.parametrize(
+    ("pictures", "numbers", "hint"),
+    [(2001, None, "; less"), (2000, None, ""), (2001, torch.arange(2001), "")],
+    ids=["many", "few", "a part"],
+)
+def test_a_sample_is_hinted_at_where_all_of_many_pictures_are_measured(
+    pictures: int, numbers: Tensor | None, hint: str
+) -> None:
+    subject = own.subject("mine:good", "shapes").subject
+    many = data.Split(torch.empty(pictures), torch.zeros(pictures))
+    assert evaluation.Work(replace(subject, test=many, numbers=numbers), [], False, "less").hint == hint
+    assert evaluation.Work(replace(subject, test=many, numbers=numbers), [], False).hint == ""
+
+
+def test_the_foot_of_the_page_has_no_empty_field() -> None:
+    """The worked examples' records name versions and hardware at each measurement: "commit …; ; weights"."""
+    about = {"versions": {"torch": "2.13.0"}, "hardware": {"processor": "AMD EPYC", "threads": 1, "device": "cpu"}}
+    one = {"commit": "c" * 40, "seconds": 30.0}
+    old = {"measurements": {"clean@": one | about, "noise@0.1": one | about}, "weights_digest": "d" * 64}
+    new = {"measurements": {"clean@": one, "noise@0.1": one}, "weights_digest": "d" * 64} | about
+    foot = (
+        "<p><small>2 measurements in 1 min; atlib at commit cccccccccccc; torch 2.13.0; AMD EPYC, 1 thread; "
+        "weights dddddddddddd.</small></p>"
+    )
+    assert [page_module._origin(SimpleNamespace(record=record)) for record in (old, new)] == [foot, foot]  # type: ignore[arg-type]
+    bare = {"measurements": {"clean@": one}}
+    assert page_module._origin(SimpleNamespace(record=bare)) == (  # type: ignore[arg-type]
+        "<p><small>1 measurement in 30 s; atlib at commit cccccccccccc.</small></p>"
+    )
 
 
 @pytest.mark.parametrize(("low", "placed"), [(0.09, False), (0.1, False), (0.2, True)])
@@ -935,3 +998,39 @@ def test_the_example_in_the_readme_is_measured(
     folder = own.folder_of(names["about"])
     assert (folder / "report.html").is_file() and set(read_rows(folder / "rows.csv")["level"]) == {"", "1024"}
     assert not names["about"].subject.model.training
+
+
+def test_the_report_is_made_once_and_the_terminal_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """evaluate.ipynb made it twice, with the maps of four networks, and said nothing for a minute or two."""
+    folder = own.evaluate(own.subject("mine:good", "shapes"), only=("clean",), progress=False)
+    made: list[Path] = []
+    shown: list[str] = []
+
+    def body(asked: Path) -> str:
+        made.append(asked)
+        return "<p>the body</p>"
+
+    monkeypatch.setattr(page_module, "body", body)
+    monkeypatch.setattr(page_module.Line, "show", lambda line, text: shown.append(text))
+    found = job.report(folder)
+    assert found.html == "<p>the body</p>" and made == [folder]
+    assert found.html in (folder / "report.html").read_text(encoding="utf-8") and found.text.endswith("report.html")
+    assert shown == ["writing the report, with the maps of this report's networks"]
+
+
+def test_doubts_and_what_is_left_out_are_said_on_papermill_s_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They were printed: seen in the notebook alone, after hours of measuring what had been doubted at once."""
+    said: list[str] = []
+
+    def display(content: dict[str, str], raw: bool, metadata: dict[str, str]) -> None:
+        assert raw and metadata == {progress.MARK: progress.KEPT}
+        said.append(content["text/plain"])
+
+    monkeypatch.setattr(progress, "_notebook", lambda: display)
+    about = own.subject(Behind(lambda x: x / 255, same).eval(), "shapes")
+    assert said == about.suspicion.splitlines() and len(said) == 1
+    said.clear()
+    own.evaluate(own.subject("mine:gamma", "shapes"), only=("clean", "maps"), progress=False)
+    assert [line.partition("@")[0] for line in said] == ["left out: maps"] * len(said) and said

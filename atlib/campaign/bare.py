@@ -27,6 +27,7 @@ from ..files import checkout_path, data_dir, results_dir, runs_dir, writable
 from . import announcing, doing, grid, needs, running
 
 WORDS_EVERY = 30.0  # seconds between two lines on what is going on
+LONGEST = 120  # characters of a job's last words: a whole line of a training's log
 
 
 @dataclass
@@ -49,7 +50,9 @@ class Job:
         """How far it has come, in a few words: the last line that it printed, or how many measurements it has."""
         measured = len(grid.measured(self.folder / "evaluation.json"))
         trained = (self.folder / "training.json").is_file()
-        text = f"{measured} measured" if trained else f"{last_words(self.folder / doing.LOG):.80}"
+        text = (
+            f"{measured} measured" if trained else f"{' '.join(last_words(self.folder / doing.LOG).split()):.{LONGEST}}"
+        )
         return f"{self.name.rpartition('-')[0] or self.name}: {text}"
 
 

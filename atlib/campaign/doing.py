@@ -166,7 +166,7 @@ def job(kind: str, name: str, planned: Sequence[grid.Planned], *, bare: bool = F
         step = kind
         try:
             if kind == "data":
-                say(f"{clock()}  looking for the data set {name}, which is downloaded if it isn't there")
+                say(f"{clock()}  {obtaining(name)}")
                 for side in {p.config.side for p in planned if p.config.dataset == name}:
                     data.load(name, side=side, progress=False)
             elif kind == "stylise":
@@ -234,6 +234,14 @@ def begun(step: str, planned: grid.Planned) -> str:
     goes_on = on or (step == "evaluate" and (planned.folder / "evaluation.json").is_file())
     again = ", going on" if goes_on else ""
     return f"{clock()}  {DOES[step]} {config.model} on {config.dataset}, seed {config.seed} ({planned.run}){again}"
+
+
+def obtaining(dataset: str) -> str:
+    """What the job of a data set does, in words."""
+    if dataset == "shapes":
+        return "drawing the data set shapes"
+    folder = dataset.startswith("folder:")
+    return f"looking for the data set {dataset}" + ("" if folder else ", which is downloaded if it isn't there")
 
 
 def clock() -> str:

@@ -20,12 +20,18 @@ from .. import evaluation
 from ..campaign import plan
 from ..configuration import Config, config_of
 from ..evaluation import TABLE_1
-from ..files import read_json, repository
+from ..files import atomic, read_json, repository
 from ..progress import KEPT, MARK, duration, say
 from ..rows import read_rows
 from . import own, plots
 from .statistics import wilson
 
+LOOK = "glance.html"  # in a run's folder: what train.ipynb shows first
+HEAD = (
+    '<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width,'
+    'initial-scale=1"><style>body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}'
+    "img{max-width:100%}td,th{padding:.2em .7em;text-align:left}pre{white-space:pre-wrap}</style>"
+)
 ATTACK = (
     f"PGD-{TABLE_1['steps']}, l_inf {255 * TABLE_1['eps']:g}/255, step {255 * TABLE_1['step_size']:g}/255, no restart"
 )
@@ -99,7 +105,10 @@ def numbers(run: Path) -> pd.DataFrame:
 
 
 def result(run: Path) -> Page:
-    """The network at a glance: pictures with its maps beside the normal network's, its numbers, and what is next."""
+    """The network at a glance: pictures with its maps beside the normal network's, its numbers, and what is next.
+
+    It is written to LOOK in the run's folder, too, for those who have but a browser.
+    """
     config = config_of(read_json(run / "training.json")["config"], run)
     picture = base64.b64encode(plots.glance(run)._repr_png_()).decode()
     alt = "pictures, the network's gradient maps and the normal network's"
@@ -107,6 +116,8 @@ def result(run: Path) -> Page:
     told = "".join(f"<p>{escape(line)}</p>" for line in ending(run, config)[:2])
     commands = escape("\n".join(following(run)))
     shown = f'<img alt="{alt}" src="data:image/png;base64,{picture}">{body}{told}<pre>{commands}</pre>'
+    with atomic(run / LOOK) as temporary:
+        temporary.write_text(f"{HEAD}<title>{escape(config.run)}</title>{shown}</html>\n", encoding="utf-8")
     return Page(shown, "\n".join([*ending(run, config), *following(run)]))
 
 
@@ -143,14 +154,15 @@ def here(path: Path) -> str:
 def closing(run: Path) -> None:
     """Say what was reached, where it lies and what to type next: in the notebook, and on papermill's terminal."""
     config = config_of(read_json(run / "training.json")["config"], run)
-    say("\n".join([*ending(run, config), "Next:", *(f"  {line}" for line in following(run))]))
+    look = [f"Its pictures and maps, for a browser: {here(run / LOOK)}"] if (run / LOOK).is_file() else []
+    say("\n".join([*ending(run, config), *look, "Next:", *(f"  {line}" for line in following(run))]))
 
 
 def report(folder: Path) -> Page:
     """What evaluate.ipynb shows: a run's numbers; of a network from elsewhere the report, which is written, too."""
     if (folder / "own.json").is_file():
-        own.write(folder)
-        return Page(own.body(folder), f"The report: {folder / 'report.html'}")
+        inside = own.said_body(folder)  # once: it draws the maps of four networks
+        return Page(inside, f"The report: {own.write(folder, inside)}")
     shown = [
         {
             "measurement": f"{row['distortion']}@{row['level']}".removesuffix("@"),

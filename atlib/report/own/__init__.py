@@ -14,15 +14,15 @@ and `page`, what the page says, draws and is; `example`, the two networks that t
 """
 
 from .beside import APART, KINDS, RESOLVED, Measured, Published, cut, reference_runs, references, standing, stands
-from .example import published, sentence, side_by_side
-from .page import body, closing, html, numbers, warned, write
+from .example import how_long, published, sentence, side_by_side
+from .page import body, closing, html, numbers, said_body, warned, write
 from .pictures import curves, examples
 from .sentences import ATTACK, of_references, robustness, summary
 
 # the API page lists them in this order
 __all__ = [  # noqa: RUF022
-    "write", "html", "body", "closing", "warned", "summary", "robustness", "of_references", "curves", "examples",
-    "numbers", "standing", "stands", "Measured", "Published", "reference_runs", "references", "cut",
-    "published", "side_by_side", "sentence",
+    "write", "html", "body", "said_body", "closing", "warned", "summary", "robustness", "of_references", "curves",
+    "examples", "numbers", "standing", "stands", "Measured", "Published", "reference_runs", "references", "cut",
+    "published", "side_by_side", "sentence", "how_long",
     "APART", "RESOLVED", "KINDS", "ATTACK",
 ]  # fmt: skip

@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = vars(parser.parse_args(arguments))
     only = tuple(name.strip() for name in asked.pop("measure").split(",") if name.strip())
     again, model, dataset = asked.pop("again"), asked.pop("model"), asked.pop("dataset")
-    folder = own.evaluate(own.subject(model, dataset, **asked), only=only, again=again)
+    folder = own.evaluate(own.subject(model, dataset, **asked), only=only, again=again, door="command line")
     write(folder)
     closing(folder)
     return 0

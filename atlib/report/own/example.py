@@ -1,4 +1,4 @@
-"""The worked example of the book: two networks that are not ResNets, from results/own/."""
+"""The worked example of the book: two networks that are not ResNets, from results/own/; and how long yours takes."""
 
 from __future__ import annotations
 
@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from ...files import results_dir
-from .. import tables
+from ...campaign import plan
+from ...configuration import Config
+from ...files import read_json, results_dir
+from ...rows import load
+from .. import claims, tables
 from .beside import standing
 
 SHOWN = (
@@ -56,3 +59,41 @@ def sentence(names: Sequence[str]) -> str:
         f"networks: {normal}. What a normally trained network relies on thus also depends on architecture or "
         "recipe (another optimiser, another length; one seed each), on this data set at least."
     )
+
+
+USUAL = 64  # channels of a usual ResNet-18's first stage
+COSTLY = ("pgd-linf@", "maps@")  # what takes most of the time
+
+
+def how_long(dataset: str) -> str:
+    """How long everything that a network from elsewhere is shown took for this report's networks, in sentences.
+
+    dataset: by name. From the records of the published networks of its setting: the seconds of each measurement, of
+    those that need no stylised test set and no attack from training.
+    """
+    setting = claims.load().settings[dataset]
+    rows = load()
+    rows = rows[(rows["dataset"] == dataset) & (rows["recipe"] == setting.recipe) & (rows["width"] == setting.width)]
+    about = [read_json(results_dir() / f"{run}.json") for run in sorted(rows["run"].unique())]
+    seconds = [
+        {place: float(one["seconds"]) for place, one in record["evaluation"]["measurements"].items() if _shown(place)}
+        for record in about
+    ]
+    minutes = sorted(sum(of_each.values()) / 60 for of_each in seconds)
+    costly = sum(s for of_each in seconds for place, s in of_each.items() if place.startswith(COSTLY))
+    share = 100 * costly / (60 * sum(minutes))
+    places = {place for of_each in seconds for place in of_each}
+    config = Config(**about[0]["config"])
+    here, usual = (plan.operations(plan.architecture(config)._replace(width=w)).forwards for w in (config.width, USUAL))
+    _, count = plan.PICTURES[dataset]
+    return (
+        f"All {len(places)} measurements of the {count:,} test pictures took {minutes[0]:.0f} to {minutes[-1]:.0f} "
+        f"minutes for each of this report's {len(about)} ResNet-18s of width {config.width} on one processor thread, "
+        f"{share:.0f} % of it for the attack and the maps. The time grows with your network's forward pass: a "
+        f"ResNet-18 of the usual width {USUAL} needs {usual / here:.0f} times as many operations. It shrinks with "
+        "`limit`, in proportion."
+    )
+
+
+def _shown(place: str) -> bool:
+    return "stylised@" not in place and not place.startswith("trained-attack@")

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
+from ... import own
 from ...files import atomic, read_json
-from ...progress import duration, say
+from ...progress import Line, duration, say
 from ...rows import MAP_METRICS
 from .. import tables
 from .beside import APART, Measured, standing
@@ -67,7 +70,8 @@ def numbers(folder: Path) -> str:
             "stands at": [_stands(*at) for at in zip(table["stands"], table["low"], table["high"], strict=True)],
         }
     )  # fmt: skip
-    caption = "A measurement's name is what <code>-p measure</code> takes. "
+    option = own.DOORS[Measured(folder).about.get("door", "command line")]["names"]
+    caption = f"A measurement's name is what <code>{option}</code> takes. "
     if (table["metric"] == "conditional").any():
         caption += "Accuracies under a distortion are conditional: of what the network knows when it is clean. "
     if (table["metric"] == "accuracy_last").any():
@@ -84,7 +88,7 @@ def numbers(folder: Path) -> str:
 
 
 def _measurement(under: str, metric: str) -> str:
-    """What `-p measure` takes to measure a number of the table again."""
+    """The name by which a number of the table is measured again."""
     maps = metric.removeprefix("grad_") in MAP_METRICS
     return f"maps@{under}" if maps else under.removesuffix("@")
 
@@ -113,32 +117,58 @@ def body(folder: Path) -> str:
 
 
 def _origin(measured: Measured) -> str:
-    """Where the numbers come from: how many pictures, how long, which code and versions."""
+    """Where the numbers come from: how many measurements, how long, which code, versions and weights."""
     found = measured.record["measurements"]
     seconds = sum(one.get("seconds", 0) for one in found.values())
     commits = sorted({str(one.get("commit", "unknown"))[:12] for one in found.values()})
-    versions = ", ".join(f"{name} {version}" for name, version in measured.record.get("versions", {}).items())
-    text = f"{len(found)} measurements in {duration(seconds)}; atlib at commit {', '.join(commits)}; {versions}"
+    # older records name the versions with each measurement
+    kept = [measured.record.get("versions", {}), *(one.get("versions", {}) for one in found.values())]
+    versions = sorted({f"{name} {version}" for some in kept for name, version in some.items()})
     weights = str(measured.record.get("weights_digest", ""))[:12]
-    return f"<p><small>{escape(text)}; weights {weights}.</small></p>"
+    parts = [
+        f"{len(found)} measurement{'s' * (len(found) != 1)} in {duration(seconds)}",
+        f"atlib at commit {', '.join(commits)}",
+        ", ".join(versions),
+        ", ".join(
+            sorted({_hardware(one["hardware"]) for one in (measured.record, *found.values()) if "hardware" in one})
+        ),
+        f"weights {weights}" if weights else "",
+    ]
+    return f"<p><small>{escape('; '.join(filter(None, parts)))}.</small></p>"
 
 
-def html(folder: Path) -> str:
-    """The one-page report of what was measured so far, as HTML that needs nothing else."""
+def _hardware(about: Mapping[str, Any]) -> str:
+    """The processor or GPU that measured, with its threads, as a record has it."""
+    threads = int(about.get("threads", 1))
+    return str(about.get("gpu") or f"{about['processor']}, {threads} thread{'s' * (threads != 1)}")
+
+
+def said_body(folder: Path) -> str:
+    """`body`, with a line on the terminal while it is made: drawing our networks' maps beside yours takes a while."""
+    line = Line()
+    try:
+        line.show("writing the report, with the maps of this report's networks")
+        return body(folder)
+    finally:
+        line.close()
+
+
+def html(folder: Path, inside: str = "") -> str:
+    """The one-page report of what was measured so far, as HTML that needs nothing else. inside: `body`, if made."""
     about = read_json(folder / "own.json")
     title = escape(f"{about['source']} on {about['dataset']}")
     head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width,initial-scale=1">'
     return (
         f'<!doctype html><html lang="en">{head}<title>{title}</title><style>{PAGE}</style>'
-        f"<h1>{title}</h1>{body(folder)}</html>\n"
+        f"<h1>{title}</h1>{inside or body(folder)}</html>\n"
     )
 
 
-def write(folder: Path) -> Path:
-    """Write the page into the folder of the measurements; its path."""
-    path = folder / "report.html"
+def write(folder: Path, inside: str = "") -> Path:
+    """Write the page into the folder of the measurements; its path. inside: `body`, if that has been made already."""
+    path, inside = folder / "report.html", inside or said_body(folder)
     with atomic(path) as temporary:
-        temporary.write_text(html(folder), encoding="utf-8")
+        temporary.write_text(html(folder, inside), encoding="utf-8")
     return path
 
 
