@@ -34,6 +34,7 @@ from . import frames, photographs
 
 NAME = "explorer"
 COUNT = 3
+SAMPLES = 50  # of SmoothGrad, at least: maps that `photographs` has published have 100
 UNCHANGED = ""  # a level
 LEVELS: dict[str, tuple[str, ...]] = {  # each from weak to strong, as its slider
     "saturation": photographs.SATURATION,
@@ -50,7 +51,7 @@ def at(distortion: str, level: str) -> tuple[str, str]:
     return ("saturation", "2") if level == UNCHANGED else (distortion, level)
 
 
-def make(samples: int = frames.SAMPLES, folder: Path | None = None) -> Path:
+def make(samples: int = SAMPLES, folder: Path | None = None) -> Path:
     """Compute and write the frames; returns the path of the JSON. A stopped call goes on where it was.
 
     InputError if the data set, the networks or the stylist's weights are not at hand.
@@ -112,10 +113,10 @@ def make(samples: int = frames.SAMPLES, folder: Path | None = None) -> Path:
 
 
 def published(number: int, distortion: str, level: str, samples: int) -> Tensor | None:
-    """The maps of the same networks and picture, N×H×W, from the frames of `photographs` where those have them."""
+    """The maps of the same networks and picture, N×H×W, of no fewer samples, where the frames of `photographs` have them."""
     found = photographs.load()
     levels, name = found.about["levels"].get(f"{number}/{distortion}", []), f"{number}/{distortion}/smoothgrad"
-    if level not in levels or name not in found.arrays or found.about["samples"] != samples:
+    if level not in levels or name not in found.arrays or found.about["samples"] < samples:
         return None
     if levels.index(level) >= photographs.decoded(found, name).shape[0] // found.about["side"]:
         return None  # of the later levels there are no maps
