@@ -113,7 +113,7 @@ def make(samples: int = SAMPLES, folder: Path | None = None) -> Path:
 
 
 def published(number: int, distortion: str, level: str, samples: int) -> Tensor | None:
-    """The maps of the same networks and picture, N×H×W, of no fewer samples, where the frames of `photographs` have them."""
+    """The maps of these networks, N×H×W, of no fewer samples, where the frames of `photographs` have them."""
     found = photographs.load()
     levels, name = found.about["levels"].get(f"{number}/{distortion}", []), f"{number}/{distortion}/smoothgrad"
     if level not in levels or name not in found.arrays or found.about["samples"] < samples:
