@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 from urllib.parse import urlsplit
 
-import jupytext
 import nbformat
 import pytest
 from nbformat import NotebookNode
@@ -305,7 +304,7 @@ def small_book(root: Path, page: str) -> NotebookNode:
     for name in ("_ext", "_static", "references.bib"):
         (root / "book").mkdir(exist_ok=True)
         (root / "book" / name).symlink_to(REPOSITORY / "book" / name)
-    notebook = jupytext.reads(page, fmt="md:myst")
+    notebook = pages.read(page)
     pages.run(notebook, root)
     nbformat.write(pages.settle(notebook), root / "notebooks" / "index.ipynb")
     return notebook
