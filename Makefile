@@ -153,6 +153,7 @@ destroyed: .venv/.book
 frames: .venv/.book
 	@test -n "$(DATASET)" || { echo "DATASET is missing: make frames DATASET=cifar10"; exit 1; }
 	@$(BIN)/python -m atlib.report.$(if $(filter caltech101,$(DATASET)),photographs,frames $(DATASET))
+	@$(if $(filter caltech101,$(DATASET)),$(BIN)/python -m atlib.report.explored)
 
 live: .venv/.dev
 	@$(BIN)/python -m atlib.report.export

@@ -177,11 +177,11 @@ def measurement(row: Mapping[Any, Any] | pd.Series) -> str:
 def find_row(name: str, frame: pd.DataFrame | None = None) -> dict[str, Any]:
     """The published row with that id; if there is none, Missing, which names the closest one."""
     frame = load() if frame is None else frame
-    rows = [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
-    ids = [row_id(row) for row in rows]
-    if name not in ids:
-        raise Missing(f"row = {name!r}: not published; must be RUN:DISTORTION@LEVEL/METRIC{nearest(name, ids)}")
-    return rows[ids.index(name)]
+    for row in frame[frame["run"] == name.partition(":")[0]].to_dict("records"):
+        if row_id(row) == name:
+            return {str(key): value for key, value in row.items()}
+    ids = [row_id(row) for row in frame.to_dict("records")]
+    raise Missing(f"row = {name!r}: not published; must be RUN:DISTORTION@LEVEL/METRIC{nearest(name, ids)}")
 
 
 # --- Predictions ----------------------------------------------------------------------------------------------------

@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, NamedTuple, NoReturn
 from urllib.parse import urlsplit
 
-import jupytext
 import nbformat
 import pytest
 from nbformat import NotebookNode
@@ -305,7 +304,7 @@ def small_book(root: Path, page: str) -> NotebookNode:
     for name in ("_ext", "_static", "references.bib"):
         (root / "book").mkdir(exist_ok=True)
         (root / "book" / name).symlink_to(REPOSITORY / "book" / name)
-    notebook = jupytext.reads(page, fmt="md:myst")
+    notebook = pages.read(page)
     pages.run(notebook, root)
     nbformat.write(pages.settle(notebook), root / "notebooks" / "index.ipynb")
     return notebook
@@ -582,6 +581,35 @@ def test_a_chart_lies_on_the_dark_page_s_own_ground(marked: str, view: View) -> 
     ground = view.page.evaluate("getComputedStyle(document.body).backgroundColor")
     assert pixel(shot, (1, 1)) == tuple(int(part) for part in re.findall(r"\d+", ground))
     assert b"\xff\x00\x00" in shot.tobytes(), "the photograph stays"
+
+
+def test_a_chart_on_a_phone_scrolls_in_its_box_at_a_readable_size(marked: str, view: View) -> None:
+    view.open(marked)
+    box, chart = view.page.locator(".chart"), view.page.locator(".chart-light")
+    natural = chart.evaluate("image => image.naturalWidth")
+    assert natural == 660 and not box.evaluate("e => e.scrollWidth > e.clientWidth"), "at a desk it fits"
+    view.page.set_viewport_size(PHONE)
+    points, dots = 9, 110  # the smallest common letters of a chart, and its dots per inch
+    letters = points / 72 * dots * chart.bounding_box()["width"] / natural
+    assert letters >= 10 and sideways(view) == [] and serious(axe(view)) == []
+
+    def edge() -> int:
+        """How light the right edge is, below the chart's axes."""
+        shot = Image.open(io.BytesIO(box.screenshot())).convert("RGB")
+        return sum(pixel(shot, (shot.width - 2, shot.height - 3)))
+
+    more = edge()
+    box.focus()
+    view.page.keyboard.press("End")
+    for _ in range(40):
+        view.page.keyboard.press("ArrowRight")
+    view.page.wait_for_function(
+        "() => { const e = document.querySelector('.chart'); return e.scrollLeft + e.clientWidth >= e.scrollWidth - 1 }"
+    )
+    assert edge() > more + 60, "the shadow says that there is more"
+    view.page.emulate_media(color_scheme="dark")
+    dark = view.page.locator(".chart-dark").bounding_box()
+    assert dark["width"] == chart.evaluate("image => 0.8 * image.naturalWidth")
 
 
 # --- every page -------------------------------------------------------------------------------------------------------

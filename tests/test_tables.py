@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.collections import LineCollection, PathCollection
 
@@ -306,3 +309,12 @@ def test_what_was_printed_stands_beside_what_is_right() -> None:
         line["printed"] == "0.500" and line["right"] == f"{frame['value'].iloc[0]:.3f}" and line["right"].rows == (row,)
     )
     assert (line["network"], line["seed"]) == (frame["model"].iloc[0], frame["seed"].iloc[0])
+
+
+def test_a_sentence_in_a_cell_is_given_room_and_names_of_columns_are_all_there_is_above_them() -> None:
+    said = "an overall verdict that a data set already excludes is said"
+    found = pd.DataFrame({"network": ["normal", "stopped early"], "why": ["short", said]})
+    turned = found.set_index("network").T.rename_axis("after").reset_index()
+    assert f'<td><div class="sentence">{said}</div></td>' in tables.html(found, "A table")
+    assert "<td>short</td>" in tables.html(found, "A table")
+    assert re.findall(r"<th[^>]*>([^<]*)</th>", tables.html(turned, "A table")) == ["after", "normal", "stopped early"]

@@ -194,6 +194,7 @@ def test_without_the_data_set_the_kept_frames_are_shown() -> None:
     box = widgets.explorer("cifar10")  # tests have an empty data directory
     note, fetch = box.children[:2]
     assert "cifar10 is not in" in note.value and fetch.description == "fetch cifar10"
+    assert "atlib-fetch" in fetch._dom_classes and ".atlib-fetch{" in widgets.STYLE, "it looks like a button"
     assert "cat" in shown(box.children[4], 0, 0, 0)
     with pytest.raises(InputError, match="without the data set cifar10"):
         widgets.attack("cifar10", networks=["normal"])

@@ -42,16 +42,16 @@ def words(level: str) -> str:
     return WORDS.get(level, f"{level}: {'paler' if value < 2 else 'stronger'} than the photograph")
 
 
-def share(frame: pd.DataFrame, name: str, level: str, run: str = "") -> float:
-    """The share of all test pictures that a network recognises at a level of saturation, from its published row."""
-    row = rows.find_row(f"{run or NETWORKS[name]}:saturation@{level}/accuracy", frame)
+def share(frame: pd.DataFrame, name: str, level: str, run: str = "", distortion: str = "saturation") -> float:
+    """The share of all test pictures that a network recognises at a level of a distortion, from its published row."""
+    row = rows.find_row(f"{run or NETWORKS[name]}:{distortion}@{level}/accuracy", frame)
     return float(row["value"])
 
 
-def ways(level: str) -> str:
+def ways(level: str, distortion: str = "saturation", archive: rows.Archive | None = None) -> str:
     """Of 100 test pictures, how many speak for the network trained against attacks, and how many against it."""
-    for_, against = photographs.ways(level, TRAINED, PLAIN)
-    more, less = photographs.ways(level, TRAINED, CONTROL)
+    for_, against = photographs.ways(level, TRAINED, PLAIN, archive, distortion)
+    more, less = photographs.ways(level, TRAINED, CONTROL, archive, distortion)
     return (
         f"Of 100 test pictures at this level, the network trained against attacks recognises {100 * for_:.0f} that the "
         f"normal one misses; {100 * against:.0f} go the other way. Against the one stopped early: {100 * more:.0f} and "

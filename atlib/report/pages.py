@@ -24,6 +24,7 @@ from nbformat import NotebookNode
 
 from ..errors import InputError, command_line, one_of
 from ..files import atomic, checkout_path
+from . import citations
 
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 LANGUAGE = {"name": "python", "pygments_lexer": "ipython3"}
@@ -101,9 +102,18 @@ def run(notebook: NotebookNode, folder: Path) -> None:
                 output["data"]["text/plain"] = NOT_RUN  # not a thousand names
 
 
+def read(text: str) -> NotebookNode:
+    """A page as a notebook that is yet to be run; citations are links, which JupyterLab shows too."""
+    page = jupytext.reads(text, fmt="md:myst")
+    for cell in page.cells:
+        if cell.cell_type == "markdown":
+            cell.source = citations.linked(cell.source)
+    return page
+
+
 def update(markdown: Path, twin: Path, again: bool = False) -> str:
     """Bring a twin up to date with its page; says what it took: "run", "text" or "nothing"."""
-    page = jupytext.read(markdown, fmt="md:myst")
+    page = read(markdown.read_text(encoding="utf-8"))
     old = nbformat.read(twin, as_version=4) if twin.exists() else nbformat.v4.new_notebook()
     unchanged = was_run(old) and [cell.source for cell in code(page)] == [cell.source for cell in code(old)]
     runs = not is_job(page) and (again or not unchanged)

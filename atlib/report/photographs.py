@@ -95,11 +95,13 @@ def typical(count: int = len(PLAN), archive: rows.Archive | None = None) -> list
     return [int(number) for number in candidates[order[:count]]]
 
 
-def ways(level: str, one: str, other: str, archive: rows.Archive | None = None) -> tuple[float, float]:
-    """The share of test pictures that one network recognises at a level of saturation and another doesn't, and the
+def ways(
+    level: str, one: str, other: str, archive: rows.Archive | None = None, distortion: str = "saturation"
+) -> tuple[float, float]:
+    """The share of test pictures that one network recognises at a level of a distortion and another doesn't, and the
     reverse."""
     names = list(NETWORKS)
-    answers = right("saturation", (level,), archive)[:, 0]
+    answers = right(distortion, (level,), archive)[:, 0]
     a, b = answers[names.index(one)], answers[names.index(other)]
     return float((a & ~b).mean()), float((b & ~a).mean())
 

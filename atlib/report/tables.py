@@ -27,6 +27,7 @@ MODELS = (
     "fgsm-8", "fgsm-4", "normal", "underfit", "spatial",
 )  # fmt: skip
 ONE_SEED = "one seed"
+SENTENCE = 40  # characters of a cell that is given room for several words a line
 
 
 def records(folder: Path | None = None) -> dict[str, dict]:
@@ -252,7 +253,7 @@ def html(table: pd.DataFrame, caption: str) -> str:
     """
     names = "names" if table.columns[0] == "network" else ""  # these never break, sentences may
     text = {name: cell_html for name in table.columns if not pd.api.types.is_numeric_dtype(table[name])}
-    body = table.to_html(
+    body = table.rename_axis(columns=None).to_html(
         index=False, border=0, classes=["rows", "numbered", names], na_rep="–", escape=False, formatters=text
     )
     body = body.replace("<thead>", f"<caption>{caption}</caption>\n<thead>", 1)
@@ -298,7 +299,7 @@ def cell_html(value: object) -> str:
     """A cell's HTML."""
     text = escape(_text(value))
     if not isinstance(value, Cell):
-        return text
+        return f'<div class="sentence">{text}</div>' if len(text) >= SENTENCE and " " in text else text
     if value.href:
         text = f'<a href="{escape(value.href)}">{text}</a>'
     return f'<span data-rows="{escape(" ".join(value.rows))}">{text}</span>' if value.rows else text

@@ -64,6 +64,9 @@ padding:3.9rem .2rem .1rem!important;
 background:50% .2rem/3.6rem 3.6rem no-repeat;image-rendering:pixelated;border:2px solid transparent!important;
 border-radius:4px;font-size:.75rem;white-space:normal;overflow-wrap:anywhere}
 .atlib-controls .widget-toggle-button.mod-active{border-color:#0072B2!important;font-weight:600}
+.atlib-all .atlib-fetch{width:auto!important;height:auto!important;margin:0 0 .8rem!important;
+padding:.3rem .8rem!important;border:1px solid currentcolor!important;border-radius:4px;color:inherit!important;line-height:1.3;
+cursor:pointer}
 .atlib-controls .atlib-reset,.atlib-controls .atlib-more{display:block!important;justify-self:end;width:auto!important;
 padding:0 .6rem!important;border:1px solid rgba(128,128,128,.6)!important;border-radius:4px;font-size:.8rem}
 .atlib-controls .atlib-more{justify-self:start;margin-left:8.6rem!important}
@@ -410,6 +413,7 @@ def instead(
         "the data set, the same controls take any test picture and more levels.</p>"
     )
     fetch = ipywidgets.Button(description=f"fetch {dataset}", tooltip=f"download it into {data.data_dir()}")
+    fetch.add_class("atlib-fetch")
 
     def begin(_: object) -> None:
         fetch.disabled, note.value = True, f"<p>Fetching {escape(dataset)} …</p>"

@@ -1,5 +1,6 @@
 """A second version of each chart for dark pages, on the page's own ground: black ink turns light, colours stay, and so
-do photographs, whose places the chart's PNG names (atlib.report.plots.Drawing)."""
+do photographs, whose places the chart's PNG names (atlib.report.plots.Drawing). And a box around both, in which a chart
+scrolls sideways where it would become too small to read, on a phone."""
 
 import re
 from pathlib import Path
@@ -13,6 +14,7 @@ from atlib.report import plots
 
 IMAGE = re.compile(r'<img ([^>]*src="[^"]*_images/([^"/]+)\.png"[^>]*?)\s*/?>')
 LIGHT = 0.92  # what black becomes
+READABLE = 0.8  # of a chart's own width: its smallest common letters, 9 points at 110 dpi, are then 11 pixels high
 UNLIKE = 0.12  # a colour further than this from every mixture of an ink with white stays as it is
 
 
@@ -46,12 +48,12 @@ def turned(chart: Image.Image) -> Image.Image:
 
 
 def add(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object) -> None:
-    """Beside each chart of a page its dark version, which is loaded when it is first shown."""
+    """Beside each chart of a page its dark version, which is loaded when it is first shown, in one box."""
     if "body" not in context:
         return
     sources = {Path(name).stem: Path(app.srcdir, path) for path, name in app.builder.images.items()}
 
-    def both(found: re.Match[str]) -> str:
+    def boxed(found: re.Match[str]) -> str:
         attributes, name = found.groups()
         source = sources.get(name)
         if source is None or not source.is_file():
@@ -63,10 +65,14 @@ def add(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], 
             if not dark.is_file():  # the name is a hash of the chart
                 dark.parent.mkdir(parents=True, exist_ok=True)
                 turned(chart).save(dark, optimize=True)
+            wide = round(READABLE * chart.width)
         second = attributes.replace(f"{name}.png", f"{name}-dark.png")
-        return f'<img class="chart-light" {attributes} /><img class="chart-dark" loading="lazy" {second} />'
+        both = f'<img class="chart-light" {attributes} /><img class="chart-dark" loading="lazy" {second} />'
+        return (
+            f'<span class="chart" tabindex="0" role="region" aria-label="chart" style="--wide:{wide}px">{both}</span>'
+        )
 
-    context["body"] = IMAGE.sub(both, context["body"])
+    context["body"] = IMAGE.sub(boxed, context["body"])
 
 
 def setup(app: Sphinx) -> dict[str, bool]:
