@@ -10,7 +10,7 @@ import pytest
 from matplotlib.collections import FillBetweenPolyCollection
 
 from atlib.files import REPOSITORY
-from atlib.report import core, lens, multiples, plots, statistics, tables, verdicts
+from atlib.report import claims, core, lens, multiples, plots, statistics, tables, verdicts
 from atlib.rows import archive, frame_of, load
 from worlds import network, row, world
 

@@ -378,10 +378,10 @@ ALONE = {
     "pictures, too, where those of normal networks fail.",
     "saturation-conditional": "Saturation costs adversarially trained networks less accuracy by the paper's own count, "
     "over the pictures that each network itself knew when clean.",
-    "not-just-less-accurate-stylised": "On stylised pictures, too, they are ahead of a network stopped early at the same "
-    "clean accuracy.",
-    "shuffle-not-just-less-accurate-conditional": "Shuffling hurts them more than a network stopped early by the paper's "
-    "own count, too.",
+    "not-just-less-accurate-stylised": "On stylised pictures, too, they are ahead of a network stopped early at the "
+    "same clean accuracy.",
+    "shuffle-not-just-less-accurate-conditional": "Shuffling hurts them more than a network stopped early by the "
+    "paper's own count, too.",
 }
 
 
