@@ -57,8 +57,8 @@ def table(frame: pd.DataFrame | None = None) -> pd.DataFrame:
     lines = []
     for name, mine in frame.groupby("model", sort=False) if len(frame) else ():
         first = mine.iloc[0]
-        short = str(name).rpartition(".")[2].rpartition(":")[2] if "." in str(name) else str(name)
-        line: dict[str, object] = {"network": short.removeprefix("atlib:"), "pictures": int(first["total"])}
+        short = str(name).rpartition(":")[2].rpartition("/")[2]
+        line: dict[str, object] = {"network": short, "pictures": int(first["total"])}
         line |= {title: shown(_row(mine, attack)) for attack, title in NAMES.items()}
         gone = _row(mine, "pgd-40", "vanished")
         lines.append(line | {"no gradient": "–" if gone is None else f"{100 * gone['value']:.1f}"})

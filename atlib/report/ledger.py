@@ -101,7 +101,7 @@ def number_words(judged: Judged) -> str:
     """Mean and interval: "+0.123 [+0.100, +0.146]"; a single seed's value is marked."""
     if not judged.values:
         return ""
-    mean, low, high = (f"{value:+.3f}" for value in (judged.effect, judged.low, judged.high))
+    mean, low, high = (f"{value:+.3f}".replace("-", "−") for value in (judged.effect, judged.low, judged.high))
     return f"{mean} ({tables.ONE_SEED})" if len(judged.values) == 1 else f"{mean} [{low}, {high}]"
 
 
@@ -203,7 +203,7 @@ def _decided(
         if len(decision.seeds) > 3:
             parts.append(f", {100 * judged.agree:.0f} % of the seeds on the claim’s side of zero")
     if not math.isnan(decision.q):
-        parts.append(f", q = {decision.q:.3f}")
+        parts.append(f", q {'&lt; .001' if decision.q < 0.0005 else f'= {decision.q:.3f}'}")
     parts.append(_before(before, claim.id, name, decision.verdict))
     if name in claim.seen and judged.verdict != NOT_RUN:
         parts.append(f". Registered after {escape(SEEN.get(name, 'these rows'))}")

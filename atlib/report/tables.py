@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape, unescape
 from pathlib import Path
@@ -558,7 +559,8 @@ def grid_sentence(planned: Sequence[grid.Planned], frame: pd.DataFrame) -> str:
 def grid_table(planned: Sequence[grid.Planned], frame: pd.DataFrame) -> pd.DataFrame:
     """The grid, one line per network and setting: clean / robust accuracy in per cent for each seed, or "not run".
 
-    Of the seeds above grid.SHOWN_SEEDS it says how many are published.
+    Networks of which no seed is published are left out (`grid_not_run` counts them). Of the seeds above
+    grid.SHOWN_SEEDS it says how many are published.
     """
     seeds = sorted({p.config.seed for p in planned if p.config.seed <= grid.SHOWN_SEEDS})
     above = {p.config.seed for p in planned} - set(seeds)
@@ -566,21 +568,45 @@ def grid_table(planned: Sequence[grid.Planned], frame: pd.DataFrame) -> pd.DataF
     states: dict[tuple, list[bool]] = {}
     lines: dict[tuple, dict] = {}
     for p in planned:
-        config = p.config
-        first: dict[str, object] = {"network": config.model, "block": p.block}
-        last: dict[str, object] = {"width": config.width, "share": f"{config.share:g}" if config.share else "–"}
-        last |= {"data set": config.dataset, "setting": config.recipe}
+        first, last = _network(p)
         empty = {f"seed {seed}": "" for seed in seeds} | ({others: ""} if others else {})
-        place = (*first.values(), *last.values())
+        place = _place(p)
         line = lines.setdefault(place, first | empty | last)
-        if config.seed in above:
+        if p.config.seed in above:
             states.setdefault(place, []).append(p.run in published)
             line[others] = f"{sum(states[place])} of {len(states[place])} published"
             continue
         rows = _done(p, frame)
         cell = Cell(grid.accuracies(rows), map(row_id, rows.to_dict("records"))) if len(rows) else Cell(NOT_RUN)
-        line[f"seed {config.seed}"] = cell
-    return frame_of(lines.values())
+        line[f"seed {p.config.seed}"] = cell
+    begun = _begun(planned, published)
+    return frame_of((line for place, line in lines.items() if place in begun), columns=list(next(iter(lines.values()))))
+
+
+def grid_not_run(planned: Sequence[grid.Planned], frame: pd.DataFrame) -> str:
+    """How many runs of each block `grid_table` leaves out, because no seed of their network has been run; as HTML."""
+    begun = _begun(planned, set(frame["run"]))
+    missing = Counter(p.block for p in planned if _place(p) not in begun)
+    listed = ", ".join(f"{block} ({number})" for block, number in missing.items())
+    said = f"Runs of networks of which no seed has been run, by block: {escape(listed)}."
+    return f'<p class="not-run">{said}</p>' if missing else ""
+
+
+def _network(planned: grid.Planned) -> tuple[dict[str, str], dict[str, str]]:
+    """What the seeds of one network of the grid have in common: the first columns of its line, and the last."""
+    config = planned.config
+    last = {"width": str(config.width), "share": f"{config.share:g}" if config.share else "–"}
+    last |= {"data set": config.dataset, "setting": config.recipe}
+    return {"network": config.model, "block": planned.block}, last
+
+
+def _place(planned: grid.Planned) -> tuple[str, ...]:
+    return tuple(value for part in _network(planned) for value in part.values())
+
+
+def _begun(planned: Sequence[grid.Planned], published: set[str]) -> set[tuple[str, ...]]:
+    """The networks of which at least one seed is published."""
+    return {_place(p) for p in planned if p.run in published}
 
 
 def plan(folder: Path | None = None) -> pd.DataFrame:

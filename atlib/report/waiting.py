@@ -70,7 +70,8 @@ def waiting(claim: Claim, dataset: str, frame: pd.DataFrame, ledger: Ledger) -> 
     """What is missing before a claim can be decided on a data set. frame: the published rows."""
     s = claim.statistic
     unmeasured = [text for name, text in UNMEASURED.items() if name in {*s.metrics, s.reference_metric or ""}]
-    if "conflict@" in s.under and ledger.settings[dataset].dataset != "shapes":
+    asked = frame["distortion"].eq("conflict") & frame["dataset"].eq(ledger.settings[dataset].dataset)
+    if "conflict@" in s.under and ledger.settings[dataset].dataset != "shapes" and not asked.any():
         unmeasured.append("cue-conflict pictures made of photographs")
     published = set(frame["run"])
     missing: dict[str, tuple[str, float]] = {}

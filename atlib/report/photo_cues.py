@@ -1,0 +1,75 @@
+"""Cue conflict on photographs: what the networks answer where the content is of one class and the style of another."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from ..rows import row_id
+from . import core, lens, tables
+from .rule import NOT_RUN
+from .statistics import wilson
+
+DATASET = "caltech101"
+METRICS = ("shape_accuracy", "texture_accuracy", "coverage", "shape_bias")
+
+
+def found(frame: pd.DataFrame) -> pd.DataFrame:
+    """One line per network and seed: model, role, seed, pictures, a column for each of METRICS with its value, and
+    low and high, Wilson's 95 % interval of the shape bias over the pictures that are answered by either class; rows."""
+    mine = lens.in_main_setting(frame, DATASET)
+    mine = mine[(mine["distortion"] == "conflict") & mine["metric"].isin(METRICS)]
+    roles = core.roles(DATASET)
+    lines = []
+    for (model, seed), group in mine.groupby(["model", "seed"], sort=True):
+        rows = {row["metric"]: row for row in group.to_dict("records")}
+        if model not in roles or set(rows) != set(METRICS):
+            continue
+        bias = rows["shape_bias"]
+        low, high = wilson(int(bias["count"]), int(bias["total"]))
+        line = {
+            "model": model,
+            "role": core.ROLES[roles[model]],
+            "seed": seed,
+            "pictures": int(rows["coverage"]["total"]),
+        }
+        line |= {name: rows[name]["value"] for name in METRICS}
+        lines.append(line | {"low": low, "high": high, "rows": tuple(map(row_id, rows.values()))})
+    columns = ["model", "role", "seed", "pictures", *METRICS, "low", "high", "rows"]
+    order = list(roles)
+    some = pd.DataFrame(lines, columns=columns)
+    return some.sort_values(["seed", "model"], key=lambda c: c.map(order.index) if c.name == "model" else c)
+
+
+def table(frame: pd.DataFrame) -> pd.DataFrame:
+    """`found` as a page shows it, in per cent; shape bias as a share with its interval."""
+    lines = []
+    for line in found(frame).to_dict("records"):
+        neither = 1 - line["coverage"]
+        shares = {
+            "by content, %": line["shape_accuracy"],
+            "by style, %": line["texture_accuracy"],
+            "by neither, %": neither,
+        }
+        bias = f"{line['shape_bias']:.2f} [{line['low']:.2f}, {line['high']:.2f}]"
+        lines.append(
+            {"network": line["role"], "seed": str(line["seed"])}
+            | {name: tables.percent(share) for name, share in shares.items()}
+            | {"shape bias": tables.Cell(bias, line["rows"])}
+        )
+    return tables.frame_of(lines)
+
+
+def html(frame: pd.DataFrame) -> str:
+    """The table with its caption; one line that says so where nothing has been run."""
+    some = found(frame)
+    if some.empty:
+        return f"<p>Cue conflict on photographs: <strong>{NOT_RUN}</strong>.</p>"
+    seeds = sorted(set(some["seed"]))
+    which = f"seed {seeds[0]} alone" if len(seeds) == 1 else f"seeds {', '.join(map(str, seeds))}"
+    return tables.html(
+        table(frame),
+        f"What networks answer to {some['pictures'].iloc[0]:,} Caltech-101 test photographs (112 pixels), each in the "
+        f"style of a photograph of another class; {which}. Shape bias: answers by content among those by either class, "
+        "with Wilson's 95 % interval over pictures. Style by the network of Ghiasi et al.; its strength was fixed by "
+        "the normal network's coverage before any other network saw a picture.",
+    )

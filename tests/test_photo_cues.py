@@ -1,0 +1,39 @@
+"""What networks answer to photographs in another class's style, as the page shows it."""
+
+import pandas as pd
+
+from atlib.report import photo_cues, statistics
+from worlds import row
+
+
+def answered(model: str, content: int, style: int, total: int = 20) -> list[dict]:
+    """Rows of a network that answers so many pictures by content and by style."""
+    either = content + style
+    counts = {
+        "coverage": (either, total),
+        "shape_accuracy": (content, total),
+        "texture_accuracy": (style, total),
+        "shape_bias": (content, either),
+    }
+    return [
+        row("caltech101", model, 2, "conflict@", metric, count / of, of) | {"count": count}
+        for metric, (count, of) in counts.items()
+    ]
+
+
+def test_answers_by_content_style_and_neither() -> None:
+    frame = pd.DataFrame([*answered("pgd-linf-4", 9, 1), *answered("normal", 6, 6)])
+    found = photo_cues.found(frame)
+    assert list(found["role"]) == ["normal", "trained against attacks"]  # the order of the roles
+    low, high = statistics.wilson(6, 12)
+    assert (found["low"].iloc[0], found["high"].iloc[0]) == (low, high)
+    assert all(len(rows) == 4 for rows in found["rows"])
+    shown = photo_cues.table(frame).iloc[1]
+    assert list(shown) == ["trained against attacks", "2", "45.0", "5.0", "50.0", "0.90 [0.60, 0.98]"]
+    html = photo_cues.html(frame)
+    assert "20 Caltech-101 test photographs" in html and "seed 2 alone" in html
+
+
+def test_what_was_not_run_is_said() -> None:
+    rows = answered("normal", 6, 6)[:3]  # a network that names neither cue has no bias, and no line
+    assert "not run" in photo_cues.html(pd.DataFrame(rows))
