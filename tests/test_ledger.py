@@ -148,7 +148,7 @@ def test_a_mark_lies_where_its_number_says_and_is_read_aloud() -> None:
     dots = [float(x) for x in re.findall(r'forest-dot [^"]*" style="left:([\d.]+)%', page)]
     assert dots == pytest.approx([forest.place(0.5), forest.place(3)], abs=0.01)  # the hollow one first
     label = unescape(re.findall(r'aria-label="([^"]+)"', page)[0])
-    assert label.startswith("CIFAR-10 (shown only): holds, -0.060 [-0.070, -0.050]; against the network stopped early")
+    assert label.startswith("CIFAR-10 (shown only): holds, −0.060 [−0.070, −0.050]; against the network stopped early")
 
 
 # --- What is open -----------------------------------------------------------------------------------------------------
