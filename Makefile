@@ -139,7 +139,8 @@ status: .venv/.book
 RUN := $(BIN)/python -m atlib.campaign run --blocks "$(BLOCKS)" $(if $(PROFILE),--profile $(PROFILE))
 campaign: .venv/.book
 	@$(RUN) --announce .venv/.campaign
-	@for stamp in $$(cat .venv/.campaign); do $(MAKE) --silent --no-print-directory "$$stamp" || exit; done
+	@# exec: a signal to this make ends that one, and what it installs
+	@test ! -s .venv/.campaign || exec $(MAKE) --silent --no-print-directory $$(cat .venv/.campaign)
 	@test ! -s .venv/.campaign || $(RUN) --announced $(if $(JOBS),--jobs $(JOBS)) $(if $(THREADS),--threads $(THREADS)) \
 	  $(if $(MINUTES),--minutes $(MINUTES))
 

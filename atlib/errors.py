@@ -7,6 +7,8 @@ import functools
 import io
 import math
 import numbers
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Protocol
@@ -41,7 +43,8 @@ class Main(Protocol):
 def command_line(main: Callable[[Sequence[str] | None], int]) -> Main:
     """Decorator for a module's `main`: one line on stderr and status 2 for input, files or folders that can't be used.
 
-    A character that the terminal's encoding lacks is printed as "?" instead of ending the program.
+    A character that the terminal's encoding lacks is printed as "?" instead of ending the program, and a reader that
+    closes the output early, as `head` does, ends it without a word (status 141, as a shell has it).
     """
 
     @functools.wraps(main)
@@ -49,7 +52,12 @@ def command_line(main: Callable[[Sequence[str] | None], int]) -> Main:
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="replace")
         try:
-            return main(arguments)
+            status = main(arguments)
+            sys.stdout.flush()
+            return status
+        except BrokenPipeError:  # whoever read the output has had enough, as `head` does
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again at its end
+            return 128 + signal.SIGPIPE
         except (AtlibError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 2

@@ -201,27 +201,33 @@ def test_a_profile_says_where_its_jobs_run(tmp_path: Path) -> None:
     assert running.is_local(running.profile_folder(str(tmp_path)))
 
 
-@pytest.mark.parametrize("needed", ["", ".venv-campaign/.complete", ".venv-campaign/.complete .venv/.style"])
-def test_make_campaign_says_what_it_will_do_and_then_installs_what_that_needs(needed: str, tmp_path: Path) -> None:
-    """It installed first, and whatever was to be done."""
+def make_campaign(place: Path, needed: str, pip: str) -> subprocess.Popen:
+    """`make campaign` in a checkout whose programs are scripts. needed: what is to be installed; pip: what it does."""
     for name in ("Makefile", "pyproject.toml", *(path.name for path in REPOSITORY.glob("*.txt"))):
-        (tmp_path / name).write_bytes((REPOSITORY / name).read_bytes())
+        (place / name).write_bytes((REPOSITORY / name).read_bytes())
     programs = {
         ".venv/bin/python": f'case "$*" in *--announce\\ *) echo will do; printf "%s" "{needed}" > .venv/.campaign;;'
         ' *) echo "works: $*";; esac',
-        ".venv/bin/pip": 'echo "pip $*"',
+        ".venv/bin/pip": pip,
         "python": "mkdir -p .venv-campaign/bin; cp .venv/bin/pip .venv-campaign/bin/",
     }
     for name, text in programs.items():
-        path = tmp_path / name
+        path = place / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
         path.chmod(0o755)
-    (tmp_path / ".venv" / ".book").touch()
-    words = ["make", "campaign", "BLOCKS=b", "JOBS=2", f"PYTHON={tmp_path / 'python'}"]
+    (place / ".venv" / ".book").touch()
+    words = ["make", "campaign", "BLOCKS=b", "JOBS=2", f"PYTHON={place / 'python'}"]
     alone = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
-    made = subprocess.run(words, cwd=tmp_path, capture_output=True, encoding="utf-8", check=True, env=alone)
-    said = made.stdout.splitlines()
+    return subprocess.Popen(words, cwd=place, stdout=subprocess.PIPE, encoding="utf-8", env=alone)
+
+
+@pytest.mark.parametrize("needed", ["", ".venv-campaign/.complete", ".venv-campaign/.complete .venv/.style"])
+def test_make_campaign_says_what_it_will_do_and_then_installs_what_that_needs(needed: str, tmp_path: Path) -> None:
+    """It installed first, and whatever was to be done."""
+    made = make_campaign(tmp_path, needed, 'echo "pip $*"')
+    said = made.communicate(timeout=PATIENCE)[0].splitlines()
+    assert made.returncode == 0
     expected = ["will do"]
     if ".venv-campaign" in needed:
         expected += ["== installing requirements-campaign.txt into .venv-campaign (once, 0.3 GB)"]
@@ -231,6 +237,24 @@ def test_make_campaign_says_what_it_will_do_and_then_installs_what_that_needs(ne
         expected += ["pip install --quiet -r requirements-style.txt"]
     expected += ["works: -m atlib.campaign run --blocks b --announced --jobs 2"] if needed else []
     assert said == expected
+
+
+def test_a_signal_to_make_ends_what_it_installs(tmp_path: Path) -> None:
+    """pip went on for half a minute after make had ended."""
+    note = tmp_path / "pid"
+    made = make_campaign(
+        tmp_path, ".venv-campaign/.complete", f"echo $$ > {note}.part; mv {note}.part {note}; exec sleep 600"
+    )
+    until(note.is_file, made)
+    made.terminate()
+    assert made.wait(PATIENCE) != 0
+    pid, end = int(note.read_text(encoding="utf-8")), time.time() + 5
+    while left := Path(f"/proc/{pid}").exists():
+        if time.time() > end:
+            os.kill(pid, signal.SIGKILL)
+            break
+        time.sleep(0.05)
+    assert not left and not (tmp_path / ".venv-campaign" / ".complete").exists()
 
 
 def test_what_a_campaign_needs_is_named_before_it_is_installed(

@@ -14,7 +14,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 import torch
@@ -360,6 +360,21 @@ def test_a_command_line_works_in_any_locale() -> None:
     )
     done = under_the_c_locale("-c", code)
     assert (done.stdout, done.returncode) == ("2 ? 2\n", 0), done.stderr
+
+
+@pytest.mark.parametrize("lines", [1, 100_000], ids=["within the buffer", "beyond it"])
+def test_a_reader_that_has_had_enough_ends_a_command_line_quietly(lines: int) -> None:
+    """`make status | head` ended with "error: [Errno 32] Broken pipe"."""
+    code = (
+        "import sys; from atlib import errors; sys.stdin.read()\n"
+        f"sys.exit(errors.command_line(lambda given: print('a line\\n' * {lines}) or 0)())"
+    )
+    pipes: dict[str, Any] = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    child = subprocess.Popen([sys.executable, "-c", code], cwd=files.REPOSITORY, **pipes)
+    assert child.stdin and child.stdout and child.stderr
+    child.stdout.close()  # before it prints
+    child.stdin.close()
+    assert (child.wait(60), child.stderr.read()) == (141, b"")
 
 
 # --- numbers ----------------------------------------------------------------------------------------------------------
