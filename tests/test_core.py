@@ -109,10 +109,11 @@ def test_two_seeds_have_dots_instead_of_a_band(seeds):
 
 
 @pytest.mark.parametrize("tick", ["1024", "generated, MicroAST"])
-def test_names_at_the_lines_do_not_cover_each_other(seeds, tick):
-    """As drawn; tilted names of ticks make the panels lower."""
-    found = core.panels(*(seeds[0], "saturation"), predictions=seeds[1])
-    figure = multiples.curves(found, ("", ""), ["1024"], {"1024": tick})
+def test_names_at_the_lines_do_not_cover_each_other(tick):
+    """As drawn; tilted names of ticks make the panels lower, and the two names of two lines are next to each other."""
+    ends = {"normal": 0.4, "underfit": 0.12, "main": 0.1}
+    lines = [{"level": "1024", "role": role, "seed": 1, "value": value} for role, value in ends.items()]
+    figure = multiples.curves({"CIFAR-10": pd.DataFrame(lines)}, ("", ""), ["1024"], {"1024": tick})
     figure.draw_without_rendering()
     boxes = sorted((text.get_window_extent() for text in figure.axes[0].texts), key=lambda box: box.y0)
     assert len(boxes) == 3 and all(low.y1 <= high.y0 for low, high in itertools.pairwise(boxes))
