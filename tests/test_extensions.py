@@ -10,6 +10,7 @@ from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import docutils.core
+import numpy as np
 import pytest
 from PIL import Image
 from sphinx.errors import ExtensionError
@@ -92,9 +93,37 @@ def test_a_chart_turns_dark_and_its_photograph_stays() -> None:
 
     assert dark.getpixel((1, 1))[3] == 0, "the page's own ground"
     assert centre(axes[0, 0]) == (235, 235, 235, 255), "black is light"
-    assert centre(axes[0, 0], 0.9) == (0, 114, 178, 255), "a family keeps its colour"
+    assert centre(axes[0, 0], 0.9) == (36, 134, 189, 255), "a dark colour is lighter, in its own hue"
     assert centre(axes[0, 1]) == (51, 255, 255, 255), "a photograph stays, white as it may be"
     assert centre(axes[0, 2]) == (235, 235, 235, 255)
+
+
+def test_colours_of_dark_charts_can_be_read() -> None:
+    charts = extension("dark_charts")
+
+    def contrast(colour: np.ndarray) -> float:
+        return (charts.luminance(colour) + 0.05) / (charts.luminance(np.full(3, charts.GROUND)) + 0.05)
+
+    assert charts.luminance(np.ones(3)) == pytest.approx(1) and contrast(np.ones(3)) == pytest.approx(18.7, abs=0.2)
+    assert all(contrast(charts.readable(ink)) >= 4.5 for ink in charts.inks())
+    kept = np.array([0.902, 0.624, 0.0])  # orange is light enough
+    assert np.array_equal(charts.readable(kept), kept)
+
+
+def test_numbers_are_not_torn_apart() -> None:
+    unbroken = extension("unbroken").unbroken
+    assert unbroken("<p>a share of 48 % here</p>") == "<p>a share of 48\u00a0% here</p>"
+    assert unbroken("<td>+9.1 [+2.3, +15.8]</td>") == "<td>+9.1 [+2.3,\u00a0+15.8]</td>"
+    assert unbroken("−.05 [−.06, −.04]") == "−.05 [−.06,\u00a0−.04]"
+    for kept in (
+        "<pre>x[1, 2] 5 % 3</pre>",
+        '<p><code class="x">[0, 1]</code></p>',
+        "<script>a = [1, 2]; b = 7 % 2</script>",
+        '<span class="math notranslate">\\([0, 1]\\)</span>',
+        '<a title="48 % [1, 2]">Zhu [2019]</a>',
+        "<!-- 5 % -->",
+    ):
+        assert unbroken(kept) == kept
 
 
 def test_downloads_are_named_after_page_and_content() -> None:

@@ -38,6 +38,7 @@ def curves(
     if not panels:
         return plots.not_run()
     shown = dict(ticks) if ticks else {level: level for level in order}
+    long = max(map(len, shown.values())) > 5  # the ticks' names are then tilted, and the panels lower
     with plots.sheet(1, len(panels), 2.35 * len(panels) + 1.2, 3.0, sharey=True, sharex=True) as (figure, axes):
         for axis, (title, found) in zip(axes[0], panels.items(), strict=True):
             placed = found.assign(place=found["level"].map(order.index))
@@ -51,11 +52,11 @@ def curves(
             axis.set(ylim=(-0.02, 1.02), xlabel=labels[0], ylabel=labels[1])
             axis.set_title(title, fontsize=11)
             axis.set_xticks([order.index(level) for level in shown], list(shown.values()), fontsize=9)
-            if max(map(len, shown.values())) > 5:
+            if long:
                 axis.tick_params(axis="x", rotation=35)
                 for text in axis.get_xticklabels():
                     text.set(ha="right", rotation_mode="anchor")
-        _name_lines(axes[0, -1], placed)
+        _name_lines(axes[0, -1], placed, apart=0.29 if long else 0.17)
     return figure
 
 
@@ -64,7 +65,7 @@ def _band(values: pd.Series) -> tuple[float, float]:
     return plots.interval(values) if len(values) > 2 else (float("nan"), float("nan"))
 
 
-def _name_lines(axis: Axes, placed: pd.DataFrame, apart: float = 0.17) -> None:
+def _name_lines(axis: Axes, placed: pd.DataFrame, apart: float) -> None:
     """Write each network's name beside the end of its line, with room between the names."""
     last = placed[placed["place"] == placed["place"].max()].groupby("role")["value"].mean().sort_values()
     heights = list(last)

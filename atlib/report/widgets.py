@@ -66,8 +66,7 @@ border-radius:4px;font-size:.75rem;white-space:normal;overflow-wrap:anywhere}
 .atlib-controls .widget-toggle-button.mod-active{border-color:#0072B2!important;font-weight:600}
 .atlib-all .atlib-fetch{width:auto!important;height:auto!important;margin:0 0 .8rem!important;
 padding:.3rem .8rem!important;border:1px solid currentcolor!important;border-radius:4px;color:inherit!important;
-line-height:1.3;
-cursor:pointer}
+line-height:1.3;cursor:pointer}
 .atlib-controls .atlib-reset,.atlib-controls .atlib-more{display:block!important;justify-self:end;width:auto!important;
 padding:0 .6rem!important;border:1px solid rgba(128,128,128,.6)!important;border-radius:4px;font-size:.8rem}
 .atlib-controls .atlib-more{justify-self:start;margin-left:8.6rem!important}

@@ -1,6 +1,6 @@
-"""A second version of each chart for dark pages, on the page's own ground: black ink turns light, colours stay, and so
-do photographs, whose places the chart's PNG names (atlib.report.plots.Drawing). And a box around both, in which a chart
-scrolls sideways where it would become too small to read, on a phone."""
+"""A second version of each chart for dark pages, on the page's own ground: black ink turns light, and so do colours
+that are too dark to be read there; photographs, whose places the chart's PNG names (atlib.report.plots.Drawing), stay.
+And a box around both versions, in which a chart scrolls sideways where it would be too small to read, on a phone."""
 
 import re
 from pathlib import Path
@@ -15,6 +15,7 @@ from atlib.report import plots
 IMAGE = re.compile(r'<img ([^>]*src="[^"]*_images/([^"/]+)\.png"[^>]*?)\s*/?>')
 LIGHT = 0.92  # what black becomes
 READABLE = 0.8  # of a chart's own width: its smallest common letters, 9 points at 110 dpi, are then 11 pixels high
+GROUND, CONTRAST = 18 / 255, 4.5  # of a dark page, and what its letters need (WCAG)
 UNLIKE = 0.12  # a colour further than this from every mixture of an ink with white stays as it is
 
 
@@ -25,8 +26,26 @@ def inks() -> np.ndarray:
     return np.array([[0.0, 0.0, 0.0], *(one for one in rgb if max(one) - min(one) > 0.1)])
 
 
+def luminance(colour: np.ndarray) -> float:
+    """WCAG's relative luminance of a colour in [0, 1]."""
+    linear = np.where(colour <= 0.04045, colour / 12.92, ((colour + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+def readable(ink: np.ndarray) -> np.ndarray:
+    """A colour as light as letters on a dark page have to be; most are as they are, black is LIGHT."""
+    if not ink.any():
+        return np.full(3, LIGHT)
+    dark = luminance(np.full(3, GROUND)) + 0.05
+    shares = (share for share in np.linspace(0, 1, 51) if luminance(ink + share * (1 - ink)) + 0.05 >= CONTRAST * dark)
+    return ink + next(shares) * (1 - ink)
+
+
 def turned(chart: Image.Image) -> Image.Image:
-    """A chart drawn on white, for a dark ground: the white is transparent, and black and grey are light."""
+    """A chart drawn on white, for a dark ground: the white is transparent, and black and grey are light.
+
+    Colours stay, or become as light as their letters have to be.
+    """
     rgb = np.asarray(chart.convert("RGB")) / 255
     away, span = 1 - rgb.reshape(-1, 3), 1 - inks()
     # of each ink as much as comes nearest to the pixel, on white
@@ -35,7 +54,7 @@ def turned(chart: Image.Image) -> Image.Image:
     best = misses.argmin(1)[:, None]
     amount, missed = (np.take_along_axis(values, best, 1)[:, 0] for values in (amounts, misses))
     grey = best[:, 0] == 0
-    colour = np.where(grey[:, None], LIGHT, inks()[best[:, 0]])
+    colour = np.array([readable(ink) for ink in inks()])[best[:, 0]]
     cover = np.where(grey, amount**0.7, amount)  # grey lines stay as clear as on white
     other = missed > UNLIKE
     colour[other], cover[other] = rgb.reshape(-1, 3)[other], 1.0
