@@ -193,7 +193,8 @@ def test_the_page_holds_no_frames_and_names_no_host(html: str) -> None:
 def root(html: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with the explorer's page, one on which it lies far below, and one of whose sprites is missing."""
     root = tmp_path_factory.mktemp("explorer")
-    head = '<!doctype html><html lang="en" data-theme="light"><meta charset="utf-8"><title>Explorer</title><link rel="icon" href="data:,">'
+    head = '<!doctype html><html lang="en" data-theme="light"><meta charset="utf-8"><title>Explorer</title>'
+    head += '<link rel="icon" href="data:,">'
     head += '<meta name="viewport" content="width=device-width"><main><h1>Explorer</h1><h2>Of photographs</h2>'
     for place in (root, root / "broken"):
         (place / "notebooks").mkdir(parents=True)
