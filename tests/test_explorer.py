@@ -245,7 +245,7 @@ def test_everything_is_reached_by_keyboard_and_stands_in_the_address(
     view.page.get_by_role("radio", name="Saturation").press("ArrowRight")
     wait(view.page, "590-patch-shuffle@4")
     view.page.get_by_role("radio", name="Shuffled squares").press("ArrowRight")
-    wait(view.page, "590-low-pass@0.2")
+    wait(view.page, "590-low-pass@0.3")
     slider = view.page.get_by_role("slider", name="Low-pass filter")
     slider.press("Home")
     low = next(one for one in told["distortions"] if one["name"] == "low-pass")
@@ -323,9 +323,9 @@ def test_the_last_of_quick_choices_is_shown(browser: Any, page: str) -> None:
           one.checked = true; one.dispatchEvent(new Event("change"));
         } }"""
     )
-    wait(tab, "697-low-pass@0.2")
+    wait(tab, "697-low-pass@0.3")
     tab.wait_for_timeout(200)
-    wait(tab, "697-low-pass@0.2")
+    wait(tab, "697-low-pass@0.3")
     tab.close()
 
 
