@@ -35,8 +35,8 @@ NAMES = {
     "high-pass": "High-pass filter",
     "stylised": "Another style",
 }
-# Where a slider stands when its distortion is first chosen (of saturation as on the front page, else in the middle), and
-# the levels that have a mark below it.
+# Where a slider stands when its distortion is first chosen (of saturation as on the front page, else in the middle),
+# and the levels that have a mark below it.
 FIRST = {
     "saturation": "64",
     "patch-shuffle": "4",
