@@ -43,8 +43,8 @@ class Main(Protocol):
 def command_line(main: Callable[[Sequence[str] | None], int]) -> Main:
     """Decorator for a module's `main`: one line on stderr and status 2 for input, files or folders that can't be used.
 
-    A character that the terminal's encoding lacks is printed as "?" instead of ending the program, and a reader that
-    closes the output early, as `head` does, ends it without a word (status 141, as a shell has it).
+    Characters that the terminal can't encode are printed as "?". If the reader closes the output early, as `head`
+    does, the program ends silently with status 141, as it would in a shell.
     """
 
     @functools.wraps(main)
@@ -112,8 +112,8 @@ LEAST_BUDGET = 0.1  # of 255: no attack within it changes a pixel by half a grey
 def budget_in_255ths(parameter: str, value: Any, norm: str = "linf", least: float = LEAST_BUDGET) -> None:
     """Raise InputError unless the value is an attack's budget in the unit of the parameters, 1/255 for l_inf.
 
-    least: what is less, and above 0, is refused (a step may be as small as one likes). Who wrote it on the scale of
-    pixels from 0 to 1, "2/255" or 0.03, gets a hint.
+    least: smaller positive values are refused (0: any size, as for a step). Values on the pixel scale from 0 to 1
+    ("2/255", 0.03) get a hint.
     """
     unit = "in units of 1/255" if norm == "linf" else "in the paper's unit"
     number = isinstance(value, numbers.Real) and not isinstance(value, bool)

@@ -1,7 +1,7 @@
-"""What a trained network can do: the measurements that it lacks are taken, and written as its table.
+"""Measure a trained network: take the measurements that are missing, and write them to its table.
 
-`evaluate` computes, in single precision, what a run lacks of `atlib.measurements`, and writes rows.csv, predictions.npz
-and evaluation.json into the run's folder. What compares runs is computed when the rows are read
+`evaluate` takes, in single precision, what a run still needs of `atlib.measurements`, and writes rows.csv,
+predictions.npz and evaluation.json into its folder. Comparisons of runs are computed when the rows are read
 (`atlib.report.statistics`).
 """
 
@@ -89,7 +89,7 @@ def subject_of(run: Path) -> Subject:
     now = training.inputs_of(dataset)
     if training.other_pictures(config, record, now):
         raise InputError(
-            f"{run}: trained on {training.stated(record)}, not {training.stated(now)}; put that back, or move the run"
+            f"{run}: trained on {training.stated(record)}, not {training.stated(now)}; restore that, or move the run"
         )
     return subject_from(config, path, training.device_of_choice(), dataset)
 
@@ -126,7 +126,7 @@ def expected(config: Config) -> list[str]:
 
 
 def lacking(config: Config) -> dict[str, str]:
-    """Those of `expected` that can't be measured here yet, each with what is missing, in a line."""
+    """The part of `expected` that can't be measured here yet, each with a line on what is missing."""
     subject = _outline(config)
     lines = {
         f"{name}@{level}": measurements.MEASUREMENTS[name].lacks(subject, level) for name, level in wanted(subject)
@@ -135,7 +135,7 @@ def lacking(config: Config) -> dict[str, str]:
 
 
 def evaluate(run: str | Path, *, only: tuple[str, ...] = (), again: bool = False, progress: bool = True) -> Path:
-    """Compute what a finished run lacks; returns its folder.
+    """Measure what a run still needs; returns its folder.
 
     run: a folder or DATASET/RUN. only: names of measurements (none: all). again: compute also what is there. Each
     measurement is written as it ends, so that a stopped evaluation goes on with the next one. InputError for a run
@@ -180,7 +180,7 @@ def columns_of(config: Config, run: str) -> dict[str, object]:
 
 
 def applying(subject: Subject, only: tuple[str, ...], name: str) -> list[tuple[str, str]]:
-    """`wanted`; InputError if nothing is. name: of what is measured."""
+    """`wanted`; InputError if it is empty. name: the network's."""
     pairs = wanted(subject, only)
     for asked in only:
         kind, at, level = asked.partition("@")
@@ -194,7 +194,7 @@ def applying(subject: Subject, only: tuple[str, ...], name: str) -> list[tuple[s
 
 
 def measurable(subject: Subject, only: tuple[str, ...], name: str) -> list[tuple[str, str]]:
-    """As `applying`; InputError also if all that is named lacks something."""
+    """As `applying`; InputError also if none of `only` can be measured yet."""
     pairs = applying(subject, only, name)
     lines = [measurements.MEASUREMENTS[measure].lacks(subject, level) for measure, level in pairs] if only else [""]
     if all(lines):
@@ -205,10 +205,10 @@ def measurable(subject: Subject, only: tuple[str, ...], name: str) -> list[tuple
 def complete(
     table: Table, *, only: tuple[str, ...] = (), again: bool = False, progress: bool = True, hint: str = ""
 ) -> list[AtlibError]:
-    """Measure what a table lacks, and say what is left out for want of a stylised test set.
+    """Take the measurements missing from a table; print which of them need a missing stylised set.
 
-    hint: how to measure less, said with the estimate of a long run on all of many pictures. Returns the error of each
-    measurement that failed, with its name; it doesn't stop the others.
+    hint: how to measure less, printed with the estimate for a long run on all of many pictures. Returns the errors of
+    failed measurements, with their names; they don't stop the others.
     """
     subject, done = table.subject, table.origins["measurements"]
     pairs = (applying if done else measurable)(subject, only, table.folder.name)
@@ -241,9 +241,9 @@ def complete(
     return failed
 
 
-GRADIENT = 3  # forward passes that a gradient takes
-LONG = 60.0  # seconds of work that are announced
-MANY = 2000  # pictures, above which a hint at a sample is worth a line
+GRADIENT = 3  # the cost of a gradient, in forward passes
+LONG = 60.0  # seconds of work above which an estimate is printed
+MANY = 2000  # pictures above which it suggests a sample
 
 
 def passes(subject: Subject, name: str, level: str) -> int:

@@ -42,7 +42,7 @@ class Table:
             raise InputError(f"{error}; to measure anew, delete evaluation.json beside it") from None
         pictures = origins.setdefault("pictures", self.subject.content)  # records of before 2026-11-25 don't have it
         if pictures != self.subject.content or not np.array_equal(arrays["labels"], self.arrays["labels"]):
-            print(f"{self.folder}: the test pictures are others than those measured there: measured anew", flush=True)
+            print(f"{self.folder}: the test pictures have changed; measuring everything again", flush=True)
             return
         self.rows, self.arrays, self.origins = rows, arrays, origins
 
@@ -60,18 +60,18 @@ class Table:
         self.arrays = {k: v for k, v in self.arrays.items() if not k.startswith(f"{key}/")}
         self.arrays |= {f"{key}/{k}": v for k, v in found.arrays.items()}
         about = provenance.record(self.subject.device)
-        # versions and hardware stand once in the record, and at a measurement only where it was made with others
+        # the record holds versions and hardware once; a measurement holds its own only where they differ
         differing = {kind: about[kind] for kind in ("versions", "hardware") if self.differs(kind, about[kind])}
         commit = {"commit": about["commit"]}
         self.origins["measurements"][key] = {"seconds": round(seconds, 2), **found.record, **commit, **differing}
         self.write()
 
     def differs(self, kind: str, found: object) -> bool:
-        """Whether versions or hardware differ from those that the record has, which get it if it has none yet."""
+        """Whether versions or hardware differ from the record's; if it has none yet, `found` is stored there."""
         return self.origins.setdefault(kind, found) != found
 
     def write(self) -> None:
-        """The rows last but one and their origins last: a stop in between leaves the measurement to be done again."""
+        """Write predictions, then rows, then origins: a measurement that is interrupted in between is repeated."""
         buffer = io.BytesIO()
         np.savez_compressed(buffer, **self.arrays)  # type: ignore[arg-type]
         with atomic(self.folder / "predictions.npz") as temporary:

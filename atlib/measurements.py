@@ -32,8 +32,8 @@ class Subject:
 
     model: float images in [0, 1] to logits; test: uint8 images and labels; config: of the run, None for a network
     from elsewhere; seed: of every random draw; dataset: name of what `test` belongs to, for its stylised pictures;
-    source: where that came from, with its hash. Where `test` is a part of a data set's test pictures, numbers are their
-    places among these, and whole all of these pictures: a part is shown what it is shown as part of the whole.
+    source: where that came from, with its hash. If `test` is a part of a data set's test pictures, `numbers` are their
+    places in the full set and `whole` is that set; each picture is distorted just as it is in the full set.
     """
 
     model: nn.Module
@@ -65,7 +65,7 @@ class Subject:
 
     @functools.cached_property
     def answers(self) -> tuple[np.ndarray, np.ndarray]:
-        """As `predict`, of the test pictures as they are: asked for once, whatever leaves pictures as they are."""
+        """`predict` for the unchanged test pictures; computed once, reused where a change has no effect."""
         return _predict(self, self.test.images, self.test.labels, None)
 
     @functools.cached_property
@@ -94,9 +94,9 @@ class Findings(NamedTuple):
 
 
 class Measurement(NamedTuple):
-    """levels: those that apply to a subject (none: not measured on it); measure: the findings at one; lacks: what is
-    missing to measure one here, in a line (empty: nothing); outdated: whether an earlier measurement, by its record,
-    was of something else than what would be measured now."""
+    """levels: those that apply to a subject (none: not measured); measure: gives the findings at one; lacks: a line on
+    what is missing to measure one here (empty: nothing); outdated: whether, by its record, an earlier measurement
+    measured something else than would be measured now."""
 
     levels: Callable[[Subject], tuple[str, ...]]
     measure: Callable[[Subject, str], Findings]
@@ -124,7 +124,7 @@ def check_finite(found: Findings) -> None:
             raise NetworkError(f"{row.metric} = {row.value}: must be finite")
 
 
-FEW = 0.01  # share of pictures without a gradient up to which an attack is taken to have done its work
+FEW = 0.01  # an attack's result is doubted if a larger share of the pictures has no gradient
 
 
 def warning(found: Findings) -> str:
@@ -160,8 +160,8 @@ def predict(
 ) -> tuple[np.ndarray, np.ndarray]:
     """(predicted class, probability of the label) of every image, after `change` if given.
 
-    What a change leaves as it is, bit for bit, is not asked for again. NetworkError for outputs that are not finite:
-    they have no class.
+    Batches that a change leaves identical, bit for bit, reuse the clean answers. NetworkError for outputs that are not
+    finite: they have no class.
     """
     if change is None and images is subject.test.images:
         return subject.answers
@@ -254,9 +254,9 @@ def trained_attack(subject: Subject, level: str) -> Findings:
 
 
 def conflict_levels(subject: Subject) -> tuple[str, ...]:
-    """Cue-conflict pictures come with `shapes`; of photographs they may have been made (`style.cues`).
+    """`shapes` includes cue-conflict pictures; for photographs, `style.cues` may have made some.
 
-    Where there are none of these the campaign doesn't want them: it would train published networks again.
+    Without them nothing is measured: otherwise the campaign would train published networks again.
     """
     made = not subject.conflict and style.cues.there(subject.dataset, subject.side, subject.content)
     return ("",) if subject.conflict or made else ()
@@ -298,7 +298,7 @@ def distorted(name: str) -> Callable[[Subject, str], Findings]:
             return transforms.distort(some, name, level, numbers, subject.seed)
 
         found = said(subject, change=change)
-        # what was said of each image is enough to compare networks; thirty probabilities an image would be megabytes
+        # one predicted class per image is enough to compare networks; thirty probabilities per image take megabytes
         return found._replace(arrays={"class": found.arrays["class"]})
 
     return measure
@@ -316,8 +316,8 @@ for _name in transforms.DISTORTIONS:
 def stylised_levels(subject: Subject) -> tuple[str, ...]:
     """Every data set but `shapes`, whose textures are known, has stylised test sets.
 
-    Also those in a user's own styles; but not without pictures (`expected`): the campaign doesn't want these, and would
-    train published networks again to show them to.
+    Sets in a user's own styles count too, but not for a subject without pictures (`expected`): otherwise the campaign
+    would train published networks again to measure them.
     """
     if subject.dataset in ("", "shapes"):
         return ()
@@ -361,7 +361,7 @@ def map_order(count: int) -> Tensor:
 def map_pictures(subject: Subject) -> Tensor:
     """Places in `test` of the pictures whose maps are drawn, the same for every network.
 
-    Of a part of a data set those that would be drawn of the whole come first; at least FEWEST_MAPS.
+    For part of a data set: a proportional number, at least FEWEST_MAPS, in the whole set's order.
     """
     whole, part = len(subject.pictures), len(subject.test.labels)
     order = map_order(whole)

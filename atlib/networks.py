@@ -306,4 +306,4 @@ def check(model: nn.Module, source: str, classes: int, images: Tensor) -> None:
         raise InputError(f"{name}: its outputs have no gradient by its input (no_grad inside?)")
     gradient = torch.autograd.grad(logits.logsumexp(1).sum(), pixels, allow_unused=True)[0]
     if gradient is None or not torch.isfinite(gradient).all():
-        raise NetworkError(f"{name}: its gradient by the input is NaN, infinite or not there")
+        raise NetworkError(f"{name}: its input gradient is NaN, infinite or missing")

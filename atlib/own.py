@@ -1,4 +1,4 @@
-"""Anybody's network under everything that this report's networks are shown.
+"""Measure anyone's network on everything that our networks are shown.
 
     about = own.subject("module:function", "cifar10")        # or a torch module in place of the text
     folder = own.evaluate(about)                             # rows.csv, predictions.npz, evaluation.json, own.json
@@ -40,13 +40,13 @@ from .networks import (
 )
 from .progress import say
 
-PROBE = 200  # test pictures on which normalised input is looked for
-SUSPICION = 0.1  # gain in accuracy that makes one suspect that a network wants its input, or its classes, otherwise,
-CHANCE = 0.001  # unless as many pictures would be won by chance (sign test)
+PROBE = 200  # test pictures on which `suspicions` checks a network
+SUSPICION = 0.1  # gain in accuracy from another input scale or class order that is suspicious,
+CHANCE = 0.001  # unless chance alone gives one as large with a higher probability (sign test)
 ANSWERED = 8  # test pictures whose answers tell whether a network is still the one that was measured
 LONGEST_NAME = 60  # characters of a network's name that are kept
 SAMPLES = ("stratified", "first")  # how `limit` chooses pictures
-# how each way in spells what can be chosen
+# how each interface spells the options
 DOORS = {
     "python": {"limit": "limit=2000", "measure": 'only=("saturation@1024",)', "names": "only"},
     "command line": {"limit": "--limit 2000", "measure": "--measure saturation@1024", "names": "--measure"},
@@ -86,7 +86,7 @@ class Scaled(nn.Module):
 
 
 def probed(subject: evaluation.Subject) -> data.Split:
-    """A few test pictures, the same for every network, on which it is looked for what seems wrong."""
+    """The PROBE test pictures that `suspicions` looks at: the same for every network."""
     order = torch.randperm(len(subject.test.labels), generator=torch.Generator().manual_seed(0))[:PROBE]
     return data.Split(subject.test.images[order], subject.test.labels[order])
 
@@ -186,7 +186,7 @@ def _of_classes(source: str, logits: Tensor, labels: Tensor) -> Iterator[str]:
 def chosen_pictures(labels: Tensor, limit: int, sample: str = "stratified", seed: int = 0) -> Tensor:
     """Places of `limit` pictures, in order: the first, or a seeded sample with every class's share in the whole.
 
-    Of a class it takes the whole part of its share, and one more of those classes whose rest is largest.
+    Each class gets its share rounded down; the classes with the largest remainders get one more.
     """
     one_of("sample", sample, SAMPLES)
     in_range("limit", limit, 1, whole=True)
@@ -272,7 +272,7 @@ def subject(
 
 
 def _source(model: nn.Module | str, name: str) -> str:
-    """What rows and lines call a network; InputError for what is none."""
+    """A network's name in rows and messages; InputError if it isn't one."""
     if isinstance(model, str):
         return model
     if not isinstance(model, nn.Module):
@@ -283,8 +283,8 @@ def _source(model: nn.Module | str, name: str) -> str:
 def folder_of(about: Own) -> Path:
     """Where its measurements are kept: under runs/, by name, weights and pictures.
 
-    A network that answers otherwise than the one of the same weights that was measured there has another folder: rows
-    are never thrown away for others.
+    A network that has the same weights as the one measured there but answers differently gets another folder, so that
+    rows are never overwritten.
     """
     subject = about.subject
     key = f"{about.source} {subject.side} {about.digest} {subject.content}"

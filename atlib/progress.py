@@ -67,7 +67,7 @@ class Line:
         print(text, file=file, flush=True)
 
     def close(self, text: str = "") -> None:
-        """Draw a last text, if there is one, whenever the one before it was drawn; the next output is on a new line."""
+        """Draw a last text, if given, without waiting for the next redraw; later output starts on a new line."""
         if text and self.redrawn and text != self.text:
             self._draw(text)
         if self.stream is not None and self.redrawn and self.begun:

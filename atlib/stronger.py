@@ -5,7 +5,7 @@
 On a random sample of the test pictures: PGD-40 from the picture itself (as Table 1, but every iterate counts), then,
 each on what is still right, APGD on the cross entropy and on the difference of logits ratio, targeted APGD (Croce and
 Hein 2020; adv-lib), and Square, which asks for no gradient (Andriushchenko et al. 2020; torchattacks). All within l_inf
-8/255. What all of them leave is the estimate; what one finds is looked at again here: no attack is taken at its word.
+8/255. The estimate is the accuracy left after all of them. Pictures that an attack returns are checked again here.
 
 Pictures are done in batches; each is kept as it ends, so that the next call goes on. The rows are in
 `results/stronger.csv`. Needs `pip install --no-deps -r requirements-bench.txt`.
@@ -51,7 +51,7 @@ Attack = Callable[[nn.Module, Tensor, Tensor], Tensor]  # network, images, label
 
 
 class Settings(NamedTuple):
-    """How long the attacks go on; other settings are other rows."""
+    """How long attacks run; each choice has rows of its own."""
 
     steps: int = STEPS
     targets: int = TARGETS
@@ -122,10 +122,10 @@ def drawn(seed: int) -> Iterator[None]:
 
 
 def resists(model: nn.Module, images: Tensor, labels: Tensor, attack: Attack) -> Tensor:
-    """Which images a network still gets right after an attack, N bools; all of these it must get right before.
+    """Which images a network still gets right after an attack, N bools; it must get all of them right before.
 
-    The attacked image is asked about again, brought back into the budget and [0, 1] first: neither an attack's own word
-    counts, nor a step beyond the budget.
+    Attacked images are projected back into the budget and [0, 1], then classified again here: what an attack reports
+    doesn't count, nor does a step beyond the budget.
     """
     if not len(images):
         return torch.zeros(0, dtype=torch.bool)

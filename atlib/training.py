@@ -99,8 +99,8 @@ def perturb(
 ) -> Tensor:
     """The run's own attack on a batch, with batch norm folded: it runs in evaluation mode, and a quarter faster.
 
-    For the controls, the run's noise or blur. checked: False leaves out the questions to the device on which PGD and
-    FGSM would wait; a gradient that isn't finite then shows in the loss.
+    For the controls, the run's noise or blur. checked: False skips the checks of PGD and FGSM, which would make a GPU
+    wait; a gradient that isn't finite then shows in the loss.
     """
     if config.attack in CORRUPTIONS:
         assert config.sigma is not None
@@ -163,7 +163,7 @@ def accuracy(model: nn.Module, split: data.Split, side: int, device: torch.devic
 
 @contextlib.contextmanager
 def exclusive(folder: Path) -> Iterator[None]:
-    """Hold the run's folder: a second process that wants it gets one line. The hold ends with the process, however."""
+    """Lock the run's folder; a second process gets an InputError. The lock ends when the process does."""
     with hold(folder / "lock", str(os.getpid()), f"{folder}: already in use by process"):
         yield
 

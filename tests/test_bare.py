@@ -108,7 +108,7 @@ def test_a_signal_ends_it_and_its_jobs_and_it_goes_on(path: Path, number: signal
     assert child.wait(timeout=900) == 128 + number  # as a shell has it: it wasn't done
     assert doing.all_gone(0)  # before it ended itself
     log = path.with_name("log").read_text(encoding="utf-8")
-    assert f"stopped by {number.name}: the jobs are ended, and the same command goes on" in log
+    assert f"stopped by {number.name}: stopping the jobs; run the same command to continue" in log
     assert "Traceback" not in log and "failed" not in log.replace("0 failed", "")
     assert not list(runs_dir().rglob("failed.json")) and not list(first.folder.glob(".*.tmp"))
 
@@ -118,7 +118,7 @@ def test_when_the_minutes_are_over_it_ends_and_nothing_has_failed(path: Path) ->
     assert start(path, "--minutes", "0.4").wait(timeout=300) == 0
     assert doing.all_gone(0)
     log = path.with_name("log").read_text(encoding="utf-8")
-    assert "the time is over: the jobs are ended, and the same command goes on" in log
+    assert "time limit reached: stopping the jobs; run the same command to continue" in log
     assert log.endswith("0 done, 0 running, 0 failed, 3 pending\n")
 
 

@@ -158,7 +158,7 @@ def test_its_time_over_it_stops_everything_and_nothing_has_failed(path: Path) ->
     path.write_text(GRID.replace("epochs: 2", "epochs: 500"), encoding="utf-8")
     child = start(path, "--minutes", "0.3", "--jobs", "1")
     assert child.wait(timeout=PATIENCE) == 0  # 500 epochs would take longer
-    assert "the time is over" in (path.parent / "log").read_text()
+    assert "time limit reached" in (path.parent / "log").read_text()
     gone(path)
     assert set(grid.status(grid.load(path))["state"]) == {"pending"}
 
@@ -183,7 +183,7 @@ def test_a_second_campaign_says_so_and_a_signal_ends_the_first_quietly(number: s
     gone(path)
     assert not (robust.folder / "failed.json").exists() and not list(robust.folder.glob(".*.tmp"))
     log = (path.parent / "log").read_text(encoding="utf-8")
-    assert f"stopped by {number.name}: the jobs are ended, and the same command goes on" in log
+    assert f"stopped by {number.name}: stopping the jobs; run the same command to continue" in log
     # the jobs in a reader's words, and nothing of Snakemake's own
     (named,) = [line for line in log.splitlines() if "  training " in line]
     assert named[5:] == f"  training pgd-linf-8 on shapes, seed 1 ({robust.run})"

@@ -1202,7 +1202,7 @@ def test_a_run_is_measured_on_the_pictures_that_it_was_trained_on(tmp_path: Path
     for old, new in (("cat", "was"), ("dog", "cat"), ("was", "dog")):
         (own / old).rename(own / new)
     found = refused(lambda: evaluation.evaluate(run, only=("clean",), progress=False))
-    assert found.startswith(f"{run}: trained on {own} sha256 ") and found.endswith("put that back, or move the run")
+    assert found.startswith(f"{run}: trained on {own} sha256 ") and found.endswith("restore that, or move the run")
 
 
 def test_pictures_of_every_mode(tmp_path: Path) -> None:

@@ -34,6 +34,14 @@ def test_answers_by_content_style_and_neither() -> None:
     assert "20 Caltech-101 test photographs" in html and "seed 2 alone" in html
 
 
+def test_whether_the_networks_can_be_told_apart_is_read_off_their_intervals() -> None:
+    alike = pd.DataFrame([*answered("pgd-linf-4", 9, 1), *answered("normal", 6, 6)])
+    said = photo_cues.sentence(alike)
+    assert "for more than 30.0 % of the pictures" in said and "the test doesn't tell the networks apart" in said
+    apart = pd.DataFrame([*answered("pgd-linf-4", 18, 0), *answered("normal", 2, 16)])
+    assert "the test tells the networks apart" in photo_cues.sentence(apart)
+
+
 def test_what_was_not_run_is_said() -> None:
     rows = answered("normal", 6, 6)[:3]  # a network that names neither cue has no bias, and no line
     assert "not run" in photo_cues.html(pd.DataFrame(rows))

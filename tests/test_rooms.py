@@ -85,6 +85,12 @@ def test_what_marks_a_commit_is_the_ground_floor() -> None:
     marked = {path for path in map(Path, listed) if path.suffix == ".py"}
     ground = {path.relative_to(REPOSITORY) for module, path in MODULES.items() if floor(module) == 0}
     measuring = {"campaign/jobs.py", "report/destroyed.py", "report/frames.py"}
-    measuring |= {"report/sigmas.py", "report/judges.py", "report/photographs.py"}
+    measuring |= {"report/sigmas.py", "report/judges.py", "report/photographs.py", "report/explored.py"}
     assert marked == ground | {Path("atlib") / name for name in measuring}
     assert {"notebooks/train.ipynb", "notebooks/evaluate.ipynb", "requirements.txt", "constraints.txt"} <= set(listed)
+
+
+def test_readme_names_every_module_of_the_report() -> None:
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8").partition("Inside `atlib/report/`")[2]
+    here = {name.split(".")[1] for name in MODULES if name.startswith("report.")}
+    assert here == {name for name in here if f"`{name}`" in text}

@@ -20,7 +20,7 @@ from . import announcing, bare, doing, grid, running
 @command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 2 with one line on stderr if something can't be used."""
-    parser = argparse.ArgumentParser(prog="python -m atlib.campaign", description="Bring the grid's runs about.")
+    parser = argparse.ArgumentParser(prog="python -m atlib.campaign", description="Train, measure, publish.")
     parser.add_argument("--grid", type=Path, help="another grid than workflow/grid.yaml")
     commands = parser.add_subparsers(dest="command", required=True)
     one = commands.add_parser("status", help="how far each run of the grid has come")

@@ -87,7 +87,7 @@ LEGEND = """\
 71.0/33.3   done: % of test pictures right, clean/under PGD l_inf 8/255
 4 of 39     4 of its 39 measurements aren't published yet
 run 12m     running for 12 minutes
-trained     trained, not measured; begun: stopped in training, goes on there
+trained     trained, not measured; begun: stopped in training, will resume
 pending     not begun; failed: see below"""
 
 
@@ -112,7 +112,7 @@ def status(planned: Sequence[grid.Planned], titles: Mapping[str, str]) -> None:
 
 
 def _lines(some: pd.DataFrame, seeds: Sequence[int]) -> Iterable[str]:
-    """One network: a cell a seed, and a line for the seeds that have no column."""
+    """One network: a cell per seed, and a line for seeds without a column."""
     model, width, share = some.iloc[0][["model", "width", "share"]]
     name = f"  {model} w{width}" + (f" share {share:g}" if 0 < share < 1 else "")
     texts = {line["seed"]: _cell(line) for line in some.to_dict("records")}
@@ -140,15 +140,15 @@ def _cell(line: Mapping[Hashable, Any]) -> str:
 
 def stopped(signals: Sequence[int], todo: Sequence[needs.Need]) -> None:
     """Say why the jobs are stopped, how to go on, and what is done again then."""
-    why = f"stopped by {signal.Signals(signals[0]).name}" if signals else "the time is over"
-    print(f"{why}: the jobs are ended, and the same command goes on", flush=True)
+    why = f"stopped by {signal.Signals(signals[0]).name}" if signals else "time limit reached"
+    print(f"{why}: stopping the jobs; run the same command to continue", flush=True)
     for line in lost(todo):
         print(line, flush=True)
 
 
 def lost(todo: Sequence[needs.Need]) -> Iterable[str]:
-    """What is begun again of the runs that are being worked on: of a training a minute at most, since it keeps a
-    checkpoint; of measurements the one that is under way, since each is written as it ends."""
+    """A line for each run being measured: the measurement under way, which will be repeated. Finished ones are saved;
+    a training keeps checkpoints and loses a minute at most."""
     for need in todo:
         held, planned = grid.held(need.planned.folder), need.planned
         if held is None or not grid.trained(planned):

@@ -61,8 +61,8 @@ def run(blocks: str = "", *, processes: int = 1, minutes: float = 0, path: Path 
 
     blocks: "a,b"; empty: every block that need not be asked for. processes: runs at a time. minutes: the jobs are
     stopped after these, to go on with the next call (0: no limit). A signal gives 128 and its number.
-    InputError, before any work, for what can't be done, a copy whose commit nobody could name among it: its rows
-    couldn't be published.
+    InputError, before any work, for what can't be done, and for unknown or uncommitted code, whose rows can't be
+    published.
     """
     end = time.time() + 60 * minutes if minutes else float("inf")
     in_range("PROCESSES", processes, 1, 1000, whole=True)

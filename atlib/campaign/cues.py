@@ -32,7 +32,7 @@ def coverage(model: torch.nn.Module, images: Tensor, labels: Tensor, textures: T
 
 
 def make(run: str, minutes: float = 1e9, stylist: str = "ghiasi") -> str:
-    """Go on with the pictures of a run's data set for so many minutes; what was done, in a line."""
+    """Paint more pictures of a run's data set, for `minutes`; returns one line on what was done."""
     folder = find_run(run)
     config = config_of(read_json(folder / "training.json")["config"], folder)
     if config.model != "normal":

@@ -37,7 +37,7 @@ def folder_of(kind: str, name: str) -> Path:
 
 
 def stop_file() -> Path:
-    """There while a campaign has been told to stop: its jobs end, and what becomes of them is no failure."""
+    """The file that exists while a campaign is stopping: jobs end when they see it, which is no failure."""
     return runs_dir() / ".campaign" / "stop"
 
 
@@ -62,7 +62,7 @@ def all_gone(seconds: float) -> bool:
 
 @contextlib.contextmanager
 def present() -> Iterator[None]:
-    """Be counted by `all_gone`; where the file system has no locks, not."""
+    """Make `all_gone` wait for this job, if files can be locked."""
     presence().parent.mkdir(parents=True, exist_ok=True)
     with open(presence(), "a", encoding="utf-8") as lock:
         with contextlib.suppress(OSError):
@@ -72,9 +72,9 @@ def present() -> Iterator[None]:
 
 @contextlib.contextmanager
 def quietly(log: Path) -> Iterator[Callable[[str], None]]:
-    """Write all that this process and its children print into a file; yields what prints a line nevertheless.
+    """Append all output of this process and its children to a file; yields a function that prints a line to stderr.
 
-    A kernel that is stopped has much to say of its sockets, and so has a scheduler's every job.
+    Otherwise stopped kernels and a scheduler's jobs would fill the terminal.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
     sys.stdout.flush()
@@ -100,12 +100,12 @@ def quietly(log: Path) -> Iterator[Callable[[str], None]]:
 
 
 def watch(over: threading.Event, parent: int, deadline: float, folder: Path) -> None:
-    """End this job when the deadline has come, the campaign is told to stop, or whoever started it has gone.
+    """End this job at the deadline, when the campaign is told to stop, or when the process that started it is gone.
 
-    over: set when the job has come to its end by itself.
+    over: set when the job has ended by itself.
 
-    It ends at once, and so does its notebook's kernel, which is a process group of its own that no signal to ours
-    reaches: whatever a run has done up to its last checkpoint lies in its folder, whole.
+    It ends at once, and so does its notebook's kernel, which is in a process group of its own that signals to ours
+    don't reach. What the run had saved up to its last checkpoint is complete in its folder.
     """
     while time.time() < deadline and os.getppid() == parent and not stop_file().exists():
         if over.wait(0.25):

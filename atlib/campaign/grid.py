@@ -57,7 +57,7 @@ class Planned:
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which a key that is there twice is an error instead of the last one."""
+    """A YAML loader that refuses duplicate keys instead of keeping the last one."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         keys = [key.value for key, _ in node.value if key.tag != "tag:yaml.org,2002:merge"]
@@ -151,7 +151,7 @@ def _resolve(line: dict[str, Any]) -> tuple[Config, str | None]:
         raise InputError(f"weights = {weights!r}: must be a name or a path")
     if weights and (config.width != 64 or config.stem != "7x7"):
         raise InputError(f"weights = {weights!r}: ImageNet weights need width 64 and stem 7x7")
-    # neither by resolve, which asks whether file and run are there: a plan can be made without them
+    # not by `resolve`, which requires the run and the file: a plan can be made without them
     config = replace(config, weights=weights)
     if match is None:
         return config, None

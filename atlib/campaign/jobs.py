@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..configuration import Config
 
 
-QUICK = ("clean", "saturation", "conflict")  # what a quick job measures: what takes a minute tests the notebook no more
+QUICK = ("clean", "saturation", "conflict")  # what a quick job measures; slower measurements would test nothing more
 
 
 def quick() -> bool:

@@ -56,7 +56,7 @@ class Needs:
 def find(planned: Sequence[grid.Planned], blocks: Collection[str] = (), *, installing: bool = False) -> Needs:
     """What the runs of the named blocks (none: all that are given) lack.
 
-    installing: what stylises will be installed before, as `make campaign` does if test sets have to be made.
+    installing: the stylists' packages will be installed first, as `make campaign` does for missing test sets.
     planned: as `grid.select` gives them. Those of other blocks, for which the chosen ones wait, are trained if need be,
     and not measured. A run whose rows are published isn't trained again to measure what was added later, since that
     would be another network: `make campaign` measures it where its weights are.

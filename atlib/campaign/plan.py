@@ -137,10 +137,10 @@ def operations(what: Architecture) -> Work:
 
 @functools.cache
 def seconds(what: Architecture, precision: str, rounds: int = 3) -> Work:
-    """Seconds a picture of each kind on one thread of this machine, of the processor: the best of some rounds.
+    """CPU seconds per picture of each kind, on one thread of this machine: the best of some rounds.
 
-    Of a batch that a training has; of a tenth of it where that takes longer than `PATIENCE`, as in bf16 on a processor
-    that has no instructions for it. rounds: 0 for a rough answer within a few seconds, if need be from two pictures.
+    Measured on a batch of training size, or on a tenth of it if that would take longer than `PATIENCE`, as bf16 does
+    on a processor without instructions for it. rounds: 0 for a rough answer in seconds, if need be from two pictures.
     """
     model, images, labels = network(what)
     few = max(2, len(images) // 10) if rounds else 2
@@ -309,7 +309,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 2 with one line on stderr if something can't be used."""
     parser = argparse.ArgumentParser(prog="python -m atlib.campaign.plan", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--blocks", default="")
-    parser.add_argument("--flops", type=float, default=FLOPS, help=f"of the GPU not at hand, a second ({FLOPS:g})")
+    parser.add_argument("--flops", type=float, default=FLOPS, help=f"the GPU's operations per second ({FLOPS:g})")
     parser.add_argument("--write", action="store_true", help="keep the table for the book (results/plan.csv)")
     given = parser.parse_args(arguments)
     in_range("FLOPS", given.flops, 0, open_low=True)

@@ -25,9 +25,9 @@ from ..rows import Predictions, correct, measurement, read_predictions, read_row
 def publish(run: Path, folder: Path | None = None) -> list[Path]:
     """Copy rows, predictions and record of a finished, evaluated run to results/; returns the files written.
 
-    Publishing again replaces. InputError, and nothing written, for a quick run, for one that isn't trained to its
-    end or not evaluated, for one of code that wasn't committed, where rows, predictions and run don't belong together,
-    and where tables would average the run with published ones that were trained otherwise.
+    Publishing again replaces the files. InputError, and nothing written, for a quick run; for one not fully trained or
+    not evaluated; for uncommitted code; if rows, predictions and run don't belong together; and if tables would
+    average the run with published ones that were trained differently.
     """
     folder = folder or results_dir()
     record = _record(run)

@@ -54,9 +54,9 @@ def alone() -> Iterator[int]:
 
 @contextlib.contextmanager
 def told_to_stop() -> Iterator[list[int]]:
-    """Ctrl-C, SIGINT and SIGTERM are noted in the list that is yielded, and end no process.
+    """Record SIGINT (Ctrl-C) and SIGTERM in the yielded list instead of ending the process.
 
-    Python's own handling of SIGINT isn't there in the background job of a script, where the signal is ignored.
+    Python's own handler isn't enough: a script's background job ignores SIGINT, so it has none.
     """
     signals: list[int] = []
     before = {n: signal.signal(n, lambda number, _: signals.append(number)) for n in (signal.SIGINT, signal.SIGTERM)}
@@ -80,14 +80,14 @@ def stamps(todo: Sequence[needs.Need]) -> Path:
                 stamp.touch()
             else:
                 stamp.unlink(missing_ok=True)
-    # whether a data set or a stylised test set is there is its job's to say, in no time if it is
+    # these jobs check for themselves whether their set is there, and end at once if it is
     for stamp in (*folder.glob("*.data"), *folder.glob("stylised/*/*/*")):
         stamp.unlink()
     return folder
 
 
 def snapshot(todo: Sequence[needs.Need]) -> Path:
-    """The jobs of this campaign as a file: what Snakemake reads, everywhere, though the grid be edited meanwhile."""
+    """Write this campaign's jobs to the file that Snakemake reads, so that later edits of the grid don't matter."""
     content = [
         {"run": need.run, "block": need.planned.block, "rank": need.planned.rank, "needs": need.planned.needs}
         | {"dataset": need.planned.config.dataset, "config": asdict(need.planned.config)}
@@ -233,8 +233,8 @@ def schedule(
 def stop_here(child: subprocess.Popen) -> None:
     """End a scheduler on this machine, and all its jobs.
 
-    Snakemake first, by force: it has nothing to save, and would tell at length that its jobs have failed. They see the
-    stop file.
+    Snakemake is killed first: it has nothing to save, and would report at length that its jobs failed. The jobs
+    see the stop file.
     """
     doing.stop_file().touch()
     child.kill()

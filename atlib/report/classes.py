@@ -38,7 +38,7 @@ def difference(mine: Predictions, reference: Predictions, under: str) -> tuple[f
     """First less second network under a distortion: the mean over pictures, over classes, and over the pictures of all
     but the LARGEST classes.
 
-    On clean pictures of all; else of those that both know when they are clean, and of classes with FEWEST of these.
+    Clean pictures all count; distorted ones if both know them clean (class mean: classes with FEWEST or more).
     """
     labels = np.asarray(mine["labels"])
     known, fewest = np.ones(len(labels), bool), 1

@@ -60,7 +60,7 @@ def make(samples: int = SAMPLES, folder: Path | None = None) -> Path:
     dataset, found = data.load(photographs.DATASET, side=photographs.SIDE), photographs.networks()
     test, numbers = dataset.test, photographs.typical(COUNT)
     if not np.array_equal(test.labels.numpy(), rows.archive()(photographs.NETWORKS["normal"])["labels"]):
-        raise InputError(f"{photographs.DATASET}: not the test pictures of which the published rows speak")
+        raise InputError(f"{photographs.DATASET}: not the test pictures that the published rows are about")
     digests = [photographs.digest_of(run) for run in photographs.NETWORKS.values()]
     key = hashlib.sha256(repr((samples, *digests)).encode()).hexdigest()[:12]
     kept = runs_dir() / f"looks-{NAME}-{key}"
@@ -113,7 +113,7 @@ def make(samples: int = SAMPLES, folder: Path | None = None) -> Path:
 
 
 def published(number: int, distortion: str, level: str, samples: int) -> Tensor | None:
-    """The maps of these networks, N×H×W, of no fewer samples, where the frames of `photographs` have them."""
+    """These networks' maps, N×H×W, of at least `samples` samples, from the frames of `photographs`, or None."""
     found = photographs.load()
     levels, name = found.about["levels"].get(f"{number}/{distortion}", []), f"{number}/{distortion}/smoothgrad"
     if level not in levels or name not in found.arrays or found.about["samples"] < samples:

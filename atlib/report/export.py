@@ -142,7 +142,7 @@ def network(state: Mapping[str, Array], side: int) -> Graph:
     # Backwards. The log-odds against the target are logsumexp of the other logits less its own.
     far = graph.add("Mul", "target", graph.constant(np.full((), 1e30, np.float32)))
     top = graph.add("Sub", graph.add("Softmax", graph.add("Sub", logits, far), axis=1), "target")
-    pixels = (side // 8) ** 2  # that the mean is of
+    pixels = (side // 8) ** 2  # that pooling averages
     gradient = graph.add("Mul", graph.add("MatMul", top, weight), graph.constant(np.full((), 1 / pixels, np.float32)))
     gradient = graph.add("Unsqueeze", gradient, graph.constant(np.array([2, 3])))
     for own, middle, left in reversed(blocks):

@@ -195,8 +195,8 @@ def pursued(networks: Networks, test: data.Split, numbers: Sequence[int]) -> dic
 class Course(NamedTuple):
     """A picture whose shape and texture contradict each other, and what networks of growing budgets answer by.
 
-    answers: a letter a network: S(hape), T(exture), N(either); share: of all such pictures, those that begin and end as
-    this one does.
+    answers: one letter per network: S(hape), T(exture), N(either); share: of such pictures, those with the same first
+    and last answer.
     """
 
     number: int
@@ -248,7 +248,7 @@ def with_budgets(samples: int = SAMPLES, folder: Path | None = None) -> Path:
 def make(name: str, samples: int = SAMPLES, folder: Path | None = None) -> Path:
     """Compute and write a data set's frames; returns the path of the .npz.
 
-    InputError if the data set, its networks (models/NAME) or the stylist's weights are not at hand.
+    InputError if the data set, its networks (models/NAME) or the stylist's weights are missing.
     """
     one_of("DATASET", name, sorted({known.split("/")[0] for known in models.shipped()}))
     dataset, networks = data.load(name), networks_of(name)

@@ -73,9 +73,9 @@ def place(config: Config) -> Any:
 
 
 def coming(config: Config) -> str:
-    """What train.ipynb will do, with how long it measures beside how long it trains; empty for a run that is trained.
+    """What train.ipynb will do, and how long it measures relative to training; empty if the run is trained.
 
-    The times are those of the operations, so rough.
+    The ratio is of floating-point operations, so it is rough.
     """
     if (config.folder / "training.json").is_file():
         return ""
@@ -107,7 +107,7 @@ def numbers(run: Path) -> pd.DataFrame:
 def result(run: Path) -> Page:
     """The network at a glance: pictures with its maps beside the normal network's, its numbers, and what is next.
 
-    It is written to LOOK in the run's folder, too, for those who have but a browser.
+    Also written to LOOK in the run's folder, for readers who have only a browser.
     """
     config = config_of(read_json(run / "training.json")["config"], run)
     picture = base64.b64encode(plots.glance(run)._repr_png_()).decode()

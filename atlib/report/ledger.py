@@ -177,7 +177,7 @@ def _about(claim: Claim, found: Verdict, primary: bool) -> dict[str, str]:
 
 
 def _before(before: dict[tuple[str, str], str], id: str, dataset: str, now: str) -> str:
-    """The word of the earlier rules, where it is another one."""
+    """The earlier rules' verdict, if it was a different one."""
     was = before.get((id, dataset), "")
     same = {"mixed": UNDECIDED, "pending": NOT_RUN}.get(was, was)
     if not was or same == now:

@@ -2,9 +2,9 @@
 
     python -m atlib.report.photographs      (make frames DATASET=caltech101)
 
-The networks began as one that may not be passed on, so that their weights are in no repository: who has trained them
-(in ATLIB_RUNS) can make the frames again, everybody else has those that are published. Each look at a picture is kept
-among the runs until the file is written, so that a stopped call goes on.
+The networks were fine-tuned from one that may not be redistributed, so no repository holds their weights. Whoever has
+trained them (in ATLIB_RUNS) can make the frames again; others use the published ones. The maps of each picture are
+kept among the runs until the file is written, so that a stopped call can resume.
 
 Pictures and maps are WebP files, stored as arrays of their bytes: of picture NUMBER under a distortion with L levels,
 
@@ -80,7 +80,7 @@ def known(archive: rows.Archive | None = None) -> NDArray[np.bool_]:
 
 
 def like_most(distortion: str, levels: Sequence[str], archive: rows.Archive | None = None) -> NDArray[np.int64]:
-    """At how many levels, over all networks, a picture's answer is right or wrong as that to most known pictures is."""
+    """For each picture, at how many levels of all networks its answer is right or wrong as for most known pictures."""
     answers = right(distortion, levels, archive)
     majority = answers[:, :, known(archive)].mean(-1, keepdims=True) > 0.5
     return (answers == majority).sum((0, 1))

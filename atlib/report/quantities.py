@@ -82,7 +82,7 @@ class Rows:
         return cls(runs, values, answers)
 
     def seeds(self, setting: Setting) -> list[int]:
-        """Of which there is any run of a data set that counts in a setting."""
+        """The seeds of a data set's runs that count in a setting."""
         found = {int(key[-1]) for key in self.runs if key[0] == setting.dataset}
         return sorted(seed for seed in found if setting.counts(seed))
 

@@ -148,7 +148,7 @@ def _support(cell: Judged, rule: Rule) -> float:
 
 
 def corrected(judged: Judged, above: float, below: float, rule: Rule) -> Judged:
-    """The verdict with p values that were adjusted for the number of primary claims."""
+    """The verdict with p values adjusted for the number of primary claims or cells."""
     if judged.verdict == NOT_RUN:
         return judged
     found = worded(replace(judged, above=above, below=below), rule)

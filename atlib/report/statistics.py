@@ -1,8 +1,8 @@
 """Statistics of rows and of predictions, computed when they are read; nothing of them is stored.
 
 Images of different seeds are never pooled. Within a run an interval is Wilson's over images. Across runs it is
-Student's over one value per seed. Where a verdict hangs on it, `estimate` adds the chance with which the test images
-were picked: they are the same for every seed, so that more seeds can't average it away.
+Student's over one value per seed. For verdicts, `estimate` adds the uncertainty from the choice of test images: they
+are the same for every seed, so that more seeds can't average it away.
 """
 
 from __future__ import annotations
@@ -123,7 +123,7 @@ def estimate(values: Iterable[float], pictures: float = 0.0) -> Estimate:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """p values of several tests, adjusted so that at .05 one family in twenty has a false finding (Holm 1979)."""
+    """p values of several tests, adjusted: at .05 at most one family in 20 has a false finding (Holm 1979)."""
     order = sorted(range(len(p)), key=lambda i: p[i])
     found, largest = [0.0] * len(p), 0.0
     for rank, place in enumerate(order):

@@ -100,7 +100,7 @@ class Effect(NamedTuple):
 
 
 def difference(mine: Predictions, reference: Predictions, measure: Measure) -> tuple[Vector, int]:
-    """Its value on the pictures as they are, then in each draw of them; and how many pictures it is of.
+    """The difference on the pictures as they are, then in each draw; and how many pictures it is of.
 
     Accuracies are of the pictures that both networks know when they are clean. Missing for what wasn't measured.
     """
@@ -138,7 +138,7 @@ def _stored(path: Path) -> Stored:
 
 
 def answers(name: str) -> Predictions:
-    """What a stranger said of each picture; Missing if it has not been measured."""
+    """An outside network's answers to each picture; Missing if unmeasured."""
     path = results_dir() / "own" / name / "predictions.npz"
     if not path.is_file():
         raise Missing(f"{path}: no such file")

@@ -53,7 +53,7 @@ class Decision:
 
     @property
     def kind(self) -> str:
-        """The verdict's second word."""
+        """The verdict's qualifier, such as "reversed"."""
         unknown = self.verdict == HOLDS and self.control is not None and self.control.verdict == NOT_RUN
         return "control not run" if unknown else self.judged.kind
 

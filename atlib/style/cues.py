@@ -46,8 +46,8 @@ class Draw(NamedTuple):
 def draw(labels: Tensor, classes: tuple[str, ...], side: int, seed: int = 0) -> Draw:
     """Up to MOST pictures of each class in random order, each with a patch of a picture of another class.
 
-    labels: int64, of the test pictures; side: of the pictures; a patch is half as wide. Every class gives its style as
-    often as any other, but for the rest of a division. InputError if fewer than two classes are left.
+    labels: int64, of the test pictures; side: of the pictures; a patch is half as wide. All classes lend their style
+    equally often, to within one. InputError if fewer than two classes are left.
     """
     generator = torch.Generator().manual_seed(seed)
     kinds = [n for n, name in enumerate(classes) if name not in LEFT_OUT and bool((labels == n).any())]
@@ -147,7 +147,7 @@ def settle(dataset: data.Dataset, coverages: dict[float, float], stylist: Stylis
     about = identity(dataset.test.images, stylist, seed) | {"by": by, "strength": chosen(coverages)}
     about["coverage"] = {f"{strength:g}": round(share, 6) for strength, share in coverages.items()}
     if path.is_file() and read_json(path) != about:
-        raise InputError(f"{path}: the strength has been fixed before, and otherwise; it is fixed once")
+        raise InputError(f"{path}: the strength was fixed before, with other values; it is fixed only once")
     path.parent.mkdir(parents=True, exist_ok=True)
     write_json(path, about)
     return chosen(coverages)

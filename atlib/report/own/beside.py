@@ -93,7 +93,7 @@ def reference_runs(
     """This report's published normal, underfit and main adversarially trained networks on the same pictures.
 
     side: as own rows' recipe has it, "side112"; numbers: places of a part of the test pictures; pictures: digest of the
-    whole. "normal", "underfit" and "main" to one entry a seed; empty where normal or main ones aren't published.
+    whole. Maps "normal", "underfit", "main" to one entry per seed; empty if normal or main ones are unpublished.
     """
     settings = [s for s in claims.load().settings.values() if s.dataset == dataset and s.recipe]
     setting = next((s for s in settings if side in str(s.recipe).split("-")), None)
