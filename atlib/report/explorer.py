@@ -35,11 +35,12 @@ NAMES = {
     "high-pass": "High-pass filter",
     "stylised": "Another style",
 }
-# Where a slider stands when its distortion is first chosen, and the levels that have a mark below it.
+# Where a slider stands when its distortion is first chosen (of saturation as on the front page, else in the middle),
+# and the levels that have a mark below it.
 FIRST = {
     "saturation": "64",
     "patch-shuffle": "4",
-    "low-pass": "0.2",
+    "low-pass": "0.3",
     "high-pass": "0.2",
     "stylised": photographs.STYLES[0],
 }

@@ -67,8 +67,12 @@ export function begin(root) {
   /** @param {string} name */
   const options = (name) => /** @type {HTMLInputElement[]} */ ([...root.querySelectorAll(`[name="explorer-${name}"]`)]);
   const [photos, distortions] = [options("photo"), options("distortion")];
-  // a notebook's viewer may have put another address in the place of the folder's: the first picture tells
-  const [, before, after] = /** @type {string[]} */ (/^(.*\/)[^/?]*\.webp(.*)$/.exec(shown.src));
+  /**
+   * @param {string} name
+   * @returns {string} a sprite's address; JupyterLab puts another folder in the place of ours, soon after this script has
+   * begun: the picture on show tells which
+   */
+  const addressOfSprite = (name) => shown.src.replace(/[^/?]*\.webp/, name);
   const start = { photo: 0, distortion: distortions.findIndex((one) => one.defaultChecked), level: Number(slider.value) };
   const kept = told.distortions.map(({ first }) => first); // where each distortion's slider stands
   let place = start;
@@ -84,7 +88,7 @@ export function begin(root) {
     const found = loaded.get(name);
     if (found) return found;
     const image = new Image();
-    image.src = before + name + after;
+    image.src = addressOfSprite(name);
     const waiting = image.decode().then(() => image); // kept, so that it isn't decoded again
     waiting.catch(() => loaded.delete(name));
     loaded.set(name, waiting);
@@ -109,7 +113,7 @@ export function begin(root) {
     try {
       await Promise.all([ready(`${name}-shown.webp`), ready(`${name}-maps.webp`)]);
     } catch {
-      if (turn === asked) fault(`The pictures could not be loaded: ${before}${name}-shown.webp`);
+      if (turn === asked) fault(`The pictures could not be loaded: ${addressOfSprite(`${name}-shown.webp`)}`);
       return false;
     }
     if (turn !== asked) return false; // the reader has moved on
@@ -165,7 +169,7 @@ export function begin(root) {
      * @param {string} alt
      */
     const put = (image, kind, alt) => {
-      const address = `${before}${name}-${kind}.webp${after}`;
+      const address = addressOfSprite(`${name}-${kind}.webp`);
       image.setAttribute("alt", alt);
       if (/** @type {HTMLImageElement} */ (image).src !== address) image.setAttribute("src", address);
     };
