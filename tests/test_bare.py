@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from atlib import evaluation, training
-from atlib.campaign import bare, doing, grid
+from atlib.campaign import bare, doing, grid, running
 from atlib.errors import InputError
 from atlib.files import REPOSITORY, data_dir, load_tensors, read_json, results_dir, runs_dir, write_json
 from atlib.rows import load
@@ -120,6 +120,18 @@ def test_when_the_minutes_are_over_it_ends_and_nothing_has_failed(path: Path) ->
     log = path.with_name("log").read_text(encoding="utf-8")
     assert "time limit reached: stopping the jobs; run the same command to continue" in log
     assert log.endswith("0 done, 0 running, 0 failed, 3 pending\n")
+
+
+def test_a_signal_before_the_first_job_is_said_once(path: Path, capsys: pytest.CaptureFixture) -> None:
+    """Told to stop while it looked at what was to do, it ended without a word of why nothing had been done."""
+    said = "stopped by SIGTERM: the jobs are ended, and the same command goes on\n"
+    loop = bare.Loop(1, float("inf"), 0, [signal.SIGTERM], path)
+    jobs = [bare.Job("run", planned.run, lambda: False, lambda: True) for planned in grid.load(path)]
+    assert not loop.work(jobs) and not loop.work(jobs) and capsys.readouterr().out == said
+    assert running.schedule(["false"], float("inf"), 0, [signal.SIGTERM], local=True) == 0
+    assert capsys.readouterr().out == said
+    done = [bare.Job("run", "shapes/x", lambda: True, lambda: True)]
+    assert bare.Loop(1, 0.0, 0, [], path).work(done) and capsys.readouterr().out == ""  # there was nothing to stop
 
 
 def wait(done: Callable[[], bool], child: subprocess.Popen) -> None:

@@ -149,6 +149,7 @@ class Loop:
         self.processes, self.end, self.lock, self.signals, self.snapshot = processes, end, lock, signals, snapshot
         self.todo = todo
         self.began = self.said = time.time()
+        self.told = False  # why it stopped
 
     @property
     def stopped(self) -> bool:
@@ -170,8 +171,10 @@ class Loop:
             if time.time() - self.said > WORDS_EVERY:
                 self.say("; ".join(job.progress() for job in working))
             time.sleep(0.1)
-        if working:
+        if self.stopped and (waiting or working) and not self.told:
+            self.told = True
             announcing.stopped(self.signals, self.todo)
+        if working:
             self.stop(working)
         return not waiting and not working and all(job.status == 0 for job in jobs if job.process)
 
