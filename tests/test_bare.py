@@ -187,7 +187,7 @@ def test_a_data_set_that_no_server_has_is_not_said_to_be_downloaded() -> None:
 
 def test_what_a_job_has_come_to_is_said_in_a_few_words(path: Path) -> None:
     planned = grid.load(path)[0]
-    job = bare.Job("run", planned.run, lambda: False, lambda: True)
+    job = bare.Job("run", planned.run, lambda: False, lambda: True, ("clean@", "pgd-linf@8"))
     name = planned.run.rpartition("-")[0]
     assert job.progress() == f"{name}: beginning"
     planned.folder.mkdir(parents=True)
@@ -201,5 +201,5 @@ def test_what_a_job_has_come_to_is_said_in_a_few_words(path: Path) -> None:
         f"{name}: epoch 11.50/2 loss clean 0.445 adversarial 1.250 hold-out 0.828 PGD-10 8/255 0.312 12210 images/s"
     )
     write_json(planned.folder / "training.json", {})
-    write_json(planned.folder / "evaluation.json", {"measurements": {"clean@": {}}})
-    assert job.progress() == f"{name}: 1 measured"
+    write_json(planned.folder / "evaluation.json", {"measurements": {"clean@": {}, "noise@0.1": {}}})
+    assert job.progress() == f"{name}: 1 of 2 measured"
