@@ -28,6 +28,29 @@ def test_noise_is_a_share_of_each_pictures_range():
     assert 0 < share[1] < 1
 
 
+def test_the_sentence_takes_its_numbers_from_rows_and_needs_them_all():
+    values = {("n", 0.02): 0.04, ("n", 0.1): 0.2, ("r", 0.02): 0.21, ("r", 0.1): 0.22}
+    frame = pd.DataFrame(
+        {
+            "model": m,
+            "sigma": s,
+            "metric": "edge_correlation",
+            "value": v,
+            "low": v - 0.01,
+            "high": v + 0.01,
+            "total": 9,
+        }
+        for (m, s), v in values.items()
+    )
+    said = sigmas.sentence("n", "r", frame)
+    assert "is 0.04 [0.03, 0.05] for the ordinary network's maps and 0.21 [0.20, 0.22]" in said
+    assert "with the paper's, 0.20 [0.19, 0.21] and 0.22 [0.21, 0.23]" in said and "on 9 CIFAR-10 pictures" in said
+    assert "So it is the noise" in said
+    reversed_ = frame.assign(model=frame["model"].map({"n": "r", "r": "n"}))
+    assert "So it is the noise" not in sigmas.sentence("n", "r", reversed_)
+    assert sigmas.sentence("n", "r", frame.iloc[1:]) == ""
+
+
 def test_the_statistics_are_those_of_smoothgrads_maps():
     images = torch.rand(2, 3, 8, 8, generator=torch.Generator().manual_seed(1))
     labels = torch.tensor([0, 1])
