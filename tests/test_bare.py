@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from atlib import evaluation, training
-from atlib.campaign import bare, doing, grid
+from atlib.campaign import bare, doing, grid, running
 from atlib.errors import InputError
 from atlib.files import REPOSITORY, data_dir, load_tensors, read_json, results_dir, runs_dir, write_json
 from atlib.rows import load
@@ -122,6 +122,18 @@ def test_when_the_minutes_are_over_it_ends_and_nothing_has_failed(path: Path) ->
     assert log.endswith("0 done, 0 running, 0 failed, 3 pending\n")
 
 
+def test_a_signal_before_the_first_job_is_said_once(path: Path, capsys: pytest.CaptureFixture) -> None:
+    """Told to stop while it looked at what was to do, it ended without a word of why nothing had been done."""
+    said = "stopped by SIGTERM: the jobs are ended, and the same command goes on\n"
+    loop = bare.Loop(1, float("inf"), 0, [signal.SIGTERM], path)
+    jobs = [bare.Job("run", planned.run, lambda: False, lambda: True) for planned in grid.load(path)]
+    assert not loop.work(jobs) and not loop.work(jobs) and capsys.readouterr().out == said
+    assert running.schedule(["false"], float("inf"), 0, [signal.SIGTERM], local=True) == 0
+    assert capsys.readouterr().out == said
+    done = [bare.Job("run", "shapes/x", lambda: True, lambda: True)]
+    assert bare.Loop(1, 0.0, 0, [], path).work(done) and capsys.readouterr().out == ""  # there was nothing to stop
+
+
 def wait(done: Callable[[], bool], child: subprocess.Popen) -> None:
     end = time.time() + 180
     while not done():
@@ -175,7 +187,7 @@ def test_a_data_set_that_no_server_has_is_not_said_to_be_downloaded() -> None:
 
 def test_what_a_job_has_come_to_is_said_in_a_few_words(path: Path) -> None:
     planned = grid.load(path)[0]
-    job = bare.Job("run", planned.run, lambda: False, lambda: True)
+    job = bare.Job("run", planned.run, lambda: False, lambda: True, ("clean@", "pgd-linf@8"))
     name = planned.run.rpartition("-")[0]
     assert job.progress() == f"{name}: beginning"
     planned.folder.mkdir(parents=True)
@@ -189,5 +201,5 @@ def test_what_a_job_has_come_to_is_said_in_a_few_words(path: Path) -> None:
         f"{name}: epoch 11.50/2 loss clean 0.445 adversarial 1.250 hold-out 0.828 PGD-10 8/255 0.312 12210 images/s"
     )
     write_json(planned.folder / "training.json", {})
-    write_json(planned.folder / "evaluation.json", {"measurements": {"clean@": {}}})
-    assert job.progress() == f"{name}: 1 measured"
+    write_json(planned.folder / "evaluation.json", {"measurements": {"clean@": {}, "noise@0.1": {}}})
+    assert job.progress() == f"{name}: 1 of 2 measured"

@@ -32,12 +32,16 @@ LONGEST = 120  # characters of a job's last words: a whole line of a training's 
 
 @dataclass
 class Job:
-    """A job in the loop. done: whether there is nothing to do; ready: whether what it waits for is there."""
+    """A job in the loop. done: whether there is nothing to do; ready: whether what it waits for is there.
+
+    measure: "NAME@LEVEL" of what it measures.
+    """
 
     kind: str
     name: str
     done: Callable[[], bool]
     ready: Callable[[], bool]
+    measure: tuple[str, ...] = ()
     process: subprocess.Popen | None = None
     status: int | None = None
 
@@ -48,11 +52,11 @@ class Job:
 
     def progress(self) -> str:
         """How far it has come, in a few words: the last line that it printed, or how many measurements it has."""
-        measured = len(grid.measured(self.folder / "evaluation.json"))
-        trained = (self.folder / "training.json").is_file()
-        text = (
-            f"{measured} measured" if trained else f"{' '.join(last_words(self.folder / doing.LOG).split()):.{LONGEST}}"
-        )
+        if (self.folder / "training.json").is_file():
+            measured = grid.measured(self.folder / "evaluation.json") & set(self.measure)
+            text = f"{len(measured)} of {len(self.measure)} measured"
+        else:
+            text = " ".join(last_words(self.folder / doing.LOG).split())[:LONGEST]
         return f"{self.name.rpartition('-')[0] or self.name}: {text}"
 
 
@@ -131,7 +135,7 @@ def job_of(need: needs.Need, found: needs.Needs) -> Job:
     def ready() -> bool:
         return all(grid.trained(source[run]) for run in need.after)
 
-    return Job("run" if need.measure else "train", need.run, done, ready)
+    return Job("run" if need.measure else "train", need.run, done, ready, need.measure)
 
 
 class Loop:
@@ -149,6 +153,7 @@ class Loop:
         self.processes, self.end, self.lock, self.signals, self.snapshot = processes, end, lock, signals, snapshot
         self.todo = todo
         self.began = self.said = time.time()
+        self.told = False  # why it stopped
 
     @property
     def stopped(self) -> bool:
@@ -170,8 +175,10 @@ class Loop:
             if time.time() - self.said > WORDS_EVERY:
                 self.say("; ".join(job.progress() for job in working))
             time.sleep(0.1)
-        if working:
+        if self.stopped and (waiting or working) and not self.told:
+            self.told = True
             announcing.stopped(self.signals, self.todo)
+        if working:
             self.stop(working)
         return not waiting and not working and all(job.status == 0 for job in jobs if job.process)
 

@@ -209,6 +209,7 @@ def schedule(
     signals: of `told_to_stop`. todo: what it works on. local: its jobs run on this machine.
     """
     if signals:  # before it began
+        announcing.stopped(signals, todo)
         return 0
     child = subprocess.Popen(words, env=environment(deadline), pass_fds=(lock,), process_group=0)
     while child.poll() is None and not signals and time.time() < deadline:
