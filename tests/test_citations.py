@@ -28,7 +28,7 @@ def test_a_citation_is_a_link_that_needs_no_bibliography() -> None:
     assert citations.linked("attacks {cite:p}`madry2018`.") == f"attacks ({MADRY})."
     both = citations.linked("{cite:p}`madry2018, goodfellow2015`")
     assert both.startswith(f"({MADRY}; [Goodfellow et al., 2015](https://arxiv.org/abs/1412.6572 ") and both[-1] == ")"
-    assert "[Krizhevsky, 2009](reference.ipynb " in citations.linked("{cite:p}`krizhevsky2009`")
+    assert "[Krizhevsky, 2009](/notebooks/reference.ipynb " in citations.linked("{cite:p}`krizhevsky2009`")
     assert "{\\" not in citations.linked("{cite:p}`islam2021`")
 
 

@@ -20,7 +20,7 @@ TEXTUAL = re.compile(LINK.replace(r"[^\[\]]+", r"[^\[\]]+ \(\d{4}\)", 1))
 BESIDE = LINK.replace(r"[^\[\]]+", r"[^\[\]()]+, \d{4}", 1)
 PARENTHETICAL = re.compile(rf"\({BESIDE}(?:; {BESIDE})*\)")
 KEY = re.compile(r' · (\w+)"\)')
-OTHERWISE = "reference.ipynb"  # the page with the list of references
+OTHERWISE = "/notebooks/reference.ipynb"  # the page with the list of references
 
 
 @functools.cache

@@ -208,7 +208,7 @@ def _photographs(told: Mapping[str, Any], folder: Path | None) -> str:
     """The photographs to choose from, by looking at them."""
     options = "".join(
         f'<label><input type="radio" name="explorer-photo" value="{n}"{" checked" if n == 0 else ""}>'
-        f'<img alt="" width="{THUMB}" height="{THUMB}" src="{thumbnail(one["number"], folder)}">'
+        f'<i aria-hidden="true" style="background-image:url({thumbnail(one["number"], folder)})"></i>'
         f"<span>{escape(one['name'])}</span></label>"
         for n, one in enumerate(told["pictures"])
     )
