@@ -220,13 +220,7 @@ def page(request: pytest.FixtureRequest, root: Path) -> Iterator[str]:
 STAND = """() => ({
   shown: document.querySelector("[data-explorer=root]").dataset.shown,
   levels: [...document.querySelectorAll(".hero-tile img")].map(e => e.naturalHeight / 112),
-<<<<<<< HEAD
   sprites: [...new Set([...document.querySelectorAll(".hero-tile img")].map(e => /[^/?]*\\.webp/.exec(e.src)[0]))],
-=======
-  sprites: [...new Set(
-    [...document.querySelectorAll(".hero-tile img")].map(e => e.src.split("/").pop().split("?")[0])
-  )],
->>>>>>> f1aa8ff52eb9d5a4b54be9060a2d08456a16819c
 })"""
 
 
