@@ -354,6 +354,17 @@ def test_sliders_of_the_specimen_by_mouse_and_touch(specimen: Specimen, browser:
     context.close()
 
 
+def test_the_short_address_keeps_what_it_says_of_a_slider(tmp_path: Path, browser: Any) -> None:
+    """A teacher may send the book's own address with #saturation=inf; Jupyter Book's redirect would lose it."""
+    shutil.copyfile(REPOSITORY / "book" / "root.html", tmp_path / "index.html")
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "index.html").write_text("<title>front</title>")
+    page = browser.new_page()
+    page.goto(f"{(tmp_path / 'index.html').as_uri()}#saturation=inf")
+    page.wait_for_url("**/notebooks/index.html#saturation=inf")
+    page.close()
+
+
 def test_a_complaint_and_a_foreign_request_are_noticed(tmp_path: Path, view: View) -> None:
     text = "<script>console.error('said')</script><script>nothing.there</script><img src='http://example.org/a.png'>"
     (tmp_path / "bad.html").write_text(text)

@@ -91,6 +91,10 @@ def page(browser: Any, strict: str) -> Iterator[Live]:
     view.start(strict)
     view.page.check("input[name=live-guess-0][value=no]")
     view.page.check("input[name=live-guess-1][value=yes]")
+    view.page.evaluate(
+        f"""() => new MutationObserver(() => window.mapsWhenJudged ??= {ROOT}.live.complete ?? 0)
+            .observe(document.querySelector("[data-live=verdict]"), {{ childList: true }})"""
+    )
     view.ask()
     yield view
     view.page.close()
@@ -125,6 +129,11 @@ def check_logits(found: Any, images: list[Tensor]) -> None:
 
 
 # --- the first minute -------------------------------------------------------------------------------------------------
+
+
+def test_a_guess_is_judged_when_the_answer_comes_not_when_the_maps_are_done(page: Live) -> None:
+    """A reader who went on to another picture meanwhile was told of the guess about the first one."""
+    assert page.page.evaluate("window.mapsWhenJudged") == 0
 
 
 def test_guess_answer_and_share(page: Live) -> None:

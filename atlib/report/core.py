@@ -243,4 +243,4 @@ def _verdict(row: pd.Series | None) -> str:
         return ""
     badge = ledger.badge(str(row["verdict"]))
     kind = f"<br><small>{escape(str(row['kind']))}</small>" if row["kind"] else ""
-    return f"{badge}{kind}" if row["counts"] else f"({badge}){kind}"
+    return f"{badge}{kind}" if row["counts"] else f'<span class="shown-only">({badge})</span>{kind}'

@@ -254,6 +254,6 @@ def turns(found: Frames | None = None) -> str:
     )
     same = ", ".join(f"{percent(share)} by {CUES[way[0]]}" for way, share in shares.items() if way[0] == way[1])
     return (
-        "One picture stands for each of the most common ways from the normal network to the strongest budget. Between "
-        f"these two, the answers to all such pictures stay as they are ({same}) or turn ({changed})."
+        "Each picture stands for one common pair of answers, the normal network's and that of the strongest budget. "
+        f"To some of all such pictures these two networks answer alike ({same}), to others differently ({changed})."
     )

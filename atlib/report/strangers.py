@@ -270,17 +270,16 @@ def sentence() -> str:
             continue
         if not here.clear:  # then there is no sign to agree with
             up, down = sum(one.low > 0 for one in found), sum(one.high < 0 for one in found)
-            text = (
-                f"Our networks show no clear effect; of {len(found)} pairs {up} clearly rises and {down} clearly falls"
-            )
+            text = f"no clear effect in our networks; of the {len(found)} pairs {up} clearly up, {down} clearly down"
             groups.setdefault(text, []).append(measure.name)
             continue
         agree = [one for one in found if one.value * here.value > 0]
         against = [one for one in found if one.value * here.value < 0 and one.clear]
         sure = sum(one.clear for one in agree)
-        text = f"In {len(agree)} of {len(found)} pairs the sign is that of our networks, "
-        text += f"and in {sure} of these the interval leaves out zero"
+        text = (
+            f"the sign of our networks in {len(agree)} of {len(found)} pairs, in {sure} with an interval without zero"
+        )
         text += f"; in {len(against)} it is clearly the other way" if against else ""
         groups.setdefault(text, []).append(measure.name)
-    parts = [f"- {text}: {', '.join(names)}." for text, names in groups.items()]
+    parts = [f"- **{', '.join(names)}**: {text}." for text, names in groups.items()]
     return "\n".join(parts) if parts else "Not measured yet."

@@ -95,8 +95,14 @@ def html(claim: Claim, decision: Decision, known: Rows, ledger: Ledger) -> str:
     said = lines(claim, decision, known, ledger)
     if not said:
         return ""
-    first = next(line.split()[0] for line in said if line.startswith("  "))
-    answers = " and the answers to each picture beside them (<code>.npz</code>)" if needs_answers(claim) else ""
+    named = [line.split()[0] for line in said if line.startswith("  ")]
+    first = next((name for name in named if ":clean@" not in name), named[0])
+    answers = (
+        ", with the answers to each picture in an <code>.npz</code> beside it. The number counts only pictures that "
+        "are recognised when clean. It is computed from these answers, and isn't the difference of the rows below"
+        if needs_answers(claim)
+        else ""
+    )
     return (
         f'<details class="claim-rows"><summary>The rows behind this number</summary>'
         f"<p>They lie in <code>results/</code>, a file for each run{answers}. Compute the number again: "

@@ -210,6 +210,15 @@ export function begin(root) {
     });
   }
 
+  /** What came of the guess, as soon as the networks have answered: the reader may go on to another picture. */
+  function judge() {
+    if (guesses && truth() !== null) {
+      const right = seen.chances.map((/** @type {number[]} */ one) => largest(one) === truth());
+      find("verdict", root).textContent = verdict(guesses, right);
+    }
+    guesses = null;
+  }
+
   /** What a screen reader hears once things have come to rest. */
   function tell() {
     const chances = seen.chances;
@@ -218,15 +227,6 @@ export function begin(root) {
       const best = largest(chances[n]);
       return `The ${given.networks[n].title} network says ${classes[best]}, ${percent(chances[n][best])}.`;
     });
-    const first =
-      guesses && truth() !== null
-        ? `${verdict(
-            guesses,
-            chances.map((/** @type {number[]} */ c) => largest(c) === truth()),
-          )} `
-        : "";
-    if (first) find("verdict", root).textContent = first;
-    guesses = null;
     find("status", root).textContent = `${subject()}, ${done(state)}. ${heard.join(" ")}`;
   }
 
@@ -309,6 +309,7 @@ export function begin(root) {
       if (entry) entry.probabilities = performance.now() - entry.asked;
       seen.logits = told.logits;
       showChances(told.chances);
+      judge();
     }
     if (told.kind === "maps" && told.id === asked) {
       const entry = /** @type {any} */ (times.get(told.id));
