@@ -98,6 +98,8 @@ vendor: $(VENDOR)/.complete
 _build/.complete: $(PAGES) .venv/.book $(VENDOR)/.complete
 	@echo "== building the book from notebooks/ (nothing is run)"
 	@$(BIN)/jupyter-book build . -W -n --keep-going --quiet || { rm -rf _build/.doctrees; exit 1; }
+	@for page in _build/html/notebooks/*.html; do \
+	  test -f notebooks/$$(basename $$page .html).ipynb || rm -f $$page; done  # pages that are gone stay otherwise
 	@cp book/root.html _build/html/index.html  # Jupyter Book's own redirect loses what the address says of a slider
 	@touch $@
 
