@@ -124,7 +124,7 @@ def test_when_the_minutes_are_over_it_ends_and_nothing_has_failed(path: Path) ->
 
 def test_a_signal_before_the_first_job_is_said_once(path: Path, capsys: pytest.CaptureFixture) -> None:
     """Told to stop while it looked at what was to do, it ended without a word of why nothing had been done."""
-    said = "stopped by SIGTERM: the jobs are ended, and the same command goes on\n"
+    said = "stopped by SIGTERM: stopping the jobs; run the same command to continue\n"
     loop = bare.Loop(1, float("inf"), 0, [signal.SIGTERM], path)
     jobs = [bare.Job("run", planned.run, lambda: False, lambda: True) for planned in grid.load(path)]
     assert not loop.work(jobs) and not loop.work(jobs) and capsys.readouterr().out == said

@@ -112,7 +112,7 @@ def test_the_strength_is_fixed_once(dataset):
     found = dict.fromkeys(cues.STRENGTHS, 0.6)
     assert cues.settle(dataset, found, PAINTER, "caltech101/x") == 1.0
     assert cues.settle(dataset, found, PAINTER, "caltech101/x") == 1.0
-    with pytest.raises(InputError, match="fixed once"):
+    with pytest.raises(InputError, match="fixed only once"):
         cues.settle(dataset, found | {1.0: 0.1}, PAINTER, "caltech101/x")
 
 

@@ -700,5 +700,8 @@ def test_other_test_pictures_are_measured_anew(pgd: Path, calls: list[str], caps
     assert not calls and digest == evaluation.subject_of(pgd).content
     write_json(pgd / "evaluation.json", origins | {"pictures": "others"})
     evaluation.evaluate(pgd, progress=False)
-    assert len(calls) == len(origins["measurements"]) and "others than those measured there" in capsys.readouterr().out
+    assert (
+        len(calls) == len(origins["measurements"])
+        and "the test pictures have changed; measuring everything again" in capsys.readouterr().out
+    )
     assert read_json(pgd / "evaluation.json")["pictures"] == digest

@@ -998,7 +998,7 @@ def test_a_run_is_measured_only_on_data_with_its_training_pictures(monkeypatch: 
     assert len(evaluation.subject_of(folder).test.labels) == 100
     write_json(folder / "training.json", found | as_cifar | {"pictures_digest": "f" * 64})
     with pytest.raises(
-        InputError, match=f"trained on generated .*, training pictures f{{12}}, not .* {digest[:12]}; put"
+        InputError, match=f"trained on generated .*, training pictures f{{12}}, not .* {digest[:12]}; restore"
     ):
         evaluation.subject_of(folder)
     del found["pictures_digest"]  # published before 2026-11-27
