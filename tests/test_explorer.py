@@ -21,8 +21,9 @@ from atlib.files import REPOSITORY, write_json
 from atlib.report import explored, explorer, photographs
 from helpers import served
 from test_browser import DESK, PHONE, View, axe, browser, chromium, serious, sideways
+from test_hero import frame
 
-__all__ = ("browser", "chromium")  # fixtures
+__all__ = ("browser", "chromium", "frame")  # fixtures
 FOLDER = REPOSITORY / "results" / "frames"
 
 
@@ -35,11 +36,6 @@ def published(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def about() -> dict[str, Any]:
     return explored.load(FOLDER)
-
-
-@pytest.fixture(scope="module")
-def frame() -> pd.DataFrame:
-    return rows.load(REPOSITORY / "results")
 
 
 @pytest.fixture(scope="module")

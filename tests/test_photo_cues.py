@@ -37,9 +37,15 @@ def test_answers_by_content_style_and_neither() -> None:
 def test_whether_the_networks_can_be_told_apart_is_read_off_their_intervals() -> None:
     alike = pd.DataFrame([*answered("pgd-linf-4", 9, 1), *answered("normal", 6, 6)])
     said = photo_cues.sentence(alike)
-    assert "for more than 30.0 % of the pictures" in said and "the test doesn't tell the networks apart" in said
+    assert "for more than 30.0 % of the pictures" in said and "The test doesn't tell the networks apart" in said
+    assert "hardly ever" not in said
     apart = pd.DataFrame([*answered("pgd-linf-4", 18, 0), *answered("normal", 2, 16)])
-    assert "the test tells the networks apart" in photo_cues.sentence(apart)
+    assert "The test tells the networks apart" in photo_cues.sentence(apart)
+
+
+def test_a_style_that_is_hardly_ever_named_carries_no_class() -> None:
+    rare = pd.DataFrame([*answered("pgd-linf-4", 50, 1, 100), *answered("normal", 60, 2, 100)])
+    assert "for more than 2.0 % of the pictures. They recognise" in photo_cues.sentence(rare)
 
 
 def test_what_was_not_run_is_said() -> None:
