@@ -120,9 +120,9 @@ def _outline(config: Config) -> Subject:
     return Subject(nn.Identity(), split, side, torch.device("cpu"), cues, config, dataset=config.dataset)
 
 
-def expected(config: Config) -> list[str]:
-    """Every "NAME@LEVEL" that applies to a run, from its configuration alone."""
-    return ["@".join(pair) for pair in wanted(_outline(config))]
+def expected(config: Config, only: tuple[str, ...] = ()) -> list[str]:
+    """Every "NAME@LEVEL" that applies to a run, from its configuration alone. only: as for `wanted`."""
+    return ["@".join(pair) for pair in wanted(_outline(config), only)]
 
 
 def lacking(config: Config) -> dict[str, str]:

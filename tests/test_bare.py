@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from atlib import evaluation, training
-from atlib.campaign import bare, doing, grid, running
+from atlib.campaign import bare, doing, grid, needs, running
 from atlib.errors import InputError
 from atlib.files import REPOSITORY, data_dir, load_tensors, read_json, results_dir, runs_dir, write_json
 from atlib.rows import load
@@ -96,6 +96,25 @@ def test_it_trains_measures_and_publishes_what_snakemake_and_notebooks_would(pat
     # and a second call has nothing to do
     assert start(path).wait(timeout=120) == 0
     assert path.with_name("log").read_text(encoding="utf-8").startswith("3 runs are done, 0 to do\n")
+
+
+def test_a_block_may_ask_for_some_measurements_only(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path.write_text(GRID.replace("title: tiny", "measure: [clean, saturation@1024]"), encoding="utf-8")
+    planned = grid.load(path)[0]
+    assert planned.expected == ["clean@", "saturation@1024"]
+    (need,) = needs.find([planned]).todo
+    assert need.measure == ("clean@", "saturation@1024") and need.stylised == ()
+    assert running.from_snapshot(running.snapshot([need])) == [planned]  # what Snakemake's jobs read
+    assert doing.job("run", planned.run, [planned], bare=True) == 0
+    record = read_json(results_dir() / f"{planned.run}.json")
+    assert set(record["evaluation"]["measurements"]) == {"clean@", "saturation@1024"}
+    assert needs.find([planned]).todo == () and grid.published(planned)
+    # the notebook is asked for the same
+    given: list[dict] = []
+    (planned.folder / "evaluation.json").unlink()
+    monkeypatch.setattr(doing, "execute", lambda notebook, folder, asked: given.append(asked))
+    doing.advance("evaluate", planned, False, print)
+    assert given == [{"run": str(planned.folder), "measure": "clean,saturation@1024"}]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

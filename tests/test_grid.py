@@ -7,14 +7,14 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from atlib import evaluation, style, training, transforms
-from atlib.campaign import announcing, grid, publishing
+from atlib.campaign import announcing, grid, plan, publishing
 from atlib.configuration import resolve
 from atlib.errors import InputError
 from atlib.files import REPOSITORY, results_dir, write_json
@@ -56,7 +56,7 @@ def test_an_underfit_run_is_the_one_that_training_names(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("title", "titel", "block t: key = 'titel': must be one of title, on_request, common, runs (did"),
+        ("title", "titel", "block t: key = 'titel': must be one of title, on_request, measure, common, runs (did"),
         ("seed: [1, 2]}\n    - {model: u", "sead: 1}\n    - {model: u", "block t, run 1: key = 'sead': must be one"),
         ("width: 4", "with: 4", "block t, common: key = 'with': must be one of model, "),
         ("pgd-linf-8]", "pgd-linf]", "block t, run 1: model = 'pgd-linf': must be one of normal, "),
@@ -72,6 +72,9 @@ def test_an_underfit_run_is_the_one_that_training_names(tmp_path: Path) -> None:
         ("runs:", "run:", "block t: must have a list of runs"),
         ("common: {dataset: shapes, width: 4}", "common: 5", "block t: common = 5: must be {parameter: value, …}"),
         ("title: tiny", "on_request: maybe", "block t: on_request = 'maybe': must be true or false"),
+        ("title: tiny", "measure: clean", "block t: measure = 'clean': must be a list of measurements, such as [clean"),
+        ("title: tiny", "measure: [claen]", "block t: measure = 'claen': must be one of "),
+        ("title: tiny", "measure: [stylised]", "block t, run 1: measure = 'stylised': does not apply to shapes/normal"),
         ("seed: [1, 2]", "seed: []", "block t, run 1: seed = []: must have at least one value"),
         ("title: tiny", "title: 2024-13-45", "month must be in 1..12"),
         ("{model: [normal", "[model: [normal", "line 6: "),
@@ -273,6 +276,21 @@ def test_the_replication_is_what_was_registered() -> None:
         if p.config.epochs == 8 and p.config.attack != "noise":
             old = before[p.config.model, p.config.amplitude]
             assert publishing.differences(asdict(p.config), asdict(old)) == [] and p.config.recipe == old.recipe
+
+
+def test_the_replication_measures_what_its_claims_and_the_printed_answers_need_and_no_more() -> None:
+    planned = block("replication")
+    assert {tuple(p.expected) for p in planned} == {("clean@", "conflict@")}
+    asked = [c.statistic.under for c in claims.load().claims if "shapes-replication" in c.datasets]
+    assert asked == [("conflict@",)] * 2
+    whole = replace(planned[0], measure=())
+    assert {"clean@", "conflict@", "pgd-linf@8", "maps@clean@"} < set(whole.expected)
+    # a published run with these two rows is done, and costs less than one of which everything is measured
+    publish(planned[0], planned[0].expected)
+    assert grid.published(planned[0]) and not grid.published(whole)
+    assert plan.operations_of(*plan.all_work(planned[0]), planned[0].config) < 0.5 * plan.operations_of(
+        *plan.all_work(whole), whole.config
+    )
 
 
 def test_blocks_of_the_evidence_name_their_precision_and_their_runs() -> None:

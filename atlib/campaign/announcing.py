@@ -155,7 +155,7 @@ def lost(todo: Sequence[needs.Need]) -> Iterable[str]:
             continue
         record = planned.folder / "evaluation.json"
         done = grid.measured(record)
-        left = [place for place in evaluation.expected(planned.config) if place not in done]
+        left = [place for place in planned.expected if place not in done]
         left = [place for place in left if place not in evaluation.lacking(planned.config)]
         since = min(held, time.time() - record.stat().st_mtime) if record.is_file() else held
         if left:

@@ -218,9 +218,9 @@ def advance(step: str, planned: grid.Planned, bare: bool, say: Callable[[str], N
     if step == "evaluate" and not grid.evaluated(planned):
         say(begun(step, planned))
         if bare:
-            evaluation.evaluate(folder, progress=False)
+            evaluation.evaluate(folder, only=planned.measure, progress=False)
         else:
-            execute("evaluate", folder, {"run": str(folder)})
+            execute("evaluate", folder, {"run": str(folder), "measure": ",".join(planned.measure)})
     if step == "publish" and not grid.published(planned, evaluation.lacking(planned.config)):
         publishing.publish(folder)
         clean = grid.accuracies(rows.read_rows(folder / "rows.csv"))

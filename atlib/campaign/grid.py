@@ -18,7 +18,7 @@ from ..files import checkout_path, held_for, read_json, results_dir
 from . import publishing
 
 GRID = "workflow/grid.yaml"
-BLOCK_KEYS = ("title", "on_request", "common", "runs")
+BLOCK_KEYS = ("title", "on_request", "measure", "common", "runs")
 NAMED = ("attack", "norm", "eps", "sigma", "tau", "max_flow", "quick")  # by the model's name, or never varied
 RUN_KEYS = ("model", *(f.name for f in fields(Config) if f.name not in NAMED))
 STATES = ("done", "running", "failed", "pending")
@@ -30,7 +30,7 @@ class Planned:
     """One run of the grid.
 
     block: its block's name; rank: of its line, the smaller the earlier; needs: the run that an underfit one is matched
-    to; on_request: only when its block is asked for.
+    to; on_request: only when its block is asked for; measure: which measurements the block asks for (none: all).
     """
 
     block: str
@@ -38,6 +38,7 @@ class Planned:
     config: Config
     needs: str | None = None
     on_request: bool = False
+    measure: tuple[str, ...] = ()
 
     @property
     def run(self) -> str:
@@ -54,6 +55,11 @@ class Planned:
         """The runs whose training comes first: of an underfit one its target, and the normal one it is cut from."""
         normal = (replace(self.config, match=None).run,) if self.config.match else ()
         return (*((self.needs,) if self.needs else ()), *normal)
+
+    @property
+    def expected(self) -> list[str]:
+        """Every "NAME@LEVEL" that its block asks for and that applies to it."""
+        return evaluation.expected(self.config, self.measure)
 
 
 class _Loader(yaml.SafeLoader):
@@ -85,7 +91,10 @@ def load(path: Path | None = None) -> list[Planned]:
                     config, needs = _resolve(one)
                 except InputError as error:
                     raise InputError(f"{where}: {error}") from None
-                found.append(Planned(name, rank, config, needs, bool(block.get("on_request", False))))
+                asked = tuple(block.get("measure", ()))
+                found.append(Planned(name, rank, config, needs, bool(block.get("on_request", False)), asked))
+                if asked and not found[-1].expected:
+                    raise InputError(f"{where}: measure = {', '.join(asked)!r}: does not apply to {config.run}")
     _check_once(path, found)
     return found
 
@@ -118,6 +127,7 @@ def _blocks(path: Path) -> dict[str, dict[str, Any]]:
             raise InputError(f"{path}: block {name}: common = {block['common']!r}: must be {{parameter: value, …}}")
         if block.get("on_request", False) not in (True, False):
             raise InputError(f"{path}: block {name}: on_request = {block['on_request']!r}: must be true or false")
+        _check_measure(f"{path}: block {name}", block.get("measure", []))
         _check_keys(f"{path}: block {name}, common: key", block["common"], RUN_KEYS)
         for number, line in enumerate(block["runs"], 1):
             if not isinstance(line, dict):
@@ -131,6 +141,15 @@ def _blocks(path: Path) -> dict[str, dict[str, Any]]:
 def _check_keys(where: str, content: dict, known: Iterable[str]) -> None:
     for key in content:
         one_of(where, key, list(known))
+
+
+def _check_measure(where: str, asked: object) -> None:
+    if not isinstance(asked, list) or not all(isinstance(name, str) for name in asked):
+        raise InputError(f"{where}: measure = {asked!r}: must be a list of measurements, such as [clean, conflict]")
+    try:
+        evaluation.check_only(asked)
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from None
 
 
 def _each(line: dict[str, Any]) -> Iterable[dict[str, Any]]:
@@ -229,26 +248,26 @@ def measured(record: Path) -> set[str]:
 
 
 def evaluated(planned: Planned, without: Collection[str] | None = None) -> bool:
-    """Whether every measurement that applies to it is there, here.
+    """Whether every measurement that is asked for is there, here.
 
     without: "NAME@LEVEL" of those that don't matter (None: those for which something is missing here).
     """
     without = evaluation.lacking(planned.config) if without is None else without
-    wanted = set(evaluation.expected(planned.config)) - set(without)
+    wanted = set(planned.expected) - set(without)
     return trained(planned) and wanted <= measured(planned.folder / "evaluation.json")
 
 
 def published(planned: Planned, without: Collection[str] = ()) -> bool:
-    """Whether results/ has every measurement that applies to it, except for those of `without`."""
+    """Whether results/ has every measurement that is asked for, except for those of `without`."""
     return not set(unpublished(planned)) - set(without)
 
 
 def unpublished(planned: Planned) -> tuple[str, ...]:
-    """The measurements that apply to it and that results/ lacks."""
+    """The measurements that are asked for and that results/ lacks."""
     path = results_dir() / planned.run
     there = path.with_name(f"{path.name}.csv").is_file()
     found = measured(path.with_name(f"{path.name}.json")) if there else set()
-    return tuple(place for place in evaluation.expected(planned.config) if place not in found)
+    return tuple(place for place in planned.expected if place not in found)
 
 
 def held(folder: Path) -> float | None:
@@ -267,7 +286,7 @@ def state(planned: Planned, rows: pd.DataFrame) -> State:
     failure = planned.folder / "failed.json"
     if failure.is_file():
         return State("failed", f"failed: {read_json(failure).get('error', '?')}", missing)
-    some = len(evaluation.expected(planned.config)) - len(missing)
+    some = len(planned.expected) - len(missing)
     if some:
         return State("pending", f"pending, {len(missing)} of {some + len(missing)} measurements", missing)
     if trained(planned):

@@ -78,7 +78,7 @@ def find(planned: Sequence[grid.Planned], blocks: Collection[str] = (), *, insta
             sets = tuple(name for name, line in stylised_sets(p.config, places, installing).items() if not line)
             after = tuple(run for run in p.after if run in training) if p.run in training else ()
             todo.append(Need(p, p.run in training, places, sets, after))
-    every = [stylised_sets(need.planned.config, installing=installing) for need in todo]
+    every = [stylised_sets(need.planned.config, need.planned.expected, installing) for need in todo]
     blocked = {line for sets in every for line in sets.values() if line}
     done = tuple(p for p in chosen if not wanted[p.run] and p not in left)
     return Needs(tuple(todo), done, left, tuple(sorted(blocked)))
@@ -128,6 +128,6 @@ obstacle = functools.cache(style.obstacle)
 
 def out_of_reach(planned: grid.Planned, installing: bool = False) -> set[str]:
     """Measurements of a run that this campaign can't take, since a stylised test set can't be made here."""
-    sets = stylised_sets(planned.config, installing=installing)
+    sets = stylised_sets(planned.config, planned.expected, installing)
     blocked = {name.rpartition("/")[2] for name, line in sets.items() if line}
     return {place for place in evaluation.lacking(planned.config) if place.rpartition("@")[2] in blocked}

@@ -173,7 +173,7 @@ def precision_here(planned: grid.Planned) -> str:
 
 def hours(planned: grid.Planned) -> float:
     """Core hours of one run on a processor like this one: training in the run's own precision, evaluation in single."""
-    return _hours(planned, training_work(planned.config), evaluation_work(planned.config))
+    return _hours(planned, *all_work(planned))
 
 
 def hours_of(need: needs.Need, rounds: int = 3) -> float:
@@ -188,6 +188,11 @@ def _hours(planned: grid.Planned, trained: Work, evaluated: Work, rounds: int = 
     return total / 3600
 
 
+def all_work(planned: grid.Planned) -> tuple[Work, Work]:
+    """(training, evaluation) of a whole run."""
+    return training_work(planned.config), evaluation_work(planned.config, planned.expected)
+
+
 def work_of(need: needs.Need) -> tuple[Work, Work]:
     """(training, evaluation) of what is missing of a run."""
     config, nothing = need.planned.config, Work(0, 0, 0)
@@ -196,7 +201,7 @@ def work_of(need: needs.Need) -> tuple[Work, Work]:
 
 def gpu_hours(planned: grid.Planned, flops: float) -> float:
     """GPU hours of one run on a machine that keeps up `flops` operations a second."""
-    return _gpu_hours(planned.config, training_work(planned.config), evaluation_work(planned.config), flops)
+    return _gpu_hours(planned.config, *all_work(planned), flops)
 
 
 def gpu_hours_of(need: needs.Need, flops: float = FLOPS) -> float:
@@ -258,7 +263,7 @@ def tables_of_plan() -> dict[str, dict[str, Any]]:
 @functools.cache
 def _operations_of_block(block: str) -> float:
     every = [p for p in grid.load() if p.block == block]
-    return sum(operations_of(training_work(p.config), evaluation_work(p.config), p.config) for p in every)
+    return sum(operations_of(*all_work(p), p.config) for p in every)
 
 
 def operations_of(trained: Work, evaluated: Work, config: Config) -> float:

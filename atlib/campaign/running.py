@@ -92,6 +92,7 @@ def snapshot(todo: Sequence[needs.Need]) -> Path:
         {"run": need.run, "block": need.planned.block, "rank": need.planned.rank, "needs": need.planned.needs}
         | {"dataset": need.planned.config.dataset, "config": asdict(need.planned.config)}
         | {"after": need.after, "stylised": need.stylised, "publish": bool(need.measure)}
+        | {"measure": need.planned.measure}
         for need in todo
     ]
     path = (runs_dir() / ".campaign" / "jobs.json").resolve()  # Snakemake works in another folder
@@ -102,7 +103,10 @@ def snapshot(todo: Sequence[needs.Need]) -> Path:
 def from_snapshot(path: Path) -> list[grid.Planned]:
     """What `snapshot` wrote."""
     jobs = read_json(path)["jobs"]
-    return [grid.Planned(j["block"], j["rank"], Config(**j["config"]), j["needs"]) for j in jobs]
+    return [
+        grid.Planned(j["block"], j["rank"], Config(**j["config"]), j["needs"], measure=tuple(j["measure"]))
+        for j in jobs
+    ]
 
 
 def profile_folder(profile: str) -> Path:
