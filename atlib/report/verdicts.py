@@ -89,7 +89,8 @@ def _adversarial(model: str) -> bool:
 
 
 def _measure(s: Statistic, dataset: str, known: Rows, ledger: Ledger) -> dict[int, list[Vector]]:
-    """Each cell's vector by seed, of the seeds that have every row which the statistic needs."""
+    """Each cell's vector by seed, of the seeds that have every row which the statistic needs; none before the last one
+    is in, where the setting allows no looks in between."""
     found = {}
     for seed in known.seeds(ledger.settings[dataset]):
         try:
@@ -98,7 +99,7 @@ def _measure(s: Statistic, dataset: str, known: Rows, ledger: Ledger) -> dict[in
             continue
         if not any(math.isnan(vector[0]) for vector in vectors):
             found[seed] = vectors
-    return found
+    return found if ledger.settings[dataset].may_judge(found) else {}
 
 
 def _judge(vectors: Sequence[Vector], smallest: float, how: Rule) -> Judged:

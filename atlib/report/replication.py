@@ -1,0 +1,129 @@
+"""The replication on `shapes`: twenty new seeds at two contrasts of the texture, printed when all of them are in.
+
+The registration (book/claims-2026-11-27.yaml) allows no look in between. So nothing here gives a number of a contrast
+before each of its networks is published, and the verdicts don't either (`claims.Setting.may_judge`). This module was
+written before the first of these networks was measured.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import pandas as pd
+
+from ..rows import row_id
+from . import claims, statistics, tables
+
+SETTINGS = ("shapes-replication", "shapes-replication-20")
+ANSWERS = {"shape_accuracy": "by shape", "texture_accuracy": "by texture"}
+METRICS = (*ANSWERS, "coverage", "shape_bias")
+
+
+class Network(NamedTuple):
+    """One of the four, by its model and how long it was trained."""
+
+    title: str
+    model: str
+    epochs: int
+
+
+NETWORKS = (
+    Network("normal", "normal", 8),
+    Network("normal, three times as long", "normal", 24),
+    Network("noise of the same strength", "noise-0.0313725", 8),
+    Network("PGD ℓ∞ 8/255", "pgd-linf-8", 8),
+)
+
+
+def lines(frame: pd.DataFrame) -> pd.DataFrame:
+    """A line for each published network: amplitude, network, seed, METRICS, and for each of them NAME_row, its id."""
+    found = []
+    for name in SETTINGS:
+        at = claims.load().settings[name]
+        assert at.recipe is not None
+        amplitude = float(at.recipe.rpartition("-a")[2])
+        for network in NETWORKS:
+            recipe = at.recipe.replace("-e8-", f"-e{network.epochs}-")
+            mine = frame[(frame["dataset"] == at.dataset) & (frame["recipe"] == recipe) & (frame["width"] == at.width)]
+            mine = mine[(mine["model"] == network.model) & (mine["distortion"] == "conflict")]
+            mine = mine[mine["seed"].map(at.counts) & (mine["share"].isin([0.0, at.share]))]
+            for seed, rows in mine.groupby("seed", sort=True):
+                line: dict[str, object] = {"amplitude": amplitude, "network": network.title, "seed": seed}
+                for row in rows.to_dict("records"):
+                    line |= {row["metric"]: row["value"], f"{row['metric']}_row": row_id(row)}
+                found.append(line)
+    columns = ["amplitude", "network", "seed", *METRICS, *(f"{name}_row" for name in METRICS)]
+    return pd.DataFrame(found, columns=columns)
+
+
+def wanted() -> int:
+    """How many networks there are to be at each amplitude."""
+    seeds = claims.load().settings[SETTINGS[0]].seeds
+    assert seeds is not None
+    return len(NETWORKS) * (seeds[1] - seeds[0] + 1)
+
+
+def complete(frame: pd.DataFrame) -> pd.DataFrame:
+    """`lines`, if every network of both amplitudes is published; else none of them."""
+    found = lines(frame)
+    return found if len(found) == len(SETTINGS) * wanted() else found.iloc[:0]
+
+
+def table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Answers by shape, by texture and by neither, and shape bias: means over seeds with t-intervals."""
+    found = complete(frame)
+    found = found.assign(neither=1 - found["coverage"].astype(float), neither_row=found["coverage_row"])
+    shown = []
+    for amplitude in sorted(found["amplitude"].unique()):
+        for network in NETWORKS:
+            mine = found[(found["amplitude"] == amplitude) & (found["network"] == network.title)]
+            line: dict[str, object] = {"amplitude": f"{amplitude:g}", "trained": network.title, "seeds": len(mine)}
+            for metric, title in (ANSWERS | {"neither": "by neither", "shape_bias": "shape bias"}).items():
+                line[title] = tables.over_seeds(mine, metric)
+            shown.append(line)
+    return tables.frame_of(shown)
+
+
+def differences(frame: pd.DataFrame, amplitude: float, network: str, reference: str = "normal") -> pd.Series:
+    """Shape bias of a network less the reference's, by seed, at one amplitude; of seeds that have both."""
+    found = complete(frame)
+    here = found[(found["amplitude"] == amplitude) & found["network"].isin([network, reference])]
+    wide = here.pivot_table(index="seed", columns="network", values="shape_bias")
+    if not {network, reference} <= set(wide.columns):
+        return pd.Series(dtype=float)
+    return (wide[network] - wide[reference]).dropna()
+
+
+def sentence(frame: pd.DataFrame) -> str:
+    """What the twenty seeds say, in Markdown; before they are all in, how many are, and no number of theirs."""
+    found = lines(frame)
+    every = len(SETTINGS) * wanted()
+    if complete(frame).empty:
+        return (
+            f"Of its {every} networks **{len(found)} have been published**. The registration allows no look before the "
+            "last one, so nothing of them is printed or judged until then."
+        )
+    parts = []
+    for amplitude in sorted(found["amplitude"].unique()):
+        said = []
+        for network in NETWORKS[1:]:
+            values = differences(frame, amplitude, network.title)
+            low, high = statistics.t_interval(values)
+            up = int((values > 0).sum())
+            number = f"{values.mean():+.2f} [{low:+.2f}, {high:+.2f}]".replace("-", "−")
+            said.append(f"{network.title} {number}, above it in {up} of {len(values)} seeds")
+        parts.append(f"- amplitude {amplitude:g}, shape bias less the normal network's: {'; '.join(said)}.")
+    return "\n".join(parts)
+
+
+def html(frame: pd.DataFrame) -> str:
+    """The table with its caption; empty before all networks are published."""
+    if complete(frame).empty:
+        return ""
+    seeds = wanted() // len(NETWORKS)
+    return tables.html(
+        table(frame),
+        f"The replication: how often networks answer by either cue of pictures whose cues contradict each other. Means "
+        f"over {seeds} new seeds with 95 % t-intervals. Three times as long: 24 epochs for 8. Noise of the same "
+        "strength: Gaussian, of root mean square 8/255, on every training picture.",
+    )

@@ -1,0 +1,97 @@
+"""The replication: no number of it before all of its networks are published, and then the registered ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import pandas as pd
+import pytest
+
+from atlib.campaign import grid
+from atlib.errors import InputError
+from atlib.report import claims, replication, rule, verdicts
+from atlib.rows import frame_of
+
+CLAIMS = ("replication-shape-bias", "beyond-noise-shape-bias")
+
+
+def answered(planned: grid.Planned, shape: float) -> list[dict]:
+    """Rows of a network that answers 100 pictures by shape so often, by neither ten times, else by texture."""
+    config = planned.config
+    values = {"coverage": 0.9, "shape_accuracy": shape, "texture_accuracy": 0.9 - shape, "shape_bias": shape / 0.9}
+    place = {"run": planned.run, "dataset": "shapes", "model": config.model, "width": config.width, "seed": config.seed}
+    place |= {"share": config.share or 0.0, "recipe": config.recipe, "distortion": "conflict", "level": ""}
+    return [place | {"metric": name, "value": value, "count": None, "total": 100} for name, value in values.items()]
+
+
+def frame(planned: Iterable[grid.Planned]) -> pd.DataFrame:
+    """At .12 adversarial training adds .18 to the shape answers, noise .09; at .20 nothing does; seeds scatter."""
+    rows = []
+    for p in planned:
+        more = {"pgd-linf-8": 0.18, "noise-0.0313725": 0.09}.get(p.config.model, 0.0) * (p.config.amplitude == 0.12)
+        rows += answered(p, 0.45 + more + 0.002 * (p.config.seed % 5) * (p.config.model == "normal"))
+    return frame_of(rows)
+
+
+@pytest.fixture(scope="module")
+def planned() -> list[grid.Planned]:
+    """Its 160 networks."""
+    return [p for p in grid.load() if p.block == "replication"]
+
+
+@pytest.mark.parametrize("model", ["normal", "pgd-linf-8", "noise-0.0313725"])
+def test_nothing_is_said_of_it_before_the_last_network(planned: list[grid.Planned], model: str) -> None:
+    last = next(p for p in planned if p.config.model == model and p.config.amplitude == 0.12 and p.config.seed == 25)
+    some = frame(p for p in planned if p is not last)
+    assert replication.html(some) == "" and replication.table(some).empty
+    said = replication.sentence(some)
+    assert "Of its 160 networks **159 have been published**" in said and "[" not in said
+    assert replication.differences(some, 0.12, "PGD ℓ∞ 8/255").empty
+    needed = {"replication-shape-bias": ("normal", "pgd-linf-8"), "beyond-noise-shape-bias": ("noise", "pgd-linf-8")}
+    for id in CLAIMS:
+        if not model.startswith(needed[id]):
+            continue
+        (decision,) = verdicts.verdict(claims.load()[id], some, predictions=lambda run: {}).decisions
+        assert decision.verdict == rule.NOT_RUN and decision.judged.values == () and decision.seeds == ()
+
+
+def test_then_it_is_judged_and_printed(planned: list[grid.Planned]) -> None:
+    whole = frame(planned)
+    found = {id: verdicts.verdict(claims.load()[id], whole, predictions=lambda run: {}) for id in CLAIMS}
+    two = found["replication-shape-bias"].decisions[0]
+    assert len(two.judged.values) == 20 and [cell.verdict for _, cell in two.cells] == [rule.HOLDS, rule.FAILS]
+    assert two.verdict == rule.FAILS  # each of the two had to hold
+    (one,) = found["beyond-noise-shape-bias"].decisions
+    assert one.verdict == rule.HOLDS and one.judged.effect == pytest.approx(0.1)
+    table = replication.table(whole)
+    assert table["seeds"].tolist() == [20] * 8 and table["amplitude"].tolist() == ["0.12"] * 4 + ["0.2"] * 4
+    robust = table[(table["amplitude"] == "0.12") & (table["trained"] == "PGD ℓ∞ 8/255")].iloc[0]
+    assert [str(robust[name]) for name in ("by shape", "by texture", "by neither", "shape bias")] == [
+        "0.63 [0.63, 0.63]", "0.27 [0.27, 0.27]", "0.10 [0.10, 0.10]", "0.70 [0.70, 0.70]",
+    ]  # fmt: skip
+    assert len(robust["shape bias"].rows) == 20
+    said = replication.sentence(whole)
+    assert "PGD ℓ∞ 8/255 +0.20 [+0.19, +0.20], above it in 20 of 20 seeds" in said
+    assert "over 20 new seeds" in replication.html(whole)
+
+
+def test_older_seeds_and_other_contrasts_take_no_part(planned: list[grid.Planned]) -> None:
+    older = [p for p in grid.load() if p.block in ("shapes", "map")]
+    assert replication.lines(frame(older)).empty
+    assert len(replication.lines(frame([*older, *planned]))) == 160
+    setting = claims.load().settings["shapes-replication"]
+    assert setting.may_judge(range(6, 26)) and setting.may_judge(range(1, 26)) and not setting.may_judge(range(6, 25))
+    assert replace(setting, no_looks=False).may_judge([6])
+
+
+@pytest.mark.parametrize("text", ["no_looks: maybe, seeds: [1, 5]", "no_looks: true"])
+def test_a_setting_without_looks_names_its_seeds(text: str, tmp_path: claims.Path) -> None:
+    path = tmp_path / "claims.yaml"
+    old = claims.checkout_path(claims.CLAIMS).read_text(encoding="utf-8")
+    assert old.count("seeds: [6, 25], no_looks: true") == 2
+    path.write_text(old.replace("seeds: [6, 25], no_looks: true", text, 1), encoding="utf-8")
+    with pytest.raises(
+        InputError, match=r"shapes-replication.no_looks = \S+: must be true or false, and true only"
+    ):
+        claims.load(path)
