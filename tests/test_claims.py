@@ -475,10 +475,11 @@ def imagined(entry: Claim, ledger: Ledger, right: bool) -> tuple[list[dict[str, 
 
     for dataset in entry.datasets:
         at = ledger.settings[dataset]
-        first = at.seeds[0] if at.seeds else 1
+        first, last = at.seeds or (1, 3)
+        last = last if at.no_looks else first + 2  # otherwise three decide
         models = quantities.expand(s.models, at)
         reference = s.reference if isinstance(s.reference, str) else None
-        for seed in range(first, first + 3):
+        for seed in range(first, last + 1):
             for place, model in enumerate(models):
                 up = (entry.direction != "less") == right
                 high, low = (0.9, 0.1) if up else (0.1, 0.9)

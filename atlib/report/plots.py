@@ -155,7 +155,7 @@ def show_cues(cues: shapes.Cues) -> Drawing:
     with sheet(rows, 10, 9, 1.1 * rows + 0.2) as (figure, axes):
         for axis, image, shape, texture in zip(axes.flat, cues.images, cues.shapes, cues.textures, strict=False):
             axis.imshow(image.permute(1, 2, 0).numpy())
-            axis.set_title(f"{shapes.SILHOUETTES[shape]}\n{shapes.TEXTURES[texture]}", fontsize=7)
+            axis.set_title(f"{shapes.SILHOUETTES[shape]}\n{shapes.TEXTURES[texture]}", fontsize=9.5)
             axis.set(xticks=[], yticks=[])
             axis.grid(False)
     return figure
