@@ -327,6 +327,8 @@ def robustness(
             return Outcome(None, always, None, vanished)
         with torch.no_grad():
             logits = model(x).float()
+        if wrong := int(broken(logits).sum()):  # the largest of several NaN is class 0, which may be the true one
+            raise NetworkError(f"model: its outputs are NaN or infinite for {wrong} of {len(images)} attacked images")
         last = logits.argmax(1) == target
         always[active] &= last
     return Outcome(None, always, None, vanished) if drop_fooled else Outcome(last, always, logits, vanished)
@@ -343,9 +345,8 @@ def warp(images: Tensor, flow: Tensor) -> Tensor:
         torch.arange(width, device=images.device, dtype=flow.dtype),
         indexing="ij",
     )
-    place = torch.stack((x + flow[:, 0], y + flow[:, 1]), dim=-1)
-    scale = place.new_tensor((max(width - 1, 1), max(height - 1, 1)))
-    grid = place * 2 / scale - 1
+    across, down = (x + flow[:, 0]) * 2 / max(width - 1, 1), (y + flow[:, 1]) * 2 / max(height - 1, 1)
+    grid = torch.stack((across, down), dim=-1) - 1
     return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=True)
 
 

@@ -151,6 +151,8 @@ def resolve(**given: object) -> Config:
     config = Config(**given)  # type: ignore[arg-type]
     _, side = data.check(config.dataset, config.side)
     kind = config.dataset.split(":")[0]
+    if kind == "folder":
+        config = replace(config, dataset=f"folder:{data.folder_path(config.dataset)}")
     usual = DEFAULTS[kind]
     chosen = {name: value if getattr(config, name) is None else getattr(config, name) for name, value in usual.items()}
     config = replace(config, **chosen)  # type: ignore[arg-type]
@@ -158,6 +160,7 @@ def resolve(**given: object) -> Config:
     config = _resolve_cues(config, kind)
     one_of("attack", config.attack, ATTACKS)
     config = _resolve_attack(config)
+    one_of("quick", config.quick, (True, False))
     one_of("stem", config.stem, models.STEMS)
     one_of("schedule", config.schedule, SCHEDULES)
     one_of("precision", config.precision, PRECISIONS)

@@ -270,7 +270,7 @@ def load_state(path: Path, inside: tuple[str, ...] = ()) -> dict[str, Tensor]:
         raise InputError(f"{path}: not a weights-only PyTorch file ({type(error).__name__}){hint}") from None
     held = [state[name] for name in inside if isinstance(state, dict) and isinstance(state.get(name), dict)]
     state = held[0] if held else state
-    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+    if not isinstance(state, dict) or not all(isinstance(k, str) and isinstance(v, Tensor) for k, v in state.items()):
         names = f"; it holds {', '.join(map(str, [*state][:5]))}" if isinstance(state, dict) else ""
         raise InputError(
             f"{path}: must hold a dictionary of tensors by their names, as model.state_dict() gives it{names}"

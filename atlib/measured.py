@@ -60,6 +60,9 @@ class Table:
         self.arrays = {k: v for k, v in self.arrays.items() if not k.startswith(f"{key}/")}
         self.arrays |= {f"{key}/{k}": v for k, v in found.arrays.items()}
         about = provenance.record(self.subject.device)
+        if key in self.origins["measurements"]:  # measured again: until it is whole, it counts as missing
+            del self.origins["measurements"][key]
+            write_json(self.folder / "evaluation.json", self.origins)
         # the record holds versions and hardware once; a measurement holds its own only where they differ
         differing = {kind: about[kind] for kind in ("versions", "hardware") if self.differs(kind, about[kind])}
         commit = {"commit": about["commit"]}

@@ -92,7 +92,7 @@ def resnet18(
     in_range("width", width, 1, 1024, whole=True)
     one_of("stem", stem, STEMS)
     with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+        torch.default_generator.manual_seed(seed)
         model = ResNet18(classes, width, stem, tuple(mean), tuple(std))
         for module in model.modules():
             if isinstance(module, nn.Conv2d):
@@ -103,7 +103,8 @@ def resnet18(
 def fold(model: nn.Module) -> nn.Module:
     """A copy in evaluation mode with each batch norm folded into the convolution before it: the same function, faster.
 
-    Folds `convN`/`bnN` neighbours and Sequential(conv, batch norm) pairs; other modules stay as they are.
+    For our networks, in which `bnN` follows `convN` and a batch norm in a Sequential the convolution before it: these
+    pairs are folded, and other modules stay as they are.
     """
     folded = copy.deepcopy(model).eval().requires_grad_(False)
     for parent in folded.modules():

@@ -48,11 +48,13 @@ class Grouped(nn.Module):
 
     def __init__(self, model: nn.Module, groups: Sequence[Sequence[int]]) -> None:
         super().__init__()
-        self.model, self.groups = model, [list(group) for group in groups]
+        self.model, self.count = model, len(groups)
+        for number, group in enumerate(groups):  # buffers move with the network; a list as an index would be sent anew
+            self.register_buffer(f"group{number}", torch.tensor(list(group)), persistent=False)
 
     def forward(self, images: Tensor) -> Tensor:
         logits = self.model(images)
-        return torch.stack([logits[:, group].logsumexp(1) for group in self.groups], 1)
+        return torch.stack([logits[:, self.get_buffer(f"group{n}")].logsumexp(1) for n in range(self.count)], 1)
 
 
 @dataclass(frozen=True)
@@ -157,11 +159,13 @@ LIBRARIES: dict[str, Callable[[str, str], Loaded]] = {"torchvision": _torchvisio
 @contextlib.contextmanager
 def _here() -> Iterator[None]:
     """Let modules be imported from the working directory, as with `python -m`."""
-    sys.path.insert(0, os.getcwd())
+    here = os.getcwd()  # the module may go elsewhere
+    sys.path.insert(0, here)
     try:
         yield
     finally:
-        sys.path.remove(os.getcwd())
+        with contextlib.suppress(ValueError):
+            sys.path.remove(here)
 
 
 def _function(module: str, function: str) -> Loaded:

@@ -366,6 +366,8 @@ def look(subject: evaluation.Subject, place: str, chosen: Tensor) -> dict[str, T
     labels = subject.test.labels[chosen].to(subject.device)
     draws = torch.Generator().manual_seed(subject.seed)
     maps = saliency.smoothgrad(subject.model, images, labels, samples=saliency.SAMPLES, generator=draws)
+    if not maps.isfinite().all():
+        raise NetworkError("model: its SmoothGrad maps are NaN or infinite")
     with torch.no_grad():
         answers = subject.model(images).argmax(1)
     found = {"pictures": (255 * images).round().byte(), "maps": (255 * saliency.picture(maps)).round().byte()}

@@ -183,7 +183,7 @@ def generate(
         ("conflict_count", conflict_count),
     ):
         in_range(name, value, 10, 1_000_000, whole=True)
-    in_range("data_seed", data_seed, 0, 2**31, whole=True)
+    in_range("data_seed", data_seed, 0, (2**32 - 3) // 10, whole=True)
     one_of("cue", cue, CUES)
 
     def split(kind: str, count: int, number: int) -> Cues:

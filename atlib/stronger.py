@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import csv
 import io
+import os
 import re
 import sys
 import time
@@ -116,7 +117,7 @@ ATTACKS = ("clean", "pgd-40", "apgd-ce", "apgd-dlr", "apgd-t", "square")
 @contextmanager
 def drawn(seed: int) -> Iterator[None]:
     """Let random draws be those of a seed, and leave the generator as it was."""
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng():
         torch.manual_seed(seed)
         yield
 
@@ -178,9 +179,11 @@ def target(source: str, dataset: str) -> Target:
     return Target(source, run, subject)
 
 
-def folder_of(about: Target, settings: Settings) -> Path:
-    """Where the batches of a network are kept: by its name, weights, and the settings."""
-    digest = tensor_digest(dict(about.subject.model.state_dict()), str(settings))[:8]
+def folder_of(about: Target, settings: Settings, seed: int = 0) -> Path:
+    """Where the batches of a network are kept: by its name and weights, the pictures, the settings and the seed."""
+    subject = about.subject
+    note = f"{settings} {subject.dataset} {subject.side} {subject.content} {seed}"
+    digest = tensor_digest(dict(subject.model.state_dict()), note)[:8]
     return runs_dir() / "stronger" / f"{re.sub(r'[^A-Za-z0-9.]+', '-', about.source)}-{digest}"
 
 
@@ -194,14 +197,14 @@ def attack(
     in_range("pictures", pictures, 1, whole=True)
     in_range("minutes", minutes, 0)
     chain, commit = suite(settings, seed), provenance.commit()
-    folder, began = folder_of(about, settings), time.monotonic()
+    folder, began = folder_of(about, settings, seed), time.monotonic()
     writable(runs_dir())
     subject = about.subject
     order = map_order(len(subject.test.labels))[:pictures]
     with hold(folder / "lock", str(Path.cwd()), f"{folder}: already in use by process"), evaluation.exact():
         for number, places in enumerate(order.split(batch)):
-            path = folder / f"{number * batch:05d}-{len(places)}.npz"
-            if path.is_file():
+            path = folder / f"{number * batch:05d}.npz"
+            if path.is_file() and len(np.load(path)["places"]) >= len(places):
                 continue
             if time.monotonic() - began > 60 * minutes:
                 break
@@ -254,20 +257,25 @@ def rows_of(about: Target, settings: Settings, folder: Path, seed: int = 0) -> l
 
 
 def publish(lines: Sequence[dict[str, object]], path: Path | None = None) -> Path:
-    """Put rows into results/stronger.csv, in the place of those of the same network and settings."""
+    """Put rows into results/stronger.csv, in the place of those of the same network, data set and settings."""
     path = path or results_dir() / "stronger.csv"
+    with hold(runs_dir() / "stronger" / "publish.lock", str(os.getpid()), f"{path}: being written by process"):
+        _publish(lines, path)
+    return path
+
+
+def _publish(lines: Sequence[dict[str, object]], path: Path) -> None:
     kept: list[dict[str, object]] = []
     if path.is_file():
         with path.open(encoding="utf-8", newline="") as file:
             kept = [dict(row) for row in csv.DictReader(file)]
-    mine = {(line["model"], line["settings"]) for line in lines}
-    kept = [row for row in kept if (row["model"], row["settings"]) not in mine]
+    mine = {(line["model"], line["dataset"], line["settings"]) for line in lines}
+    kept = [row for row in kept if (row["model"], row["dataset"], row["settings"]) not in mine]
     every = sorted([*kept, *lines], key=lambda row: str(row["model"]))  # stable: the order of the attacks stays
     with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(every)
-    return path
 
 
 @command_line

@@ -204,7 +204,7 @@ class Run:
             draws = torch.Generator().manual_seed(self.config.seed * 1_000_003 + epoch)
             self.order = epoch, torch.randperm(len(self.labels), generator=draws).to(self.device)
         chosen = self.order[1][place * self.batch_size :][: self.batch_size]
-        draws = self.generator(step)
+        draws = self.generator(step)  # a random start, or noise, begins with the same draws as the flips
         images = data.augment(self.images[chosen], self.dataset.augmentation, int(self.config.side or 0), draws)
         return images.contiguous(memory_format=torch.channels_last), self.labels[chosen]
 
@@ -409,11 +409,15 @@ def _loop(run: Run, shown: bool) -> None:
             adversarial, loss = run.advance()
             losses[adversarial].append(loss)
             images += run.batch_size
+            looks = config.attack == "none" and (run.step % look_every == 0 or run.step == run.total)
+            reports = run.step % run.steps_per_epoch == 0 or run.step == run.total
+            if looks or reports:
+                run.check_losses()  # waits for a GPU: the time it still takes is the training's
             run.seconds += time.monotonic() - before
             line.show(functools.partial(run.now, loss, images / (time.monotonic() - began)))
-            if config.attack == "none" and (run.step % look_every == 0 or run.step == run.total):
+            if looks:
                 run.look()
-            if run.step % run.steps_per_epoch == 0 or run.step == run.total:
+            if reports:
                 line.keep(run.report(losses, images / (time.monotonic() - began)))
                 if collapsed(config, run.log):
                     line.keep(f"warning: {config.model} has collapsed: PGD accuracy {run.log[-1]['pgd_accuracy']:.3f}")

@@ -91,13 +91,13 @@ def noise(
 ) -> Tensor:
     """Add Gaussian noise of standard deviation `sigma` (as a fraction of [0, 1]) to every value, then clamp to [0, 1].
 
-    Drawn on the CPU, so that a seed gives the same noise on every device: for the whole batch from `generator`, or, if
-    `numbers` are given, for each image from `seed` and its number. InputError if sigma is negative, or if there is
-    not one number per image.
+    Drawn on the CPU, so that a seed gives the same noise on every device: for the whole batch from `generator` if there
+    is one, else for each image from `seed` and its number (0, 1, … unless `numbers` are given). InputError if sigma is
+    negative, or if there is not one number per image.
     """
     in_range("sigma", sigma, 0)
     shown = pixels(images)
-    if numbers is None or not len(images):
+    if generator is not None or not len(images):
         draws = torch.randn(images.shape, generator=generator)
     else:
         draws = each(numbered(images, numbers), seed, lambda own: torch.randn(images.shape[1:], generator=own))
@@ -111,6 +111,11 @@ def blur(images: Tensor, sigma: float) -> Tensor:
     """
     in_range("sigma", sigma, 0)
     images = pixels(images)
+    with torch.autocast(images.device.type, enabled=False):  # in half precision it would round the pictures
+        return _blurred(images, sigma)
+
+
+def _blurred(images: Tensor, sigma: float) -> Tensor:
     if sigma == 0:
         return images.clone()
     side = min(images.shape[-2:])
@@ -222,6 +227,7 @@ def low_pass(images: Tensor, cutoff: float) -> Tensor:
     along the axes and .33 along the diagonals, 144 (its loaders') up to .17 and .12, 148 up to .12 and .08.
     """
     in_range("cutoff", cutoff, 0)
+    check_images(images)
     return keep(images, frequencies(*images.shape[-2:]) <= cutoff)
 
 
@@ -231,6 +237,7 @@ def high_pass(images: Tensor, cutoff: float) -> Tensor:
     The released code's radii of 142 to 148 drop frequencies below .20 to .12 along the axes, .13 to .08 diagonally.
     """
     in_range("cutoff", cutoff, 0)
+    check_images(images)
     return keep(images, frequencies(*images.shape[-2:]) > cutoff)
 
 

@@ -809,6 +809,20 @@ def test_a_network_whose_gradient_is_nan_does_not_pass_for_a_robust_one() -> Non
         assert str(error.value) == "model: its gradient by the input is NaN or infinite for 3 of 3 images"
 
 
+class LateNaN(Small):
+    """Finite on the clean pictures, NaN wherever an attack has moved a pixel below .2."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        return torch.where(images.amin((1, 2, 3))[:, None] < 0.2, math.nan, super().forward(images))
+
+
+def test_nan_at_the_last_iterate_is_no_answer() -> None:
+    """The largest of several NaN is class 0, so that pictures of class 0 passed for robust ones."""
+    images, labels = torch.full((2, 3, 8, 8), 0.21), torch.zeros(2, dtype=torch.long)
+    with pytest.raises(NetworkError, match=r"^model: its outputs are NaN or infinite for 2 of 2 attacked images$"):
+        attacks.robustness(LateNaN(), images, labels, eps=8 / 255, steps=1)
+
+
 # --- confident networks, small gradients, gradients that are not there ------------------------------------------------
 
 

@@ -502,6 +502,11 @@ def test_at_hand_looks_for_the_stored_side(root: Path) -> None:
     (root / "caltech101-73.npz").write_bytes(b"")
     assert data.at_hand("caltech101", side=64)
     assert not data.at_hand("caltech101", side=112) and not data.at_hand("caltech101")
+    about = root / "prepared" / "caltech101-128" / "about.json"
+    about.parent.mkdir(parents=True)
+    about.touch()
+    assert data.at_hand("caltech101", side=112)  # prepared by an earlier call
+    about.unlink()
     (root / "caltech101.npz").write_bytes(b"")
     assert data.at_hand("caltech101")
     assert "side = 8" in refused(lambda: data.at_hand("caltech101", side=8))

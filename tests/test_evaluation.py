@@ -432,6 +432,18 @@ def test_again_replaces_and_never_doubles(pgd: Path, calls: list[str]) -> None:
     assert calls[4:] == ["clean@"] and (pgd / "rows.csv").read_bytes() == rows
 
 
+def test_a_measurement_taken_again_is_missing_until_it_is_whole(pgd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed after the new rows, the old record stood beside them."""
+
+    def killed(self: measured.Table) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(measured.Table, "write", killed)
+    with pytest.raises(KeyboardInterrupt):
+        evaluation.evaluate(pgd, only=("clean",), again=True, progress=False)
+    assert set(read_json(pgd / "evaluation.json")["measurements"]) == {"conflict@", "pgd-linf@8", "trained-attack@"}
+
+
 def test_only_what_is_missing_is_measured(pgd: Path, calls: list[str]) -> None:
     whole = (pgd / "rows.csv").read_bytes()
     for name in ("rows.csv", "predictions.npz", "evaluation.json"):

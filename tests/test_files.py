@@ -393,3 +393,9 @@ def test_in_range_bounds():
         errors.in_range("eps", 0, 0, open_low=True)
     with pytest.raises(errors.InputError, match=r"^steps = 2.5: must be a whole number at least 1$"):
         errors.in_range("steps", 2.5, 1, whole=True)
+
+
+def test_a_checkpoint_whose_keys_are_no_names(tmp_path: Path) -> None:
+    torch.save({0: torch.zeros(1)}, tmp_path / "w.pt")
+    with pytest.raises(errors.InputError, match="must hold a dictionary of tensors by their names"):
+        files.load_state(tmp_path / "w.pt")

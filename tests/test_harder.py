@@ -1,10 +1,14 @@
 """What is said of harder attacks, from made-up rows."""
 
-import pandas as pd
-import pytest
+import math
 
+import pandas as pd
+
+import worlds
 from atlib import stronger
-from atlib.report import harder
+from atlib.files import REPOSITORY
+from atlib.report import claims, harder, ledger, statistics
+from atlib.rows import frame_of, load
 
 
 def rows(model, counts, run="", total=100, vanished=0):
@@ -42,20 +46,66 @@ def test_the_table_has_a_line_for_each_network():
     assert harder.table(pd.DataFrame()).empty
 
 
-@pytest.mark.parametrize(
-    ("normal", "said"),
-    [
-        ("atlib:cifar10/normal", "More than 5 % are left for certain."),
-        ("notebooks.own_networks.others:ehanw_pgd", "stays the more robust."),
-    ],
-)
-def test_the_sentence_says_whether_the_order_survives(normal, said):
-    text = harder.sentence("atlib:cifar10/pgd-linf-8", normal, FRAME)
-    assert "take 5.0 points more" in text and text.endswith(said)
+def test_ours_and_those_of_others_are_told_apart():
+    assert list(harder.table(harder.of(harder.OURS, FRAME))["network"]) == ["pgd-linf-8"]
+    assert list(harder.table(harder.of(harder.STRANGERS, FRAME))["network"]) == ["ehanw_pgd"]
+    assert harder.of(harder.OURS, pd.DataFrame()).empty
 
 
-def test_before_anything_was_run():
-    assert harder.sentence("a", "b", pd.DataFrame()) == "a has not been attacked harder yet."
-    assert "can't be told apart" in harder.sentence(
-        "notebooks.own_networks.others:ehanw_pgd", "atlib:cifar10/pgd-linf-8", FRAME
+# --- Whether claims survive -------------------------------------------------------------------------------------------
+
+
+def measured(model: str, seed: int, left: float) -> dict:
+    """What PGD-40, every iterate, leaves of a network in CIFAR-10's main setting."""
+    return worlds.row("cifar10", model, seed, "pgd-linf@8", "accuracy_any", left, 1000) | {"count": round(1000 * left)}
+
+
+def said(claim: str, *attacked: tuple[str, int, int], weak: float = 0.2, normal: float = 0.0) -> str:
+    """What is said of a claim when PGD-40 leaves 40 % of the main network; attacked: model, seed and what is left of
+    100 pictures."""
+    left = {"pgd-linf-8": 0.4, "pgd-linf-2": weak, "normal": normal, "underfit": 0.0}
+    frame = frame_of([measured(model, seed, value) for model, value in left.items() for seed in (1, 2)])
+    found = [
+        row
+        for model, seed, count in attacked
+        for row in rows(f"atlib:{model}", (90, 50, 50, 50, 50, count), run=measured(model, seed, 0)["run"])
+    ]
+    ledger = claims.load()
+    return harder.survives(ledger[claim], ledger.settings["cifar10"], frame, pd.DataFrame(found))
+
+
+def test_a_claim_survives_if_the_interval_of_what_is_left_lies_beyond_its_smallest_effect():
+    text = said("robustness-gained", ("pgd-linf-8", 2, 35))
+    # PGD leaves nothing of the normal network's 1,000 pictures, so at most .4 %: Newcombe from Wilson's intervals
+    (low, high), most = statistics.wilson(35, 100), statistics.wilson(0, 1000)[1]
+    low, high = 0.35 - math.hypot(0.35 - low, most), 0.35 + math.hypot(high - 0.35, 0)
+    assert text == (
+        f"Harder attacks leave a difference of 35.0 points [{100 * low:.1f}, {100 * high:.1f}] "
+        "(seed 2, 100 pictures): it survives them."
     )
+    assert said("robustness-gained", ("pgd-linf-8", 1, 0)).endswith("it does not survive them.")
+    assert said("robustness-gained", ("pgd-linf-8", 1, 9)).endswith("whether it survives them is open.")
+
+
+def test_what_was_not_attacked_is_said_and_weak_references_count_with_their_own_rows():
+    none = "Harder attacks have not been run on these networks."
+    assert said("robustness-gained") == none
+    assert said("robustness-gained", ("pgd-linf-8", 1, 35), normal=0.06) == none  # too much is left to guess
+    assert said("robustness-grows-with-budget", ("pgd-linf-8", 1, 35)) == none
+    both = said("robustness-grows-with-budget", ("pgd-linf-8", 1, 35), ("pgd-linf-2", 1, 5))
+    assert "a difference of 30.0 points" in both and both.endswith("it survives them.")
+    assert said("robustness-grows-with-budget", ("pgd-linf-8", 1, 35), ("pgd-linf-2", 1, 34)).endswith("open.")
+    assert said("spatial-not-robust") == none  # alike: an equality isn't judged from one network
+
+
+def test_that_little_is_left_can_only_become_truer_and_other_claims_are_not_about_robustness():
+    assert said("normal-not-robust") == "Harder attacks can only leave less than PGD does, so this stands."
+    assert said("stylised-common") == "" == said("robustness-goes-with-shape")
+
+
+def test_the_ledger_says_it_below_a_claim_that_holds(monkeypatch):
+    monkeypatch.setenv("ATLIB_RESULTS", str(REPOSITORY / "results"))
+    frame, known = load(), claims.load()
+    entry = ledger.ledger(frame).partition('id="claim-robustness-gained"')[2].partition("</section>")[0]
+    text = harder.survives(known["robustness-gained"], known.settings["cifar10"], frame)
+    assert text.endswith("it survives them.") and text in entry

@@ -309,3 +309,11 @@ def test_narrow_networks_train_within_their_memory(what: str) -> None:
         [sys.executable, "-c", STEP, *what.split()], env=os.environ | checked, cwd=REPOSITORY, check=False
     )
     assert ended.returncode == 0
+
+
+def test_a_network_leaves_every_generator_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Seeding torch as a whole would seed a GPU's generators as well, which nothing sets back."""
+    seeded: list[int] = []
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
+    models.resnet18(width=4, seed=7)
+    assert seeded == []

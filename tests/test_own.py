@@ -80,6 +80,22 @@ def maps():
     return nn.Conv2d(3, 10, 3).eval()
 
 
+def moves():
+    import os
+    os.chdir("/")
+    return good()
+
+
+class Power(Linear):  # NaN for noisy copies, which leave [0, 1]
+    def forward(self, images):
+        return super().forward(images ** 2.2)
+
+
+def power():
+    torch.manual_seed(0)
+    return Power().eval()
+
+
 def fails():
     raise RuntimeError("no weights\\nhere")
 
@@ -194,6 +210,16 @@ def test_a_function_of_the_readers() -> None:
     assert about.name == "mine-good" and about.source == "mine:good" and str(Path.cwd()) not in sys.path
     same = own.subject(about.subject.model, "shapes", name="by hand")
     assert same.digest == about.digest and same.name == "by-hand" and own.folder_of(same) != own.folder_of(about)
+
+
+def test_a_function_may_go_to_another_folder(tmp_path: Path) -> None:
+    assert isinstance(networks.network("mine:moves").model, nn.Module) and str(tmp_path) not in sys.path
+
+
+def test_a_map_that_is_not_finite_is_left_out_of_the_examples() -> None:
+    """It was drawn as a black one."""
+    with pytest.raises(NetworkError, match="SmoothGrad maps"):
+        own.look(own.subject("mine:power", "shapes").subject, "clean@", torch.arange(2))
 
 
 def test_a_shipped_network_is_the_one_of_models() -> None:

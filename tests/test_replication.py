@@ -91,7 +91,5 @@ def test_a_setting_without_looks_names_its_seeds(text: str, tmp_path: claims.Pat
     old = claims.checkout_path(claims.CLAIMS).read_text(encoding="utf-8")
     assert old.count("seeds: [6, 25], no_looks: true") == 2
     path.write_text(old.replace("seeds: [6, 25], no_looks: true", text, 1), encoding="utf-8")
-    with pytest.raises(
-        InputError, match=r"shapes-replication.no_looks = \S+: must be true or false, and true only"
-    ):
+    with pytest.raises(InputError, match=r"shapes-replication.no_looks = \S+: must be true or false, and true only"):
         claims.load(path)

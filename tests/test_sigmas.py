@@ -45,9 +45,10 @@ def test_the_sentence_takes_its_numbers_from_rows_and_needs_them_all():
     said = sigmas.sentence("n", "r", frame)
     assert "is 0.04 [0.03, 0.05] for the ordinary network's maps and 0.21 [0.20, 0.22]" in said
     assert "with the paper's, 0.20 [0.19, 0.21] and 0.22 [0.21, 0.23]" in said and "on 9 CIFAR-10 pictures" in said
-    assert "So it is the noise" in said
+    caused = "much of the agreement with edges appears only once noise is added"
+    assert caused in said
     reversed_ = frame.assign(model=frame["model"].map({"n": "r", "r": "n"}))
-    assert "So it is the noise" not in sigmas.sentence("n", "r", reversed_)
+    assert caused not in sigmas.sentence("n", "r", reversed_)
     assert sigmas.sentence("n", "r", frame.iloc[1:]) == ""
 
 

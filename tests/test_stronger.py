@@ -2,6 +2,7 @@
 
 import csv
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -100,19 +101,38 @@ def test_batches_are_kept_and_the_next_call_goes_on(about, tmp_path, monkeypatch
         assert rows[0]["count"] == int((about.subject.model(pixels).argmax(1) == 0).sum())
     kept = np.concatenate([np.load(path)["places"] for path in folder.glob("*.npz")])
     assert sorted(kept) == list(range(12))
-    other = stronger.folder_of(about, stronger.Settings(steps=7))
-    assert other != folder
+    brighter = about.subject.test._replace(images=about.subject.test.images // 2)
+    others = [
+        stronger.folder_of(about, stronger.Settings(steps=7)),
+        stronger.folder_of(about, settings, seed=5),
+        stronger.folder_of(about._replace(subject=replace(about.subject, dataset="other")), settings),
+        stronger.folder_of(about._replace(subject=replace(about.subject, test=brighter)), settings),
+    ]
+    assert len({folder, *others}) == 5
+
+
+def test_a_batch_that_was_cut_short_is_done_again_whole(about, tmp_path, monkeypatch):
+    """It was kept beside the whole one, and its pictures were counted twice."""
+    monkeypatch.setenv("ATLIB_RUNS", str(tmp_path))
+    monkeypatch.setattr(stronger, "suite", lambda settings, seed: dict.fromkeys(stronger.ATTACKS[2:], darker(0.0)))
+    settings = stronger.Settings()
+    for asked in (6, 12, 6):
+        folder = stronger.attack(about, settings, pictures=asked, batch=4)
+    places = np.concatenate([np.load(path)["places"] for path in folder.glob("*.npz")])
+    assert sorted(places) == list(range(12))
+    assert {row["total"] for row in stronger.rows_of(about, settings, folder)} == {12}
 
 
 def test_rows_replace_those_of_the_same_network_alone(tmp_path):
     line = dict.fromkeys(stronger.COLUMNS, "x") | {"model": "b", "settings": "s", "count": 1}
     path = tmp_path / "stronger.csv"
+    stronger.publish([line | {"dataset": "another"}], path)  # stays
     stronger.publish([line], path)
     stronger.publish([line | {"model": "a"}], path)
     stronger.publish([line | {"count": 2}], path)
     with path.open() as file:
         rows = list(csv.DictReader(file))
-    assert [(row["model"], row["count"]) for row in rows] == [("a", "1"), ("b", "2")]
+    assert [(row["model"], row["count"]) for row in rows] == [("a", "1"), ("b", "1"), ("b", "2")]
     assert tuple(rows[0]) == stronger.COLUMNS
 
 

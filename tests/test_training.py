@@ -1018,3 +1018,37 @@ def test_a_folder_that_cannot_hold_runs_is_said_first(tmp_path: Path, monkeypatc
     monkeypatch.setenv("ATLIB_RUNS", str(tmp_path / "file"))
     with pytest.raises(InputError, match=r"/file: can't be written \("):
         training.train(resolve(width=4, attack="none"), progress=False)
+
+
+def test_a_folder_is_one_data_set_however_it_is_spelled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each spelling was a run of its own, and one begun elsewhere could not be resumed."""
+    (tmp_path / "pics" / "train" / "a").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    spelled = ["folder:pics", f"folder:{tmp_path}/pics", "folder:pics/", "folder:./pics"]
+    (config,) = {resolve(dataset=name, side=32, epochs=1.0) for name in spelled}
+    assert config.dataset == f"folder:{tmp_path}/pics"
+
+
+@pytest.mark.parametrize("quick", ["no", 2, None])
+def test_quick_is_true_or_false(quick: object) -> None:
+    with pytest.raises(InputError, match=r"^quick = .*: must be one of True, False"):
+        resolve(quick=quick)
+
+
+def test_on_a_gpu_the_time_of_looks_and_reports_is_waited_for_before(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Work that a GPU still had to do was waited for inside looks and reports, whose time isn't the training's."""
+    order: list[str] = []
+    for name in ("check_losses", "look", "report"):
+        whole = getattr(training.Run, name)
+
+        def noted(self: training.Run, *given: Any, name: str = name, whole: Callable = whole) -> Any:
+            order.append(name)
+            return whole(self, *given)
+
+        monkeypatch.setattr(training.Run, name, noted)
+    config = replace(resolve(attack="none", epochs=1.0, batch=64, width=4), quick=True)
+    training.train(config, progress=False)
+    places = [number for number, name in enumerate(order) if name == "look"]
+    assert places and all(order[number - 1] == "check_losses" for number in places)

@@ -420,3 +420,26 @@ def test_a_message_about_the_range_shows_what_lies_outside() -> None:
     assert transforms.saturation(above, 0.25).max() <= 1
     with pytest.raises(InputError, match=r"^images = \[0\.99, 1\.00002\]: must lie in \[0, 1\]$"):
         transforms.check_range(torch.tensor([[[[0.99, 1.00002]]]]))
+
+
+def test_noise_without_numbers_or_a_generator_is_that_of_its_seed() -> None:
+    """It was drawn from torch's own generator, so that equal calls differed."""
+    images = torch.rand(2, 3, 8, 8)
+    assert torch.equal(transforms.noise(images, 0.1, seed=1), transforms.noise(images, 0.1, seed=1))
+    assert torch.equal(transforms.noise(images, 0.1, seed=1), transforms.noise(images, 0.1, seed=1, numbers=range(2)))
+    assert not torch.equal(transforms.noise(images, 0.1, seed=1), transforms.noise(images, 0.1, seed=2))
+
+
+def test_blur_is_computed_in_the_pictures_own_precision() -> None:
+    """Under autocast, in which networks are trained, it was computed in bfloat16."""
+    images = torch.rand(2, 3, 16, 16)
+    with torch.autocast("cpu", torch.bfloat16):
+        found = transforms.blur(images, 1.0)
+    assert found.dtype == torch.float32 and torch.equal(found, transforms.blur(images, 1.0))
+
+
+@pytest.mark.parametrize("change", [transforms.low_pass, transforms.high_pass])
+@pytest.mark.parametrize("images", [torch.zeros(5), [0.1]])
+def test_filters_refuse_what_is_no_batch_of_pictures(change: Callable, images: Any) -> None:
+    with pytest.raises(InputError, match=r"^images = "):
+        change(images, 0.1)

@@ -53,7 +53,9 @@ def at_hand(name: str, root: Path | None = None, *, side: int | None = None) -> 
     root = root or data_dir()
     if name == "shapes" or spec.archive is None:
         return True
-    return (root / spec.archive.file).is_file() or find_npz(name, root, stored_side(spec, side)) is not None
+    stored = stored_side(spec, side)
+    places = (root / spec.archive.file, root / "prepared" / f"{slug(name)}-{stored}" / "about.json")
+    return find_npz(name, root, stored) is not None or any(place.is_file() for place in places)
 
 
 def generated(spec: Spec, parameters: dict) -> Dataset:

@@ -49,10 +49,11 @@ def how_sure(frame: pd.DataFrame, link: Callable[[str, str], str]) -> str:
     paper = sum(one.claim.origin == "paper" for one in found)
     here = ledger.counts(found, "cifar10")
     held, failed, unsure = here.get(HOLDS, 0), here.get(FAILS, 0), here.get(UNDECIDED, 0) + here.get(BEYOND, 0)
-    judged = held + failed + unsure
+    judged, later = held + failed + unsure, ledger.seen_before(found, "cifar10")
+    seen = f" ({later} of them registered after these rows had been seen)" if later else ""
     return (
         f"We turned the paper into {link(f'{paper} claims', 'claims')} that numbers can decide. Of {judged} judged on "
-        f"CIFAR-10, {held} hold, {failed} do not and {unsure} are undecided. "
+        f"CIFAR-10{seen}, {held} hold, {failed} do not and {unsure} are undecided. "
         f"{link('Every measurement can be repeated', 'reproduce')}."
     )
 

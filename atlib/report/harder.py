@@ -5,14 +5,20 @@ Rows of `results/stronger.csv`, which `python -m atlib.stronger` writes.
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
+from typing import NamedTuple
 
 import pandas as pd
 
 from ..files import results_dir
+from . import quantities
+from .claims import Claim, Setting
 from .statistics import wilson
 
 LAST = "square"  # what the last of the attacks leaves is what all of them leave
+OURS, STRANGERS = "atlib:", "notebooks.own_networks.others:"  # how the rows name networks of ours, and of others
+FEW = 0.05  # where PGD-40 leaves less, nothing harder is tried
 NAMES = {
     "clean": "clean",
     "pgd-40": "PGD-40, every iterate",
@@ -28,6 +34,12 @@ def read(path: Path | None = None) -> pd.DataFrame:
     path = path or results_dir() / "stronger.csv"
     text = {"model": str, "run": str, "attack": str, "metric": str, "settings": str}
     return pd.read_csv(path, dtype=text, keep_default_na=False) if path.is_file() else pd.DataFrame()
+
+
+def of(prefix: str, frame: pd.DataFrame | None = None) -> pd.DataFrame:
+    """The rows of our networks (OURS), or of those that others trained (STRANGERS)."""
+    frame = read() if frame is None else frame
+    return frame[frame["model"].str.startswith(prefix)] if len(frame) else frame
 
 
 def _row(rows: pd.DataFrame, attack: str, metric: str = "accuracy") -> pd.Series | None:
@@ -65,25 +77,71 @@ def table(frame: pd.DataFrame | None = None) -> pd.DataFrame:
     return pd.DataFrame(lines)
 
 
-def sentence(robust: str, normal: str, frame: pd.DataFrame | None = None) -> str:
-    """Whether two networks' order under PGD-40 survives the harder attacks, by intervals over pictures.
+# --- Whether a claim on robustness survives ---------------------------------------------------------------------------
 
-    robust, normal: as the rows name them (`model`). One that was not attacked harder, because PGD-40 leaves less than
-    5 % of it, counts with what PGD-40 leaves, an upper bound.
+
+class Left(NamedTuple):
+    """What all attacks leave of a network's accuracy, with its 95 % interval over the pictures, and on how many."""
+
+    value: float
+    low: float
+    high: float
+    pictures: int
+    seed: int
+
+
+def left(model: str, at: Setting, frame: pd.DataFrame, harder: pd.DataFrame) -> Left | None:
+    """What is left of a model in a setting; None if it was not attacked harder.
+
+    frame: the published rows; harder: those of `read`. Where PGD-40 leaves less than 5 % of every seed, no harder
+    attack was tried, and the most that it leaves is an upper bound: the interval then reaches down to zero.
     """
-    frame = read() if frame is None else frame
-    found = {name: frame[frame["model"] == name] if len(frame) else frame for name in (robust, normal)}
-    if not len(found[robust]):
-        return f"{robust} has not been attacked harder yet."
-    last, before = _row(found[robust], LAST), _row(found[robust], "pgd-40")
-    assert last is not None and before is not None
-    low = wilson(int(last["count"]), int(last["total"]))[0]
-    lost = 100 * (before["value"] - last["value"])
-    text = f"The harder attacks take {lost:.1f} points more from {robust} and leave {shown(last)} per cent."
-    if not len(found[normal]):
-        return text + (" More than 5 % are left for certain." if low > 0.05 else " It may be less than 5 %.")
-    other = _row(found[normal], LAST)
-    assert other is not None
-    high = wilson(int(other["count"]), int(other["total"]))[1]
-    order = "stays the more robust" if low > high else "can't be told apart from it for certain"
-    return f"{text} Of {normal} they leave {shown(other)}: {robust} {order}."
+    mine = frame[(frame["dataset"] == at.dataset) & (frame["width"] == at.width) & (frame["recipe"] == at.recipe)]
+    mine = mine[(mine["model"] == model) & mine["share"].isin([0.0, at.share])]
+    for run, seed in mine[["run", "seed"]].drop_duplicates().itertuples(index=False):
+        row = _row(harder[harder["run"] == run], LAST) if len(harder) else None
+        if row is not None:
+            count, total = int(row["count"]), int(row["total"])
+            return Left(float(row["value"]), *wilson(count, total), total, int(seed))
+    pgd = mine[(mine["distortion"] == "pgd-linf") & (mine["level"] == "8") & (mine["metric"] == "accuracy_any")]
+    if pgd.empty or pgd["value"].max() >= FEW:
+        return None
+    most = pgd.sort_values("value").iloc[-1]
+    high = wilson(int(most["count"]), int(most["total"]))[1]
+    return Left(float(most["value"]), 0.0, high, int(most["total"]), int(most["seed"]))
+
+
+def _difference(one: Left, two: Left) -> tuple[float, float, float]:
+    """Newcombe's interval of a difference of two shares, from their own intervals."""
+    value = one.value - two.value
+    low = value - math.hypot(one.value - one.low, two.high - two.value)
+    return value, low, value + math.hypot(one.high - one.value, two.value - two.low)
+
+
+def survives(claim: Claim, at: Setting, frame: pd.DataFrame, harder: pd.DataFrame | None = None) -> str:
+    """Whether a claim on accuracy under PGD that holds in a setting survives the harder attacks, in a sentence.
+
+    Empty for every other claim. One network of each kind was attacked, so the interval is over pictures alone.
+    """
+    s, harder = claim.statistic, read() if harder is None else harder
+    if s.name != "difference" or s.under != ("pgd-linf@8",) or s.metrics != ("accuracy_last",):
+        return ""
+    if claim.direction == "less" and not isinstance(s.reference, str):
+        return "Harder attacks can only leave less than PGD does, so this stands."
+    models = quantities.expand(s.models, at)
+    names = {"main": at.main, "weak": at.weak}
+    pairs = [(names.get(m, m), names.get(str(s.reference), str(s.reference))) for m in models]
+    found = [(left(one, at, frame, harder), left(two, at, frame, harder)) for one, two in pairs]
+    if claim.direction != "greater" or any(one is None or two is None for one, two in found):
+        return "Harder attacks have not been run on these networks."
+    differences = [_difference(one, two) for one, two in found if one and two]
+    value, low, high = min(differences, key=lambda of: of[1])
+    first = next(one for one, _ in found if one)
+    if low > claim.e:
+        word = "it survives them"
+    elif high < claim.e:
+        word = "it does not survive them"
+    else:
+        word = "whether it survives them is open"
+    numbers = f"{100 * value:.1f} points [{100 * low:.1f}, {100 * high:.1f}]"
+    return f"Harder attacks leave a difference of {numbers} (seed {first.seed}, {first.pictures:,} pictures): {word}."

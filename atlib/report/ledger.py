@@ -9,7 +9,7 @@ from html import escape
 import pandas as pd
 
 from ..rows import Archive
-from . import claims, tables, traced, verdicts, waiting
+from . import claims, harder, tables, traced, verdicts, waiting
 from .claims import Claim, Ledger
 from .quantities import RESAMPLES, Rows
 from .rule import BEYOND, EXCLUDED, FAILS, HOLDS, NOT_RUN, OVERALL, UNDECIDED, Judged
@@ -182,7 +182,8 @@ def _before(before: dict[tuple[str, str], str], id: str, dataset: str, now: str)
     same = {"mixed": UNDECIDED, "pending": NOT_RUN}.get(was, was)
     if not was or same == now:
         return ""
-    return f' <span class="claim-before">(<em>{escape(was)}</em> by the rules before 27 November 2026)</span>'
+    when = "by the rules and rows before the change of 27 November 2026"
+    return f' <span class="claim-before">(<em>{escape(was)}</em> {when})</span>'
 
 
 def _decided(
@@ -213,6 +214,8 @@ def _decided(
         below.append(f"<li>against the network stopped early: {said} {number_words(decision.control)}</li>")
     elif whole.settings[name].no_control and verdicts.with_control(claim.statistic) and claim.control:
         below.append(f"<li>no control here: {escape(whole.settings[name].no_control)}</li>")
+    if judged.verdict == HOLDS and (text := harder.survives(claim, whole.settings[name], frame)):
+        below.append(f"<li>{escape(text)}</li>")
     if judged.verdict == NOT_RUN:
         below += [f"<li>{escape(text)}</li>" for text in _open(claim, name, found, frame, whole)]
     listed = f"<ul>{''.join(below)}</ul>" if below else ""
@@ -264,6 +267,17 @@ def counts(found: Sequence[Verdict], dataset: str, origin: Sequence[str] = ("pap
     return {verdict: words.count(verdict) for verdict in OVERALL if verdict in words}
 
 
+def seen_before(found: Sequence[Verdict], dataset: str) -> int:
+    """How many of the paper's claims that are judged on a data set were registered after its rows had been seen."""
+    return sum(
+        1
+        for one in found
+        for d in one.decisions
+        if one.claim.origin == "paper" and d.dataset == dataset and d.counts and dataset in one.claim.seen
+        if d.judged.verdict != NOT_RUN
+    )
+
+
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
 
@@ -279,12 +293,7 @@ def ledger_sentence(frame: pd.DataFrame, dataset: str = "cifar10", shown: str = 
     rest = {origin: sum(one.claim.origin == origin for one in found) for origin in ("ours", "later", "question")}
     here = counts(found, dataset)
     judged = sum(number for verdict, number in here.items() if verdict != NOT_RUN)
-    later = sum(
-        1
-        for one in paper
-        for d in one.decisions
-        if d.dataset == dataset and d.counts and dataset in one.claim.seen and d.judged.verdict != NOT_RUN
-    )
+    later = seen_before(found, dataset)
     texts = {
         HOLDS: "hold",
         BEYOND: "hold against the normal network, but not against the control",

@@ -149,13 +149,14 @@ def sentence(ordinary: str, robust: str, frame: pd.DataFrame | None = None) -> s
         return ""
     apart = at(ordinary, few)["high"] < at(robust, few)["low"]
     alike = at(ordinary, paper)["high"] >= at(robust, paper)["low"]
-    cause = "So it is the noise that brings an ordinary network's maps onto edges. " if apart and alike else ""
+    seen = "So for this ordinary network, much of the agreement with edges appears only once noise is added. "
+    cause = seen if apart and alike else ""
     return (
-        f"That noise also decides what lies on edges. With a fifth of it (σ = {few:g} of a picture's range instead of "
-        f"{paper:g}) the correlation with edges is {shown(ordinary, few)} for the ordinary network's maps and "
-        f"{shown(robust, few)} for the adversarially trained one's; with the paper's, {shown(ordinary, paper)} and "
-        f"{shown(robust, paper)}. {cause}This is one network of each kind on {int(edges['total'].min())} CIFAR-10 "
-        "pictures, looked at after the claims were judged."
+        f"How closely maps follow edges also depends on that noise. With a fifth of it (σ = {few:g} of a picture's "
+        f"range instead of {paper:g}) the correlation with edges is {shown(ordinary, few)} for the ordinary network's "
+        f"maps and {shown(robust, few)} for the adversarially trained one's; with the paper's, "
+        f"{shown(ordinary, paper)} and {shown(robust, paper)}. {cause}This is one network of each kind on "
+        f"{int(edges['total'].min())} CIFAR-10 pictures, looked at after the claims were judged."
     )
 
 

@@ -35,7 +35,7 @@ class Styles:
             return
         if not source:
             raise InputError(f"styles = '': must be {', '.join(SOURCES)} or a folder")
-        default = Path(os.environ.get("ATLIB_STYLES") or data_dir() / "styles" / "paintings")
+        default = Path(os.environ.get("ATLIB_STYLES") or data_dir() / "styles" / "paintings").expanduser()
         folder = default if source == "paintings" else Path(source).expanduser()
         if not folder.is_dir():
             if source == "paintings":
