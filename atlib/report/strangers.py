@@ -40,6 +40,8 @@ MEASURES = (
     Measure("low-pass .1 and .2", ("low-pass@0.1", "low-pass@0.2"), "common"),
     Measure("high-pass .1 and .2", ("high-pass@0.1", "high-pass@0.2"), "common"),
     Measure("patch shuffle 2", ("patch-shuffle@2",), "common"),
+    Measure("patch shuffle 4", ("patch-shuffle@4",), "common"),
+    Measure("noise .1", ("noise@0.1",), "common"),
     Measure("Gini of maps", ("clean@",), "gini", ""),
     Measure("maps on edges", ("clean@",), "edge_correlation", ""),
     Measure("high frequencies of maps", ("clean@",), "high_frequency", ""),
