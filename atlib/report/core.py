@@ -204,6 +204,30 @@ def yardsticks(name: str, metrics: Sequence[str]) -> list[dict[str, object]]:
     return lines
 
 
+def random_weights_sentence(found: pd.DataFrame, metric: str = "edge_correlation") -> str:
+    """Where the maps of a network with random weights lie on edges as much as those of trained ones.
+
+    found: `map_points`. As much: no less than the trained network whose maps do so least. Empty where nothing was measured.
+    """
+    parts = []
+    mine = found[found["metric"] == metric]
+    for name, group in mine.groupby("on", sort=False):
+        random = group.loc[group["role"] == "untrained", "mean"]
+        trained = group.loc[group["role"].isin(list(ROLES)), "mean"]
+        if random.empty or trained.empty:
+            continue
+        value, low, high = float(random.iloc[0]), trained.min(), trained.max()
+        numbers = f"({value:.2f}, trained {low:.2f} to {high:.2f})"
+        if value >= low:
+            parts.append(
+                f"On {name} the maps of a network with random weights lie on edges as much as those of trained networks "
+                f"{numbers}, so that there this number says nothing about what was learnt."
+            )
+        else:
+            parts.append(f"On {name} they lie on edges less than those of every trained network {numbers}.")
+    return " ".join(parts)
+
+
 def verdict_grid(ids: Sequence[str], frame: pd.DataFrame, caption: str) -> str:
     """How some claims stand, one line each, one column per data set, as HTML; a claim leads to its entry in the ledger.
 
