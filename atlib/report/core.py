@@ -207,7 +207,7 @@ def yardsticks(name: str, metrics: Sequence[str]) -> list[dict[str, object]]:
 def random_weights_sentence(found: pd.DataFrame, metric: str = "edge_correlation") -> str:
     """Where the maps of a network with random weights lie on edges as much as those of trained ones.
 
-    found: `map_points`. As much: no less than the trained network whose maps do so least. Empty where nothing was measured.
+    found: `map_points`. As much: no less than the trained network whose maps do so least. Empty without rows.
     """
     parts = []
     mine = found[found["metric"] == metric]
@@ -220,8 +220,8 @@ def random_weights_sentence(found: pd.DataFrame, metric: str = "edge_correlation
         numbers = f"({value:.2f}, trained {low:.2f} to {high:.2f})"
         if value >= low:
             parts.append(
-                f"On {name} the maps of a network with random weights lie on edges as much as those of trained networks "
-                f"{numbers}, so that there this number says nothing about what was learnt."
+                f"On {name} the maps of a network with random weights lie on edges as much as those of trained "
+                f"networks {numbers}, so that there this number says nothing about what was learnt."
             )
         else:
             parts.append(f"On {name} they lie on edges less than those of every trained network {numbers}.")
