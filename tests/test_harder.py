@@ -47,9 +47,14 @@ def test_the_table_has_a_line_for_each_network():
 
 
 def test_ours_and_those_of_others_are_told_apart():
-    assert list(harder.table(harder.of(harder.OURS, FRAME))["network"]) == ["pgd-linf-8"]
-    assert list(harder.table(harder.of(harder.STRANGERS, FRAME))["network"]) == ["ehanw_pgd"]
-    assert harder.of(harder.OURS, pd.DataFrame()).empty
+    assert list(harder.table(harder.of(strangers=False, frame=FRAME))["network"]) == ["pgd-linf-8"]
+    assert list(harder.table(harder.of(strangers=True, frame=FRAME))["network"]) == ["ehanw_pgd"]
+    assert harder.of(strangers=False, frame=pd.DataFrame()).empty
+
+
+def test_a_run_is_called_by_its_model():
+    found = harder.table(pd.DataFrame(rows("shapes/pgd-linf-2-w16-s1-0cb93a43", (9, 5, 5, 5, 5, 5))))
+    assert list(found["network"]) == ["pgd-linf-2"]
 
 
 # --- Whether claims survive -------------------------------------------------------------------------------------------

@@ -124,3 +124,11 @@ def test_the_network_without_an_adversary_differs_as_the_pages_say(monkeypatch):
     strangers._stored.cache_clear()
     both = [(pair[name].value, alone[name].value) for name in alone if name in pair]
     assert len(both) >= 4 and all(one * other > 0 and abs(other) > abs(one) for one, other in both)
+
+
+def test_every_adversarially_trained_stranger_is_less_accurate_than_its_partner(monkeypatch):
+    """As the conclusion says of the pairs."""
+    monkeypatch.setenv("ATLIB_RESULTS", str(REPOSITORY / "results"))
+    for pair in strangers.PAIRS:
+        known = [strangers.accuracy(name, "clean@") for name in pair.robust]
+        assert max(value for value in known if value == value) < strangers.accuracy(pair.normal, "clean@")

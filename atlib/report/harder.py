@@ -6,6 +6,7 @@ Rows of `results/stronger.csv`, which `python -m atlib.stronger` writes.
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,7 +18,7 @@ from .claims import Claim, Setting
 from .statistics import wilson
 
 LAST = "square"  # what the last of the attacks leaves is what all of them leave
-OURS, STRANGERS = "atlib:", "notebooks.own_networks.others:"  # how the rows name networks of ours, and of others
+STRANGERS = "notebooks.own_networks.others:"  # how the rows name networks that others trained
 FEW = 0.05  # where PGD-40 leaves less, nothing harder is tried
 NAMES = {
     "clean": "clean",
@@ -36,10 +37,16 @@ def read(path: Path | None = None) -> pd.DataFrame:
     return pd.read_csv(path, dtype=text, keep_default_na=False) if path.is_file() else pd.DataFrame()
 
 
-def of(prefix: str, frame: pd.DataFrame | None = None) -> pd.DataFrame:
-    """The rows of our networks (OURS), or of those that others trained (STRANGERS)."""
+def of(*, strangers: bool, frame: pd.DataFrame | None = None) -> pd.DataFrame:
+    """The rows of networks that others trained, or of our own."""
     frame = read() if frame is None else frame
-    return frame[frame["model"].str.startswith(prefix)] if len(frame) else frame
+    return frame[frame["model"].str.startswith(STRANGERS) == strangers] if len(frame) else frame
+
+
+def _name(model: str) -> str:
+    """A network's name alone: of "atlib:cifar10/pgd-linf-8", a run or a module and its function."""
+    last = model.rpartition(":")[2].rpartition("/")[2]
+    return re.sub(r"-w\d+-s\d+-[0-9a-f]{8}$", "", last)
 
 
 def _row(rows: pd.DataFrame, attack: str, metric: str = "accuracy") -> pd.Series | None:
@@ -47,10 +54,12 @@ def _row(rows: pd.DataFrame, attack: str, metric: str = "accuracy") -> pd.Series
     return None if found.empty else found.iloc[0]
 
 
-def shown(row: pd.Series | None) -> str:
+def shown(row: pd.Series | None, interval: bool = True) -> str:
     """A share of pictures in per cent, with Wilson's interval; a dash for none."""
     if row is None:
         return "–"
+    if not interval:
+        return f"{100 * row['value']:.1f}"
     low, high = wilson(int(row["count"]), int(row["total"]))
     return f"{100 * row['value']:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
@@ -69,9 +78,8 @@ def table(frame: pd.DataFrame | None = None) -> pd.DataFrame:
     lines = []
     for name, mine in frame.groupby("model", sort=False) if len(frame) else ():
         first = mine.iloc[0]
-        short = str(name).rpartition(":")[2].rpartition("/")[2]
-        line: dict[str, object] = {"network": short, "pictures": int(first["total"])}
-        line |= {title: shown(_row(mine, attack)) for attack, title in NAMES.items()}
+        line: dict[str, object] = {"network": _name(str(name)), "on": first["dataset"], "pictures": int(first["total"])}
+        line |= {title: shown(_row(mine, attack), attack in ("pgd-40", LAST)) for attack, title in NAMES.items()}
         gone = _row(mine, "pgd-40", "vanished")
         lines.append(line | {"no gradient": "–" if gone is None else f"{100 * gone['value']:.1f}"})
     return pd.DataFrame(lines)
