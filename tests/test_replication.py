@@ -13,7 +13,7 @@ from atlib.errors import InputError
 from atlib.report import claims, replication, rule, verdicts
 from atlib.rows import frame_of
 
-CLAIMS = ("replication-shape-bias", "beyond-noise-shape-bias")
+CLAIMS = replication.CLAIMS
 
 
 def answered(planned: grid.Planned, shape: float) -> list[dict]:
@@ -71,6 +71,8 @@ def test_then_it_is_judged_and_printed(planned: list[grid.Planned]) -> None:
         "0.63 [0.63, 0.63]", "0.27 [0.27, 0.27]", "0.10 [0.10, 0.10]", "0.70 [0.70, 0.70]",
     ]  # fmt: skip
     assert len(robust["shape bias"].rows) == 20
+    listed = replication.verdicts_html(frame_of([]))
+    assert listed.count("not run") == 2 and 'href="claims.html#claim-replication-shape-bias"' in listed
     said = replication.sentence(whole)
     assert "PGD ℓ∞ 8/255 +0.20 [+0.19, +0.20], above it in 20 of 20 seeds" in said
     assert "over 20 new seeds" in replication.html(whole)

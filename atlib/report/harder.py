@@ -22,11 +22,11 @@ STRANGERS = "notebooks.own_networks.others:"  # how the rows name networks that 
 FEW = 0.05  # where PGD-40 leaves less, nothing harder is tried
 NAMES = {
     "clean": "clean",
-    "pgd-40": "PGD-40, every iterate",
-    "apgd-ce": "and APGD, cross entropy",
-    "apgd-dlr": "and APGD, logits ratio",
-    "apgd-t": "and targeted APGD",
-    "square": "and Square",
+    "pgd-40": "PGD-40",
+    "apgd-ce": "APGD-CE",
+    "apgd-dlr": "APGD-DLR",
+    "apgd-t": "APGD-T",
+    "square": "Square",
 }
 
 

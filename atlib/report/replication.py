@@ -7,13 +7,15 @@ written before the first of these networks was measured.
 
 from __future__ import annotations
 
+from html import escape
 from typing import NamedTuple
 
 import pandas as pd
 
 from ..rows import row_id
-from . import claims, statistics, tables
+from . import claims, ledger, statistics, tables, verdicts
 
+CLAIMS = ("replication-shape-bias", "beyond-noise-shape-bias")
 SETTINGS = ("shapes-replication", "shapes-replication-20")
 ANSWERS = {"shape_accuracy": "by shape", "texture_accuracy": "by texture"}
 METRICS = (*ANSWERS, "coverage", "shape_bias")
@@ -114,6 +116,17 @@ def sentence(frame: pd.DataFrame) -> str:
             said.append(f"{network.title} {number}, above it in {up} of {len(values)} seeds")
         parts.append(f"- amplitude {amplitude:g}, shape bias less the normal network's: {'; '.join(said)}.")
     return "\n".join(parts)
+
+
+def verdicts_html(frame: pd.DataFrame) -> str:
+    """The claims that it is to decide, each with a link to its entry in the ledger and its verdict, as HTML."""
+    found = {one.claim.id: one for one in verdicts.verdicts(frame)}
+    items = [
+        f'<li><a href="{tables.LEDGER}#claim-{id}">{escape(found[id].claim.claim)}</a> '
+        f"{ledger.badge(found[id].verdict)}</li>"
+        for id in CLAIMS
+    ]
+    return f"<p>It is to decide two claims:</p>\n<ul>{''.join(items)}</ul>"
 
 
 def html(frame: pd.DataFrame) -> str:
