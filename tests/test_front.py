@@ -73,7 +73,8 @@ def test_the_answer_is_refused_when_a_verdict_that_it_rests_on_has_changed(frame
 def test_how_sure_counts_the_verdicts(frame: pd.DataFrame) -> None:
     said = front.how_sure(frame, lambda text, page: text)
     here = ledger.counts(verdicts.verdicts(frame), "cifar10")
-    paper, judged, held, failed, unsure = map(int, re.findall(r"(?<!-)\b\d+\b", said))
+    paper, judged, seen, held, failed, unsure = map(int, re.findall(r"(?<!-)\b\d+\b", said))
+    assert seen == ledger.seen_before(verdicts.verdicts(frame), "cifar10") > 0
     assert held == here["holds"] and failed == here["does not hold"] and judged == held + failed + unsure
     assert judged == sum(number for verdict, number in here.items() if verdict != "not run") and paper >= judged
 
