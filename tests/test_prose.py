@@ -17,7 +17,7 @@ import yaml
 from atlib import attacks, configuration, transforms
 from atlib.errors import InputError
 from atlib.files import REPOSITORY
-from atlib.report import claims, harder, pages, tables
+from atlib.report import claims, pages, tables
 from atlib.rows import load, read_rows
 
 SOURCES = {name: source for name, (source, _) in pages.pairs().items()}
@@ -128,8 +128,7 @@ def test_entry_has_its_reason_and_its_value(page: str, number: str) -> None:
     for place in [places] if isinstance(places, str) else places:
         assert agrees(number.rstrip(" %"), 100 * float(paper.loc[tuple(place.split())])), place
     if "code" in entry:
-        known = {"attacks": attacks, "claims": claims, "configuration": configuration, "harder": harder}
-        known |= {"transforms": transforms}
+        known = {"attacks": attacks, "claims": claims, "configuration": configuration, "transforms": transforms}
         assert agrees(number, float(eval(entry["code"], known))), entry["code"]
 
 

@@ -78,8 +78,12 @@ def table(frame: pd.DataFrame | None = None) -> pd.DataFrame:
     lines = []
     for name, mine in frame.groupby("model", sort=False) if len(frame) else ():
         first = mine.iloc[0]
-        line: dict[str, object] = {"network": _name(str(name)), "on": first["dataset"], "pictures": int(first["total"])}
-        line |= {title: shown(_row(mine, attack), attack in ("pgd-40", LAST)) for attack, title in NAMES.items()}
+        line: dict[str, object] = {
+            "network": _name(str(name)),
+            "on": first["dataset"],
+            "pictures": f"{int(first['total']):,}",
+        }
+        line |= {title: shown(_row(mine, attack), attack == LAST) for attack, title in NAMES.items()}
         gone = _row(mine, "pgd-40", "vanished")
         lines.append(line | {"no gradient": "–" if gone is None else f"{100 * gone['value']:.1f}"})
     return pd.DataFrame(lines)
