@@ -58,12 +58,17 @@ class View:
         page.set_default_timeout(LOADING)
         page.on("console", self.hear)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
-        page.on("requestfailed", lambda request: self.complaints.append(f"failed: {request.url}"))
+        page.on("requestfailed", self.miss)
         page.on("request", lambda request: self.requests.append(request.url))
 
     def hear(self, message: Any) -> None:
         if message.type == "error":
             self.complaints.append(message.text)
+
+    def miss(self, request: Any) -> None:
+        # Chromium aborts requests itself, such as the one for the icon when the address changes its fragment meanwhile
+        if request.failure != "net::ERR_ABORTED":
+            self.complaints.append(f"failed: {request.url}")
 
     def open(self, address: str, widgets: int = 0) -> None:
         """Load a page and wait until formulas and widgets are drawn."""
