@@ -8,16 +8,12 @@ to be idle. Chromium and playwright are needed.
 from __future__ import annotations
 
 import argparse
-import functools
 import gzip
-import http.server
 import json
 import os
 import shutil
 import sys
-import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 from typing import Any, NamedTuple
@@ -28,6 +24,8 @@ from atlib import provenance
 from atlib.errors import InputError, command_line, in_range
 from atlib.files import REPOSITORY, atomic, results_dir
 from atlib.report import live
+
+from .serving import served
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 ROOT = "document.querySelector('[data-live=root]')"
@@ -58,23 +56,6 @@ MEASURES = {
     "longest time that the page is blocked, from the click on": Measure("ms", 100, 100),
     "memory of the page": Measure("MB", 400, 600),
 }
-
-
-class Quiet(http.server.SimpleHTTPRequestHandler):
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-@contextmanager
-def served(book: Path) -> Iterator[str]:
-    """The address of a folder over http."""
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(book)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 def sizes(book: Path) -> dict[str, float]:

@@ -2,13 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import http.server
-import threading
-from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,35 +13,6 @@ RUN = "shapes/pgd-linf-8-w16-s1-1a2b3c4d"
 LINE = f"{RUN},shapes,pgd-linf-8,16,1.0,stride2,1,"  # a row's beginning; distortion, level, metric, … follow
 GOOD = LINE + "clean,,accuracy,0.5,5,10"
 HEADER = ",".join(COLUMNS)
-
-
-class Server(http.server.SimpleHTTPRequestHandler):
-    """A folder's files, with more headers, and without a line for each request."""
-
-    def __init__(self, *given: Any, headers: Mapping[str, str], **more: Any) -> None:
-        self.more = headers
-        super().__init__(*given, **more)
-
-    def end_headers(self) -> None:
-        for name, value in self.more.items():
-            self.send_header(name, value)
-        super().end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-@contextlib.contextmanager
-def served(folder: Path, headers: Mapping[str, str] | None = None) -> Iterator[str]:
-    """The address of a folder over http, on this machine, as long as it lasts."""
-    handler = functools.partial(Server, directory=str(folder), headers=headers or {})
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        server.server_close()
 
 
 class Halves(nn.Module):

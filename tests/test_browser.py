@@ -24,7 +24,7 @@ from PIL import Image
 
 from atlib.files import REPOSITORY
 from atlib.report import pages
-from helpers import served
+from benchmarks.serving import served
 
 PAGES = re.findall(r"notebooks/([\w-]+)", (REPOSITORY / "_toc.yml").read_text())
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")

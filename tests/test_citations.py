@@ -32,6 +32,13 @@ def test_a_citation_is_a_link_that_needs_no_bibliography() -> None:
     assert "{\\" not in citations.linked("{cite:p}`islam2021`")
 
 
+def test_a_term_is_a_link_to_the_glossary() -> None:
+    link = '[edge correlation](/notebooks/reference.ipynb "in the glossary")'
+    assert citations.linked("its {term}`edge correlation`") == f"its {link}"
+    assert citations.roles(f"its {link}") == "its {term}`edge correlation`"
+    assert "{term}`edge correlation`" in (REPOSITORY / "book" / "preliminaries.md").read_text(encoding="utf-8")
+
+
 def test_a_key_without_an_entry_is_named() -> None:
     with pytest.raises(InputError, match=r"cite = 'nobody1999': not in book/references\.bib"):
         citations.linked("{cite:t}`nobody1999`")
@@ -40,7 +47,8 @@ def test_a_key_without_an_entry_is_named() -> None:
 def test_roles_come_back_whatever_stands_around_them() -> None:
     text = (
         "({cite:t}`zhang2019`, section 3.2) and ({cite:t}`madry2018`), {cite:p}`madry2018,goodfellow2015`; "
-        '({cite:p}`krizhevsky2009`) [a link](https://example.org "2019 · not") (see [page, 2018](x.ipynb)).'
+        '({cite:p}`krizhevsky2009`) {term}`twin` [twin](/notebooks/reference.ipynb) '
+        '[a link](https://example.org "2019 · not") (see [page, 2018](x.ipynb)).'
     )
     assert citations.roles(citations.linked(text)) == text
 
@@ -50,9 +58,10 @@ def test_the_book_cites_what_its_sources_cite(name: str) -> None:
     source = pages.pairs(REPOSITORY)[name][0].read_text(encoding="utf-8")
     read = pages.read(source)
     text = "\n\n".join(cell.source for cell in read.cells if cell.cell_type == "markdown")
-    assert not citations.ROLE.search(text)
+    assert not citations.ROLE.search(text) and not citations.TERM.search(text)
     wanted = citations.ROLE.findall(source)
     assert citations.ROLE.findall(citations.roles(text)) == [(kind, re.sub(r"\s", "", keys)) for kind, keys in wanted]
+    assert citations.TERM.findall(citations.roles(text)) == citations.TERM.findall(source)
 
 
 def test_the_build_reads_roles() -> None:

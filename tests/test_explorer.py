@@ -19,7 +19,7 @@ from atlib import rows
 from atlib.errors import InputError
 from atlib.files import REPOSITORY, write_json
 from atlib.report import explored, explorer, photographs
-from helpers import served
+from benchmarks.serving import served
 from test_browser import DESK, PHONE, View, axe, browser, chromium, serious, sideways
 from test_hero import frame
 

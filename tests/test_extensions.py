@@ -62,6 +62,16 @@ def test_our_docstrings_pass_without_a_warning(module: ModuleType) -> None:
             assert "system_message" not in read(inspect.cleandoc(thing.__doc__))
 
 
+def test_figures_count_from_one_on_every_page() -> None:
+    ours = extension("numbered_per_page")
+    captions = "".join(f'<span class="caption-number">Fig. {n} </span>' for n in (9, 10))
+    page = ours.renumbered(captions + 'see <span class="std std-numref">Fig. 10</span>, not the paper\'s Fig. 10')
+    assert [found[2] for found in ours.CAPTION.finditer(page)] == ["1", "2"]
+    assert page.endswith('see <span class="std std-numref">Fig. 2</span>, not the paper\'s Fig. 10')
+    with pytest.raises(ValueError, match=r"Fig\. 11 of the book"):
+        ours.renumbered(captions + '<span class="std std-numref">Fig. 11</span>')
+
+
 def test_footer_leads_to_source_notebook_and_command() -> None:
     footer = extension("page_footer")
     context: dict[str, Any] = {"body": "<p>text</p>", "pathto": lambda path, resource: f"../{path}"}

@@ -25,7 +25,7 @@ from atlib import attacks, models, saliency, transforms
 from atlib.data.pictures import square
 from atlib.files import REPOSITORY
 from atlib.report import export, frames, live
-from helpers import served
+from benchmarks.serving import served
 from test_browser import DESK, PHONE, View, axe, browser, chromium, serious, sideways
 
 __all__ = ("browser", "chromium")  # fixtures

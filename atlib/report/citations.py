@@ -1,8 +1,8 @@
-"""Citations that a notebook shows by itself: in the twins they are links, in the book what Sphinx makes of its roles.
+"""Citations and terms that a notebook shows by itself: links in the twins, in the book what Sphinx makes of its roles.
 
-A page's source has {cite:t}`zhang2019` and {cite:p}`madry2018,goodfellow2015`, which neither JupyterLab nor GitHub
-resolves. Its twin has "[Zhang and Zhu (2019)](address "title · zhang2019")" instead (`linked`). The build, which reads
-the twins, turns that back (`roles`, called by book/_ext/citations.py).
+A page's source has {cite:t}`zhang2019`, {cite:p}`madry2018,goodfellow2015` and {term}`twin`, which neither JupyterLab
+nor GitHub resolves. Its twin has "[Zhang and Zhu (2019)](address "title · zhang2019")" instead, and a link to the
+glossary (`linked`). The build, which reads the twins, turns that back (`roles`, called by book/_ext/citations.py).
 """
 
 from __future__ import annotations
@@ -20,7 +20,9 @@ TEXTUAL = re.compile(LINK.replace(r"[^\[\]]+", r"[^\[\]]+ \(\d{4}\)", 1))
 BESIDE = LINK.replace(r"[^\[\]]+", r"[^\[\]()]+, \d{4}", 1)
 PARENTHETICAL = re.compile(rf"\({BESIDE}(?:; {BESIDE})*\)")
 KEY = re.compile(r' · (\w+)"\)')
-OTHERWISE = "/notebooks/reference.ipynb"  # the page with the list of references
+OTHERWISE = "/notebooks/reference.ipynb"  # the page with the list of references and the glossary
+TERM = re.compile(r"\{term\}`([^`<>]+)`")
+IN_GLOSSARY = re.compile(rf'\[([^\[\]]+)\]\({re.escape(OTHERWISE)} "in the glossary"\)')
 
 
 @functools.cache
@@ -52,7 +54,7 @@ def entries(path: Path | None = None) -> dict[str, tuple[str, str, str, str]]:
 
 
 def linked(text: str, path: Path | None = None) -> str:
-    """A page's text with links instead of citations. InputError for a key that the bibliography doesn't have."""
+    """A page's text with links for citations and terms. InputError for a key that the bibliography doesn't have."""
     known = entries(path)
 
     def link(key: str, form: str) -> str:
@@ -67,10 +69,11 @@ def linked(text: str, path: Path | None = None) -> str:
             return ", ".join(link(key, "{} ({})") for key in keys)
         return f"({'; '.join(link(key, '{}, {}') for key in keys)})"
 
-    return ROLE.sub(cited, text)
+    return TERM.sub(rf'[\1]({OTHERWISE} "in the glossary")', ROLE.sub(cited, text))
 
 
 def roles(text: str) -> str:
     """What `linked` was given."""
     text = PARENTHETICAL.sub(lambda found: f"{{cite:p}}`{','.join(KEY.findall(found[0]))}`", text)
-    return TEXTUAL.sub(lambda found: f"{{cite:t}}`{found[1]}`", text)
+    text = TEXTUAL.sub(lambda found: f"{{cite:t}}`{found[1]}`", text)
+    return IN_GLOSSARY.sub(r"{term}`\1`", text)

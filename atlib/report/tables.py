@@ -437,16 +437,21 @@ def amplitude_sentence(cues: pd.DataFrame, main: float) -> str:
     )
 
 
+def differences(values: pd.DataFrame, metric: str) -> pd.Series:
+    """pgd-linf-8 minus normal, by seed; empty where one of them is missing."""
+    wide = values.pivot_table(index="seed", columns="model", values=metric)
+    return wide.reindex(columns=["pgd-linf-8", "normal"]).diff(axis=1, periods=-1)["pgd-linf-8"].dropna()
+
+
 def difference_sentence(values: pd.DataFrame, metric: str) -> str:
     """pgd-linf-8 minus normal, seed by seed, in words."""
-    wide = values.pivot_table(index="seed", columns="model", values=metric)
-    if not {"normal", "pgd-linf-8"} <= set(wide.columns):
+    found = differences(values, metric)
+    if found.empty:
         return NOT_RUN
-    difference = (wide["pgd-linf-8"] - wide["normal"]).dropna()
-    if len(difference) < 2:
-        return f"{difference.mean():+.2f} ({ONE_SEED})"
-    low, high = statistics.t_interval(difference)
-    return f"{difference.mean():+.2f} [{low:+.2f}, {high:+.2f}] over {len(difference)} seeds"
+    if len(found) == 1:
+        return f"{found.mean():+.2f} ({ONE_SEED})"
+    low, high = statistics.t_interval(found)
+    return f"{found.mean():+.2f} [{low:+.2f}, {high:+.2f}] over {len(found)} seeds"
 
 
 def map_rows(table: pd.DataFrame) -> pd.DataFrame:
