@@ -47,7 +47,7 @@ def test_a_key_without_an_entry_is_named() -> None:
 def test_roles_come_back_whatever_stands_around_them() -> None:
     text = (
         "({cite:t}`zhang2019`, section 3.2) and ({cite:t}`madry2018`), {cite:p}`madry2018,goodfellow2015`; "
-        '({cite:p}`krizhevsky2009`) {term}`twin` [twin](/notebooks/reference.ipynb) '
+        "({cite:p}`krizhevsky2009`) {term}`twin` [twin](/notebooks/reference.ipynb) "
         '[a link](https://example.org "2019 · not") (see [page, 2018](x.ipynb)).'
     )
     assert citations.roles(citations.linked(text)) == text

@@ -14,7 +14,7 @@ from atlib.campaign import audit
 from atlib.errors import InputError, Missing
 from atlib.evaluation import Subject
 from atlib.files import REPOSITORY, read_json
-from atlib.report import destroyed, plots, tables
+from atlib.report import destroyed, destroyed_tables, plots, tables
 from atlib.rows import MAP_METRICS, frame_of, load
 
 DRAWS = torch.Generator().manual_seed(0)
@@ -158,18 +158,18 @@ def test_a_data_set_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture)
 
 def test_the_table_names_what_is_there_and_what_was_not_run(about: Subject) -> None:
     destroyed.write(about)
-    found = tables.destroyed_table(destroyed.load())
+    found = destroyed_tables.table(destroyed.load())
     table = found.set_index("distortion").to_dict("index")
     assert len(table) == 1 + 32 + 4 and list(found.columns[1:3]) == ["shapes: shape", "shapes: texture"]
     assert table["saturation 2"]["shapes: shape"] == "1.00\u00a0±\u00a00.00"
     assert set(found["cifar10: shape"]) == {"not run"} and table["stylised generated-ghiasi"]["shapes: shape"] == "–"
-    panel = tables.destroyed_panels(destroyed.load())["shapes"]
+    panel = destroyed_tables.panels(destroyed.load())["shapes"]
     for name, distortion in transforms.DISTORTIONS.items():  # a path goes through the levels in their order
         assert tuple(panel[panel["distortion"] == name]["level"]) == distortion.levels
     blurred = panel[(panel["distortion"] == "blur") & (panel["level"] == "1")].iloc[0]
     frame = destroyed.load().set_index(["distortion", "level", "metric"])["value"]
     assert (blurred["x"], blurred["y"]) == (frame["blur", "1", "texture"], frame["blur", "1", "shape"])
-    html = tables.html(tables.destroyed_table(destroyed.load()), "caption")
+    html = tables.html(destroyed_tables.table(destroyed.load()), "caption")
     assert 'data-rows="destroyed/shapes-32:blur@1/shape"' in html
 
 
@@ -188,15 +188,15 @@ def test_accuracies_of_single_cue_networks() -> None:
     texture = {"clean@": 94, "blur@1": 30, "patch-shuffle@2": 92, "saturation@0": 10}
     lines = [row for seed in (1, 2) for row in rows_of("shape", seed, {k: v + seed for k, v in shape.items()})]
     lines += [row for seed in (1, 2) for row in rows_of("texture", seed, {k: v + seed for k, v in texture.items()})]
-    found = tables.single_cue_accuracy(frame_of(lines))
-    table = tables.single_cue_table(found).set_index("distortion").to_dict("index")
+    found = destroyed_tables.single_cue_accuracy(frame_of(lines))
+    table = destroyed_tables.single_cue_table(found).set_index("distortion").to_dict("index")
     assert len(table) == 33 and table["clean"]["shape alone"].startswith("91.50 [")
     assert table["patch-shuffle 2"]["texture alone"].rows == (
         "shapes/normal-w16-s1-00000001:patch-shuffle@2/accuracy",
         "shapes/normal-w16-s2-00000002:patch-shuffle@2/accuracy",
     )
     assert table["noise 0.1"]["shape alone"] == "not run"
-    panel = tables.single_cue_panel(found)
+    panel = destroyed_tables.single_cue_panel(found)
     assert len(panel) == 4 and panel.iloc[0].tolist() == ["clean", "", pytest.approx(0.955), pytest.approx(0.915)]
 
     places = {"blur@1": (0.9, 0.3), "patch-shuffle@2": (0.2, 0.9), "saturation@0": (0.0, 0.0)}
@@ -207,10 +207,10 @@ def test_accuracies_of_single_cue_networks() -> None:
             for metric, v in zip(("shape", "texture"), pair, strict=True)
         ]
     )
-    sentence = tables.proxies_sentence(found, guessed)
+    sentence = destroyed_tables.proxies_sentence(found, guessed)
     assert "Over the 3 distortions" in sentence and "shape-only networks is 1.00" in sentence
     assert "texture-only networks 1.00" in sentence
-    assert "not run" in tables.proxies_sentence(found, destroyed.load())
+    assert "not run" in destroyed_tables.proxies_sentence(found, destroyed.load())
 
 
 def test_figures_show_every_path_and_say_when_there_is_nothing() -> None:

@@ -13,7 +13,7 @@ import yaml
 
 from atlib.errors import InputError
 from atlib.files import REPOSITORY, checkout_path
-from atlib.report import bound, claims, core, forest, ledger, tables, verdicts, waiting
+from atlib.report import bound, claims, core, forest, inventory, ledger, verdicts, waiting
 from atlib.report.claims import STATISTICS
 from atlib.report.rule import FAILS, HOLDS, NOT_RUN, UNDECIDED, Judged
 from atlib.report.verdicts import Decision, Verdict
@@ -101,7 +101,7 @@ def test_the_sentence_counts_claims_of_the_paper_where_they_count(published) -> 
 
 
 def test_a_verdict_that_is_only_shown_isn_t_counted(published) -> None:
-    counts = tables.verdict_counts(published).set_index("on")
+    counts = inventory.verdict_counts(published).set_index("on")
     found = verdicts.table(published)
     shown = found[(found["dataset"] == "cifar10") & (found["verdict"] == FAILS)]
     assert not shown["counts"].all() and counts.loc["cifar10", FAILS] == shown["counts"].sum()

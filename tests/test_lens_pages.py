@@ -13,7 +13,7 @@ import pytest
 
 from atlib import style
 from atlib.files import REPOSITORY
-from atlib.report import claims, lens, plots, statistics, tables
+from atlib.report import beside_paper, claims, correlations, lens, plots, statistics, tables
 from atlib.rows import Archive, frame_of, load
 from worlds import network, row, world
 
@@ -119,7 +119,7 @@ def test_without_rows_nothing_is_made_up():
     assert (lens.shuffle_table(nothing)["ours"] == "not run").all()
     assert lens.details(nothing, "saturation") == '<h3 id="saturation">Saturation</h3>'
     assert lens.map_details(nothing, "cifar10", ["gini"]) == ""
-    assert (lens.correlations(lens.per_run(nothing, "shapes"))["ours"] == "not run").all()
+    assert (correlations.with_robustness(correlations.per_run(nothing, "shapes"))["ours"] == "not run").all()
     assert (lens.spatial_table(nothing, "cifar10").iloc[:, 1:-1] == "not run").all(axis=None)
 
 
@@ -186,19 +186,21 @@ def test_correlations_need_ten_networks_and_leave_out_the_underfit():
             rising = number if seed == 1 else -number
             rows.append(row("shapes", model, seed, "conflict@", "shape_bias", 0.5 + 0.01 * rising))
     frame = frame_of(rows)
-    table = lens.correlations(lens.per_run(frame, "shapes", lambda run: {})).set_index("with robustness")
+    table = correlations.with_robustness(correlations.per_run(frame, "shapes", lambda run: {})).set_index(
+        "with robustness"
+    )
     line = table.loc["shape bias, cue conflict"]
     assert line["ours"].startswith("+0.00 [") and (line["networks"], line["seeds"]) == ("11", "2 seeds")
     few = frame[frame["model"].isin(models[:9])]
-    few_table = lens.correlations(lens.per_run(few, "shapes", lambda run: {}))
+    few_table = correlations.with_robustness(correlations.per_run(few, "shapes", lambda run: {}))
     assert (few_table["ours"] == "not run").all()
 
 
 def test_the_paper_s_own_correlations():
-    table = lens.paper_correlations().set_index("data set")
+    table = correlations.of_paper().set_index("data set")
     assert list(table.loc["Caltech-256"]) == ["-0.85 (of 9)", "-0.01 (of 11)"]
     assert list(table.loc["Tiny ImageNet"]) == ["+0.35 (of 9)", "+0.63 (of 11)"]
-    least = lens.paper_absolute().set_index("network")["Caltech-256: at least"]
+    least = beside_paper.absolute().set_index("network")["Caltech-256: at least"]
     assert (least["normal"], least["pgd-linf-8"], least["pgd-linf-1"]) == ("14.02", "13.12", "17.46")
 
 

@@ -17,7 +17,7 @@ import yaml
 from atlib import attacks, configuration, transforms
 from atlib.errors import InputError
 from atlib.files import REPOSITORY
-from atlib.report import claims, pages, tables
+from atlib.report import beside_paper, claims, pages, tables
 from atlib.rows import load, read_rows
 
 SOURCES = {name: source for name, (source, _) in pages.pairs().items()}
@@ -124,7 +124,7 @@ def test_entry_has_its_reason_and_its_value(page: str, number: str) -> None:
     entry = KNOWN[page][number]
     assert set(entry) <= {"why", "paper", "code"} and entry["why"]
     places = entry.get("paper", [])
-    paper = tables.paper().set_index(["dataset", "model", "metric"])["value"]
+    paper = beside_paper.paper().set_index(["dataset", "model", "metric"])["value"]
     for place in [places] if isinstance(places, str) else places:
         assert agrees(number.rstrip(" %"), 100 * float(paper.loc[tuple(place.split())])), place
     if "code" in entry:

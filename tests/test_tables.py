@@ -12,7 +12,7 @@ from matplotlib.collections import LineCollection, PathCollection
 from atlib.campaign import grid
 from atlib.configuration import resolve
 from atlib.files import REPOSITORY, write_json
-from atlib.report import plots, statistics, tables
+from atlib.report import beside_paper, cue_conflict, inventory, plots, statistics, tables
 from atlib.rows import find_row, frame_of, load, row_id
 
 
@@ -70,16 +70,16 @@ def published(tmp_path):
 
 
 def test_cue_table_has_one_line_a_run(published):
-    table = tables.cue_table(*published)
+    table = cue_conflict.cue_table(*published)
     assert len(table) == 10
     line = table[(table["model"] == "pgd-linf-8") & (table["seed"] == 2)].iloc[0]
     assert (line["accuracy"], line["robust"], line["shape_bias"], line["budget"]) == (0.99, 0.95, 0.82, 8.0)
 
 
 def test_networks_gives_mean_and_interval_or_pending(published):
-    table = tables.cue_table(*published)
-    main = tables.main_lines(table)
-    found = tables.networks(main).set_index("network")
+    table = cue_conflict.cue_table(*published)
+    main = cue_conflict.main_lines(table)
+    found = cue_conflict.networks(main).set_index("network")
     low, high = statistics.t_interval([0.81, 0.82, 0.83])
     assert found.loc["pgd-linf-8", "shape bias"] == f"0.82 [{low:.2f}, {high:.2f}]"
     assert found.loc["spatial", "shape bias"] == "not run"
@@ -87,16 +87,16 @@ def test_networks_gives_mean_and_interval_or_pending(published):
 
 
 def test_amplitude_is_the_smallest_that_satisfies_the_rule(published):
-    cues_found = tables.single_cues(tables.cue_table(*published))
+    cues_found = cue_conflict.single_cues(cue_conflict.cue_table(*published))
     assert list(cues_found["equal"]) == [False, True]
-    assert "**0.12**: the main one" in tables.amplitude_sentence(cues_found, 0.12)
-    assert "is 0.08 all the same" in tables.amplitude_sentence(cues_found, 0.08)
-    assert "not run" in tables.amplitude_sentence(cues_found[:1], 0.12)
+    assert "**0.12**: the main one" in cue_conflict.amplitude_sentence(cues_found, 0.12)
+    assert "is 0.08 all the same" in cue_conflict.amplitude_sentence(cues_found, 0.08)
+    assert "not run" in cue_conflict.amplitude_sentence(cues_found[:1], 0.12)
 
 
 def test_map_leaves_out_single_cues_and_later_seeds(published):
     frame, about = published
-    found = tables.map_table(tables.cue_table(frame, about))
+    found = cue_conflict.map_table(cue_conflict.cue_table(frame, about))
     assert list(found["amplitude"]) == ["0.12"]
     assert found["2/255"].tolist() == ["not run"]
     assert found["8/255"].iloc[0].startswith("0.82")
@@ -105,7 +105,7 @@ def test_map_leaves_out_single_cues_and_later_seeds(published):
 def test_table_1_puts_the_setting_into_the_same_line(tmp_path):
     publish(tmp_path, {"dataset": "cifar10", "attack": "none"}, 1, {("clean", "accuracy"): 0.9})
     publish(tmp_path, {"dataset": "cifar10", "norm": "l2", "eps": 12}, 1, {("clean", "accuracy"): 0.8})
-    table = tables.table_1(load(tmp_path), tables.records(tmp_path), "cifar10").set_index("network")
+    table = beside_paper.table_1(load(tmp_path), tables.records(tmp_path), "cifar10").set_index("network")
     normal, l2 = table.loc["normal"], table.loc["pgd-l2-12"]
     low, high = statistics.wilson(900, 1000)
     assert normal["clean: ours"] == f"90.00 [{100 * low:.1f}, {100 * high:.1f}]"
@@ -120,23 +120,23 @@ def test_table_1_puts_the_setting_into_the_same_line(tmp_path):
 def test_table_1_says_where_an_attack_had_no_gradient_if_rows_do(tmp_path):
     robust, vanished = ("pgd-linf", "accuracy_last"), ("pgd-linf", "vanished")
     publish(tmp_path, {"dataset": "cifar10", "attack": "none"}, 1, {robust: 0.4})
-    assert "no gradient" not in tables.table_1(load(tmp_path), tables.records(tmp_path), "cifar10")
+    assert "no gradient" not in beside_paper.table_1(load(tmp_path), tables.records(tmp_path), "cifar10")
     publish(tmp_path, {"dataset": "cifar10"}, 1, {robust: 0.9, vanished: 0.25})
-    table = tables.table_1(load(tmp_path), tables.records(tmp_path), "cifar10").set_index("network")
+    table = beside_paper.table_1(load(tmp_path), tables.records(tmp_path), "cifar10").set_index("network")
     cells = table["no gradient"].to_dict()
     assert str(cells["pgd-linf-8"]).startswith("25.00 [") and cells["normal"] == "–"
 
 
 def test_table_1_of_a_stand_in_stands_beside_the_paper_s_own_data_set_without_a_difference(tmp_path):
     publish(tmp_path, {"dataset": "caltech101", "side": 112, "attack": "none"}, 1, {("clean", "accuracy"): 0.9})
-    table = tables.table_1(load(tmp_path), tables.records(tmp_path), "caltech101").set_index("network")
+    table = beside_paper.table_1(load(tmp_path), tables.records(tmp_path), "caltech101").set_index("network")
     normal = table.loc["normal"]
     assert (normal["clean: paper"], normal["clean: difference"], normal["side"]) == ("83.32", "–", "112")
     assert normal["clean: ours"].startswith("90.00 [") and table.loc["pgd-linf-8", "clean: paper"] == "66.41"
 
 
 def test_paper_has_all_cells_of_both_tables():
-    paper = tables.paper()
+    paper = beside_paper.paper()
     expected = {"clean": 33, "robust": 33, "clean2": 22, "stylised_conditional": 22, "shuffle_2_conditional": 2}
     assert paper["metric"].value_counts().to_dict() == expected
     assert paper["value"].between(0, 1).all()
@@ -144,16 +144,16 @@ def test_paper_has_all_cells_of_both_tables():
 
 
 def test_budget_puts_both_norms_on_one_scale():
-    linf = tables.budget(vars(resolve(eps=8)))
-    l2 = tables.budget(vars(resolve(norm="l2", eps=12)))
+    linf = plots.budget(vars(resolve(eps=8)))
+    l2 = plots.budget(vars(resolve(norm="l2", eps=12)))
     assert linf == pytest.approx(8)
     assert l2 == pytest.approx(255 * 12 * 32 / 224 / (3 * 32 * 32) ** 0.5)
-    assert tables.budget(vars(resolve(attack="none"))) == 0
+    assert plots.budget(vars(resolve(attack="none"))) == 0
 
 
 def test_figures_draw_every_seed(published):
-    table = tables.cue_table(*published)
-    main = tables.main_lines(table)
+    table = cue_conflict.cue_table(*published)
+    main = cue_conflict.main_lines(table)
     figure = plots.bias_by_budget(main)
     dots = [found for found in figure.axes[0].collections if isinstance(found, PathCollection)]
     points = np.concatenate([np.asarray(found.get_offsets()) for found in dots])
@@ -165,14 +165,14 @@ def test_figures_draw_every_seed(published):
     bars = [np.asarray(bar)[:, 1] for found in lines for bar in found.get_segments()]
     low, high = statistics.t_interval([0.81, 0.82, 0.83])
     assert any(sorted(bar) == pytest.approx([low, high]) for bar in bars)
-    plots.bias_map(tables.map_rows(table))
+    plots.bias_map(cue_conflict.map_rows(table))
     plots.bias_by_budget(main[:0])
     plots.bias_map(main[:0])
     assert figure._repr_png_()[:4] == b"\x89PNG"
 
 
 def test_html_escapes_and_captions(published):
-    table = tables.networks(tables.cue_table(*published))
+    table = cue_conflict.networks(cue_conflict.cue_table(*published))
     text = tables.html(table.assign(network="<b>"), "A caption")
     assert "<caption>A caption</caption>" in text
     assert "&lt;b&gt;" in text
@@ -192,38 +192,38 @@ def test_setting_matches_what_train_does_by_default():
 
 
 def test_bench_table_is_pending_without_a_run(tmp_path):
-    assert tables.bench_table(tmp_path)["what"].tolist() == ["not run"]
-    assert "not run" in tables.bench_sentence(tmp_path)
+    assert inventory.bench_table(tmp_path)["what"].tolist() == ["not run"]
+    assert "not run" in inventory.bench_sentence(tmp_path)
 
 
 def test_bench_sentence_names_the_processor(tmp_path):
     columns = "what,against,ours_s,theirs_s,ratio,reach,met,detail,rounds,processor,threads,bf16,commit,python,torch"
     line = "PGD,foolbox,1,2,0.5,0.58,yes,,3,slide rule,1,fast,abcdef,3.11,2.13"
     (tmp_path / "bench.csv").write_text(f"{columns},torchattacks,foolbox,captum\n{line},3.5.1,3.3.4,0.9.0\n")
-    assert tables.bench_table(tmp_path)["ratio"].tolist() == [0.5]
-    sentence = tables.bench_sentence(tmp_path)
+    assert inventory.bench_table(tmp_path)["ratio"].tolist() == [0.5]
+    sentence = inventory.bench_sentence(tmp_path)
     assert "slide rule, where bf16 is fast" in sentence and "foolbox 3.3.4, captum 0.9.0" in sentence
 
 
 def test_every_number_of_a_table_carries_its_rows_ids(published):
     frame, about = published
-    table = tables.cue_table(frame, about)
-    main = tables.main_lines(table)
+    table = cue_conflict.cue_table(frame, about)
+    main = cue_conflict.main_lines(table)
     ids = {row_id(row) for row in frame.to_dict("records")}
-    for found in (tables.networks(main), tables.single_cues(table), tables.map_table(table)):
+    for found in (cue_conflict.networks(main), cue_conflict.single_cues(table), cue_conflict.map_table(table)):
         numbers = [cell for cell in found.to_numpy().ravel() if isinstance(cell, tables.Cell) and cell != "not run"]
         assert numbers and all(cell.rows and set(cell.rows) <= ids for cell in numbers)
         page = tables.html(found, "caption")
         assert page.count("data-rows=") == len(numbers)
         assert all(f"<code>{one}</code>" in page for cell in numbers for one in cell.rows)
-    cell = tables.networks(main).set_index("network").loc["pgd-linf-8", "shape bias"]
+    cell = cue_conflict.networks(main).set_index("network").loc["pgd-linf-8", "shape bias"]
     assert isinstance(cell, tables.Cell)
     assert [find_row(one, frame)["value"] for one in cell.rows] == [0.81, 0.82, 0.83]
 
 
 def test_every_point_of_a_figure_is_named_beside_it(published):
-    table = tables.cue_table(*published)
-    page = tables.behind(table, ["shape_bias", "coverage"])
+    table = cue_conflict.cue_table(*published)
+    page = cue_conflict.behind(table, ["shape_bias", "coverage"])
     assert page.count("<li>") == 2 * len(table)
     assert (
         "model pgd-linf-8, amplitude 0.120, seed 2, metric shape_bias, value 0.820 <code>shapes/pgd-linf-8-w16-s2-"
@@ -241,15 +241,15 @@ def test_the_grid_shows_networks_that_have_been_run_and_counts_the_others(tmp_pa
     run = publish(tmp_path, {"dataset": "cifar10", "attack": "none"}, 2, cues(0.9, 0.01, 0.5))
     assert run in {p.run for p in planned}
     frame = load(tmp_path)
-    table = tables.grid_table(planned, frame).set_index("network")
+    table = inventory.grid_table(planned, frame).set_index("network")
     cell = table.loc["normal", "seed 2"]
     assert isinstance(cell, tables.Cell)
     assert cell == "90.00/1.00" and cell.rows == (f"{run}:clean@/accuracy", f"{run}:pgd-linf@8/accuracy_last")
     assert list(table.index) == ["normal"] and (table.to_numpy() == "not run").sum() == 2  # its other seeds
-    said = tables.grid_not_run(planned, frame)
+    said = inventory.grid_not_run(planned, frame)
     assert said.endswith("of which no seed has been run, by block: a (9).</p>")
-    assert tables.grid_not_run(planned[:0], frame) == ""
-    assert "**1 of 12** runs" in tables.grid_sentence(planned, frame)
+    assert inventory.grid_not_run(planned[:0], frame) == ""
+    assert "**1 of 12** runs" in inventory.grid_sentence(planned, frame)
 
 
 def test_the_grid_counts_many_seeds_instead_of_showing_each(tmp_path):
@@ -257,13 +257,13 @@ def test_the_grid_counts_many_seeds_instead_of_showing_each(tmp_path):
     run = publish(tmp_path, {"attack": "none", "precision": "fp32", "amplitude": 0.2}, 25, cues(0.9, 0.01, 0.5))
     assert run in {p.run for p in planned}
     frame = load(tmp_path)
-    table = tables.grid_table(planned, frame)
+    table = inventory.grid_table(planned, frame)
     seeds = [name for name in map(str, table) if name.startswith("seed")]
     assert seeds == [*(f"seed {n}" for n in range(1, 6)), "seeds 6–25"]
     counts = table.loc[table["block"] == "replication", "seeds 6–25"].tolist()
     assert counts == ["1 of 20 published"] and set(table["block"]) == {"replication"}
-    assert "replication (140)" in tables.grid_not_run(planned, frame)
-    sentence = tables.grid_sentence(planned, frame)
+    assert "replication (140)" in inventory.grid_not_run(planned, frame)
+    sentence = inventory.grid_sentence(planned, frame)
     assert "**1 of 217** runs" in sentence and "12 of the others" in sentence and "(blocks g)" in sentence
 
 
@@ -275,39 +275,39 @@ def test_a_commit_keeps_its_mark():
 def test_the_plan_is_pending_until_it_was_made(tmp_path):
     planned = [p for p in grid.load() if p.block in "ab"]
     frame = frame_of([])
-    assert set(tables.plan_table(planned, frame, tmp_path)["core hours"]) == {"not run"}
-    assert "not run" in tables.plan_caption(tmp_path)
+    assert set(inventory.plan_table(planned, frame, tmp_path)["core hours"]) == {"not run"}
+    assert "not run" in inventory.plan_caption(tmp_path)
     costs = "block,core_hours,gpu_hours,processor,precision,flops,commit\na,7.04,0.02,abacus,bf16,2e13,abcdef0123456\n"
     (tmp_path / "plan.csv").write_text(costs)
-    table = tables.plan_table(planned, frame, tmp_path).set_index("block")
+    table = inventory.plan_table(planned, frame, tmp_path).set_index("block")
     assert list(table["core hours"]) == ["7.0", "not run"] and list(table["published"]) == [0, 0]
     assert list(table["trained in"]) == ["bf16", "not run"]
     assert list(table["GPU hours"]) == ["0.02", "not run"]  # 0.0 looked as if nothing had been measured
     (tmp_path / "plan.csv").write_text(costs.replace("block,", "block,runs,").replace("a,7.04", "a,3,7.04"))
-    grown = tables.plan_table(planned, frame, tmp_path).set_index("block")
+    grown = inventory.plan_table(planned, frame, tmp_path).set_index("block")
     assert grown.at["a", "core hours"] == "7.0 (counted for 3 runs)"
-    assert "abacus" in tables.plan_caption(tmp_path) and "2e+13" in tables.plan_caption(tmp_path)
+    assert "abacus" in inventory.plan_caption(tmp_path) and "2e+13" in inventory.plan_caption(tmp_path)
 
 
 def test_a_network_that_has_not_converged_is_named_with_its_longer_runs(published, tmp_path):
-    main = tables.cue_table(*published)
-    main = tables.main_lines(main)
-    assert "every clean accuracy is at least 0.95" in tables.convergence_sentence(main, main)
+    main = cue_conflict.cue_table(*published)
+    main = cue_conflict.main_lines(main)
+    assert "every clean accuracy is at least 0.95" in cue_conflict.convergence_sentence(main, main)
     publish(tmp_path, {"norm": "l2", "eps": 12}, 1, cues(0.17, 0.1, 0.9))
     publish(tmp_path, {"norm": "l2", "eps": 12, "share": 0.5}, 1, cues(0.99, 0.8, 0.95))
-    table = tables.cue_table(load(tmp_path), tables.records(tmp_path))
-    main = tables.main_lines(table)
-    said = tables.convergence_sentence(main, table)
+    table = cue_conflict.cue_table(load(tmp_path), tables.records(tmp_path))
+    main = cue_conflict.main_lines(table)
+    said = cue_conflict.convergence_sentence(main, table)
     assert "**pgd-l2-12** has not converged: its clean accuracy is 0.17 at seed 1." in said
     assert "With 0.5 of its batches adversarial (otherwise as above) its clean accuracy is 0.99 (one seed)" in said
     assert "its shape bias 0.95 (one seed)" in said
-    assert "normal" not in said and "not run" in tables.convergence_sentence(main[:0], table)
+    assert "normal" not in said and "not run" in cue_conflict.convergence_sentence(main[:0], table)
 
 
 def test_what_was_printed_stands_beside_what_is_right() -> None:
     frame = load(REPOSITORY / "results")
     row = row_id(frame.iloc[0])
-    (line,) = tables.corrected({row: 0.5}, frame).to_dict("records")
+    (line,) = beside_paper.corrected({row: 0.5}, frame).to_dict("records")
     assert (
         line["printed"] == "0.500" and line["right"] == f"{frame['value'].iloc[0]:.3f}" and line["right"].rows == (row,)
     )

@@ -22,6 +22,7 @@ from atlib.configuration import resolve
 from atlib.errors import InputError
 from atlib.files import REPOSITORY
 from atlib.report import frames, pages, widgets
+from atlib.report.controls import STYLE, Panel, frame_html, percent, webp
 
 STATE = "application/vnd.jupyter.widget-state+json"
 
@@ -73,7 +74,7 @@ def test_frames_say_the_probabilities_of_their_own_network(building: None) -> No
     label = found.about["pictures"][0]["label"]
     for name, own in zip(frames.NETWORKS, chances, strict=True):
         panel = re.search(rf"<strong>{name}</strong>(.*?)</div>", html)
-        assert panel and escape(widgets.percent(float(own[label]))) in panel[1]
+        assert panel and escape(percent(float(own[label]))) in panel[1]
         assert (f'class="wrong"><img decoding="sync" alt="SmoothGrad map of {name} ' in html) == (
             int(own.argmax()) != label
         )
@@ -122,8 +123,8 @@ def test_stylised_begins_with_no_style(building: None) -> None:
 
 
 def test_text_is_escaped() -> None:
-    panel = widgets.Panel(np.zeros((2, 2), np.uint8), 'a "b" <c>', "<d>", {"<e>": 0.001})
-    html = widgets.frame_html([panel])
+    panel = Panel(np.zeros((2, 2), np.uint8), 'a "b" <c>', "<d>", {"<e>": 0.001})
+    html = frame_html([panel])
     assert 'alt="a &quot;b&quot; &lt;c&gt;"' in html and "<d>" not in html and "&lt;e&gt;" in html
 
 
@@ -158,7 +159,7 @@ def test_pictures_are_chosen_by_looking(building: None) -> None:
     css = box.children[0].value
     found = frames.load("cifar10")
     clean = found.arrays["explorer/shown"][1, found.about["saturation"].index("2"), 0]
-    assert f'.atlib-key-picture button:nth-child(2){{background-image:url("{widgets.webp(clean)}")' in css
+    assert f'.atlib-key-picture button:nth-child(2){{background-image:url("{webp(clean)}")' in css
 
 
 # --- live -------------------------------------------------------------------------------------------------------------
@@ -178,7 +179,7 @@ def test_live_explorer_computes_what_its_controls_say() -> None:
     image = frames.distorted(dataset.test.images[number], 1024, 2, number)
     chance = models.load("shapes/normal")[0](image[None]).softmax(1)[0, label].item()
     panel = re.search(r"<strong>normal</strong>(.*?)</div>", output.value)
-    assert panel and escape(widgets.percent(chance)) in panel[1]
+    assert panel and escape(percent(chance)) in panel[1]
     assert "saturation 1024, 2×2 patches" in output.value
 
 
@@ -194,7 +195,7 @@ def test_without_the_data_set_the_kept_frames_are_shown() -> None:
     box = widgets.explorer("cifar10")  # tests have an empty data directory
     note, fetch = box.children[:2]
     assert "cifar10 is not in" in note.value and fetch.description == "fetch cifar10"
-    assert "atlib-fetch" in fetch._dom_classes and ".atlib-fetch{" in widgets.STYLE, "it looks like a button"
+    assert "atlib-fetch" in fetch._dom_classes and ".atlib-fetch{" in STYLE, "it looks like a button"
     assert "cat" in shown(box.children[4], 0, 0, 0)
     with pytest.raises(InputError, match="without the data set cifar10"):
         widgets.attack("cifar10", networks=["normal"])
@@ -209,7 +210,7 @@ def test_a_run_folder_is_a_network_too(monkeypatch: pytest.MonkeyPatch) -> None:
     image = data.load("shapes").test.images[number : number + 1] / 255
     chance = own(image).softmax(1)[0, int(data.load("shapes").test.labels[number])].item()
     panel = re.search(rf"<strong>{re.escape(run.name)}</strong>(.*?)</div>", output.value)
-    assert panel and escape(widgets.percent(chance)) in panel[1]
+    assert panel and escape(percent(chance)) in panel[1]
 
 
 def test_live_sliders_answer_within_half_a_second() -> None:

@@ -13,7 +13,7 @@ from html import escape
 import pandas as pd
 
 from ..rows import Archive, archive, row_id
-from . import claims, destroyed, ledger, lens, statistics, tables, verdicts
+from . import beside_paper, claims, destroyed, ledger, lens, statistics, tables, verdicts
 from .rule import NOT_RUN
 from .tables import Cell
 
@@ -73,8 +73,9 @@ def clean_and_robust(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     """
     mine = lens.in_main_setting(frame, name)
     under = {"clean": CLEAN, "robust": ATTACKED}
-    paper = tables.paper()
-    paper = paper[paper["dataset"] == tables.in_paper(name)].pivot(index="model", columns="metric", values="value")
+    paper = beside_paper.paper()
+    paper = paper[paper["dataset"] == beside_paper.in_paper(name)]
+    paper = paper.pivot(index="model", columns="metric", values="value")
     lines: list[dict[str, object]] = []
     for model in tables.MODELS:
         cells = {

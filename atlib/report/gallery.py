@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from . import frames, photographs
+from .controls import percent
 from .frames import Frames
 from .photographs import TITLES
-from .widgets import percent
 
 STYLE = """<style>
 .photos{--own:#0072B2;--other:#D55E00;display:grid;grid-template-columns:repeat(var(--columns),minmax(0,1fr));

@@ -17,9 +17,9 @@ import pandas as pd
 from .. import rows
 from ..files import checkout_path
 from . import gallery, live, photographs
+from .controls import percent
 from .frames import Frames
 from .photographs import NETWORKS, TITLES
-from .widgets import percent
 
 START = "64"  # the strongest level at which the photograph still has more than eight colours
 PLAIN, TRAINED, CONTROL = "normal", "pgd-linf-4", "underfit"

@@ -23,7 +23,7 @@ import pandas as pd
 from .. import style, transforms
 from ..errors import one_of
 from ..rows import Archive, archive, row_id
-from . import claims, destroyed, statistics, tables, verdicts
+from . import beside_paper, claims, destroyed, destroyed_tables, statistics, tables, verdicts
 from .rule import NOT_RUN
 from .tables import ONE_SEED, Cell
 
@@ -153,7 +153,7 @@ def baselines(name: str, metrics: Sequence[str], folder_of: pd.DataFrame | None 
     cells = {}
     for prefix, shown in {"edges": "edges of the picture", "untrained": "random network"}.items():
         for metric in metrics:
-            cells[shown, metric] = tables.mean_cell(mine[mine["metric"] == f"{prefix}_{metric}"])
+            cells[shown, metric] = destroyed_tables.mean_cell(mine[mine["metric"] == f"{prefix}_{metric}"])
     return cells
 
 
@@ -204,7 +204,7 @@ def summary_table(summed: pd.DataFrame, levels: Iterable[str], signed: bool = Fa
 
 def table_2(frame: pd.DataFrame, name: str, predictions: Archive | None = None) -> pd.DataFrame:
     """The paper's Table 2 beside ours: clean accuracy, and the paper's measure on every stylised test set; per cent."""
-    theirs = tables.paper().set_index(["dataset", "model", "metric"])["value"]
+    theirs = beside_paper.paper().set_index(["dataset", "model", "metric"])["value"]
     found = points(frame, name, "stylised", predictions)
     ours = {(one["model"], one["level"]): one for one in summary(found, "conditional").to_dict("records")}
     rows = in_main_setting(frame, name)
@@ -214,7 +214,7 @@ def table_2(frame: pd.DataFrame, name: str, predictions: Archive | None = None) 
         mine = clean[clean["model"] == model]
         line: dict[str, object] = {"network": model}
         for metric, shown in {"clean2": "clean", "stylised_conditional": "stylised"}.items():
-            value = float(theirs.get((tables.in_paper(name), model, metric), math.nan))
+            value = float(theirs.get((beside_paper.in_paper(name), model, metric), math.nan))
             line[f"{shown}: paper"] = "–" if value != value else tables.percent(value, 2)
             if shown == "clean":
                 line["clean: ours"] = tables.one_cell(mine) if len(mine) else Cell("–")
@@ -232,7 +232,7 @@ def shuffle_table(frame: pd.DataFrame, predictions: Archive | None = None) -> pd
     for name, shown in SETS.items():
         found = points(frame, name, "patch-shuffle", predictions)
         here = summary(found[(found["model"] == "normal") & (found["level"] == "2")], "conditional").to_dict("records")
-        paper = tables.paper_value(tables.in_paper(name), "normal", "shuffle_2_conditional")
+        paper = beside_paper.paper_value(beside_paper.in_paper(name), "normal", "shuffle_2_conditional")
         line: dict[str, object] = {"data set": shown, "paper": "–" if paper != paper else tables.percent(paper, 2)}
         line["ours"] = interval(here[0]) if here else Cell(NOT_RUN)
         known = here and paper == paper and name in ALIKE
@@ -323,93 +323,6 @@ def _setting(value: object) -> str:
     return "–" if value is None else f"{value:g}" if isinstance(value, (int, float)) else str(value)
 
 
-# --- Correlations over networks --------------------------------------------------------------------------------------
-
-QUANTITIES = {  # quantities that are ranked against robustness: a row, or a measure under distortions
-    "shape bias, cue conflict": ("conflict@", "shape_bias"),
-    "conditional accuracy, saturation 1024": ("saturation@1024", "conditional"),
-    "conditional accuracy, shuffled 2 × 2": ("patch-shuffle@2", "conditional"),
-    "conditional accuracy, low-pass 0.2": ("low-pass@0.2", "conditional"),
-    "Gini coefficient of clean maps": ("clean@", "gini"),
-    "edge correlation of clean maps": ("clean@", "edge_correlation"),
-}
-
-
-def per_run(frame: pd.DataFrame, name: str, predictions: Archive | None = None) -> pd.DataFrame:
-    """One line per run of a main setting: model, seed, robust (Table 1's attack), and QUANTITIES; ids in "rows"."""
-    predictions = predictions or archive()
-    lines = []
-    for run, some in in_main_setting(frame, name).groupby("run", sort=True):
-        rows = {(f"{r['distortion']}@{r['level']}", r["metric"]): r for r in some.to_dict("records")}
-        first = next(iter(rows.values()))
-        line = {"model": first["model"], "seed": first["seed"], "rows": ()}
-        for shown, (place, metric) in {"robust": ("pgd-linf@8", "accuracy_last"), **QUANTITIES}.items():
-            row = rows.get((place, "accuracy" if metric == "conditional" else metric))
-            line[shown] = math.nan
-            if row is not None:
-                known = metric == "conditional"
-                line[shown] = statistics.conditional(predictions(str(run)), place).value if known else row["value"]
-                line["rows"] += (row_id(row),)
-        lines.append(line)
-    order = {model: number for number, model in enumerate(tables.MODELS)}
-    lines.sort(key=lambda line: (order.get(line["model"], len(order)), line["seed"]))
-    return pd.DataFrame(lines, columns=["model", "seed", "robust", *QUANTITIES, "rows"])
-
-
-def correlations(found: pd.DataFrame) -> pd.DataFrame:
-    """Spearman's correlation with robustness within each seed, over the networks that have both, at least ten.
-
-    found: `per_run`. The underfit control is left out, as in the claims.
-    """
-    found = found[found["model"] != "underfit"]
-    lines = []
-    for shown in QUANTITIES:
-        values, counts, ids = [], [], []
-        for _, some in found.groupby("seed"):
-            both = some[some[["robust", shown]].notna().all(axis=1)]
-            if len(both) >= 10:
-                values.append(statistics.spearman(list(both["robust"]), list(both[shown])))
-                counts.append(len(both))
-                ids += [one for line in both["rows"] for one in line]
-        low, high = statistics.t_interval(values)
-        line = {"mean": float(np.mean(values)) if values else math.nan, "low": low, "high": high, "rows": ids}
-        text = interval(line, percent=False, signed=True) if values else Cell(NOT_RUN)
-        networks = "–" if not counts else f"{min(counts)}" if len(set(counts)) == 1 else f"{min(counts)}–{max(counts)}"
-        lines.append({"with robustness": shown, "ours": text, "networks": networks, "seeds": seeds_of(len(values))})
-    return tables.frame_of(lines)
-
-
-def paper_correlations() -> pd.DataFrame:
-    """Spearman's correlation of the paper's own robustness (Table 1) with its stylised accuracy (Table 2)."""
-    wide = tables.paper().pivot_table(index=["dataset", "model"], columns="metric", values="value").reset_index()
-    lines = []
-    for dataset, shown in {"caltech256": "Caltech-256", "tiny-imagenet": "Tiny ImageNet"}.items():
-        mine = wide[(wide["dataset"] == dataset) & wide["stylised_conditional"].notna()]
-        trained = mine[~mine["model"].isin(["normal", "underfit"])]
-        line = {"data set": shown}
-        for what, some in (("adversarially trained", trained), ("all", mine)):
-            rho = statistics.spearman(list(some["robust"]), list(some["stylised_conditional"]))
-            line[f"{what} networks"] = f"{rho:+.2f} (of {len(some)})"
-        lines.append(line)
-    return tables.frame_of(lines)
-
-
-def paper_absolute() -> pd.DataFrame:
-    """The paper's Table 2 as absolute accuracies: clean times conditional accuracy, which is a lower bound.
-
-    The product leaves out pictures that a network gets right only when stylised. Per cent.
-    """
-    lines = []
-    for model in tables.MODELS[:-1]:
-        line = {"network": model}
-        for dataset, shown in {"caltech256": "Caltech-256", "tiny-imagenet": "Tiny ImageNet"}.items():
-            clean, part = (tables.paper_value(dataset, model, name) for name in ("clean2", "stylised_conditional"))
-            line |= {f"{shown}: conditional": tables.percent(part, 2)}
-            line |= {f"{shown}: at least": tables.percent(clean * part, 2)}
-        lines.append(line)
-    return tables.frame_of(lines)
-
-
 def spatial_table(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     """Normal, main and spatially trained networks: accuracy, robustness, shape bias, and how far their maps move."""
     rows = in_main_setting(frame, name)
@@ -468,7 +381,7 @@ def details(frame: pd.DataFrame, distortion: str, predictions: Archive | None = 
     for name in SETS:
         found = points(frame, name, distortion, predictions)
         if len(found):
-            parts.append(folded(label(name), _detail(found, name, distortion) + tables.not_run(frame, name)))
+            parts.append(folded(label(name), _detail(found, name, distortion) + beside_paper.not_run(frame, name)))
     return "\n".join(parts)
 
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pandas as pd
 
 from ..rows import row_id
-from . import claims, ledger, statistics, tables, verdicts
+from . import claims, cue_conflict, ledger, statistics, tables, verdicts
 
 CLAIMS = ("replication-shape-bias", "beyond-noise-shape-bias")
 SETTINGS = ("shapes-replication", "shapes-replication-20")
@@ -81,7 +81,7 @@ def table(frame: pd.DataFrame) -> pd.DataFrame:
             mine = found[(found["amplitude"] == amplitude) & (found["network"] == network.title)]
             line: dict[str, object] = {"amplitude": f"{amplitude:g}", "trained": network.title, "seeds": len(mine)}
             for metric, title in (ANSWERS | {"neither": "by neither", "shape_bias": "shape bias"}).items():
-                line[title] = tables.over_seeds(mine, metric)
+                line[title] = cue_conflict.over_seeds(mine, metric)
             shown.append(line)
     return tables.frame_of(shown)
 

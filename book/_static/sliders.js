@@ -1,5 +1,5 @@
 // The state of every slider is in the page's address, #saturation=inf&patches=4, so that it can be sent to somebody; and
-// a screen reader hears a slider's name and its value in words. The controls are those of atlib/report/widgets.py, which
+// a screen reader hears a slider's name and its value in words. The controls are those of atlib/report/controls.py, which
 // tell their keys and the names of their options in data-controls. What other scripts keep in the address stays.
 
 (() => {
