@@ -34,6 +34,7 @@ t:
 FEW = """
 t:
   title: few pictures
+  measure: [clean, trained-attack, pgd-linf, saturation, patch-shuffle, maps@clean]
   common: {dataset: cifar10, width: 4, precision: fp32, batch: 16}
   runs:
     - {model: pgd-linf-8, epochs: 20, seed: 1}
@@ -127,9 +128,8 @@ def test_killed_twice_and_resumed_it_ends_as_if_left_alone(
     child = start(path)
     assert child.wait(timeout=PATIENCE) == 1  # the run that fails has stopped no other
     log = (path.parent / "log").read_text()
-    # not "done": the stylised test sets that can't be made here are still to come
     table = grid.status(planned).set_index("run")["state"].to_dict()
-    assert table == {robust.run: "pending", normal.run: "pending", failing.run: "failed"}, log
+    assert table == {robust.run: "done", normal.run: "done", failing.run: "failed"}, log
     assert needs.settled(robust) and needs.settled(normal), log
     error = read_json(failing.folder / "failed.json")["error"]
     why = "weights = 'absent': neither a file"
@@ -537,6 +537,9 @@ def test_what_stands_in_the_way_of_stylised_sets(pictures: grid.Planned, path: P
 def test_a_campaign_stylises_before_it_evaluates_and_says_what_it_leaves_out(
     pictures: grid.Planned, path: Path
 ) -> None:
+    few = "measure: [clean, stylised, maps@stylised]"
+    path.write_text(STYLED.replace("title: pictures", f"title: pictures\n  {few}"), encoding="utf-8")
+    (pictures,) = grid.load(path)
     assert start(path).wait(timeout=PATIENCE) == 0, (path.parent / "log").read_text()
     log = (path.parent / "log").read_text()
     assert "left out, some stylised test sets: styles = 'paintings': " in log

@@ -15,7 +15,7 @@ from atlib.errors import InputError
 from atlib.files import REPOSITORY, checkout_path
 from atlib.report import bound, claims, core, forest, inventory, ledger, verdicts, waiting
 from atlib.report.claims import STATISTICS
-from atlib.report.rule import FAILS, HOLDS, NOT_RUN, UNDECIDED, Judged
+from atlib.report.rule import EXCLUDED, FAILS, HOLDS, NOT_RUN, UNDECIDED, Judged
 from atlib.report.verdicts import Decision, Verdict
 from atlib.rows import frame_of, load
 
@@ -161,8 +161,24 @@ def test_what_is_open_says_which_runs_it_waits_for(published) -> None:
     assert "underfit, seed 1" in text  # the control's
     done = waiting.waiting(known["maps-sparser"], "cifar10", published, known)
     assert not done and waiting.sentence(done) == ""
+    cues = waiting.sentence(waiting.waiting(known["cue-conflict-on-photographs"], "caltech101", published, known))
+    assert "this measurement of published networks, which needs their weights (normal, seed 1; pgd-linf" in cues
     maps = waiting.waiting(known["two-kinds-of-map"], "cifar10", published, known)
     assert "no job makes yet" in waiting.sentence(maps)
+
+
+def test_why_a_verdict_has_another_word_is_true_of_it(published) -> None:
+    found = verdicts.changed(published).set_index(["claim", "on"])
+    since = set(found.loc[found["now"] != EXCLUDED, "before"])
+    assert "pending" not in since  # rows that came since are no change
+    why = found.loc[("robustness-goes-with-shape", "overall"), "why"]
+    assert why == "the verdict on shapes is another one"
+    assert {"overall"} >= set(found[found["why"].str.contains("already excludes")].index.get_level_values("on"))
+
+
+def test_two_seeds_have_no_interval() -> None:
+    one = Judged("not run", effect=0.1, low=-0.9, high=1.1, values=(0.1, 0.1))
+    assert ledger.number_words(one) == "+0.100 (two seeds)"
 
 
 def test_no_claim_waits_for_a_run_that_is_not_in_the_grid() -> None:

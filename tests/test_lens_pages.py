@@ -105,6 +105,9 @@ def test_one_seed_s_difference_is_marked_and_has_no_interval(two):
     one = lens.level_table(lens.points(two[0], "cifar10", "saturation", two[1]), "difference", ("1024",))
     assert "normal" not in list(one["network"])
     assert one.set_index("network").loc["pgd-linf-8", "1024"] == "+66.7 (one\u00a0seed)"
+    both = lens.points(two[0], "shapes", "saturation", two[1]).query("seed < 3")
+    for measure in ("difference", "conditional"):
+        assert lens.level_table(both, measure, ("1024",)).iloc[0]["1024"].endswith("(2\u00a0seeds)")
     three = lens.level_table(lens.points(two[0], "shapes", "saturation", two[1]), "difference", ("1024",))
     values = [5 / 6, 3 / 6, 2 / 6]  # normal keeps one of the six
     low, high = (100 * x for x in statistics.t_interval(values))

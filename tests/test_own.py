@@ -788,6 +788,18 @@ def test_a_part_is_shown_what_it_is_shown_as_part_of_the_whole() -> None:
     assert {row["level"] for row in read_rows(folders[1] / "rows.csv").to_dict("records")} == {"", "4", "0.2"}
 
 
+def test_published_maps_are_cut_to_those_of_the_part() -> None:
+    """A sample of 1,000 pictures holds more of the published maps than are drawn of it."""
+    images, labels = torch.zeros(2000, 3, 2, 2, dtype=torch.uint8), torch.arange(2000) % 10
+    numbers = own.chosen_pictures(labels, 1000)
+    order = measurements.map_order(2000).numpy()
+    part = data.Split(images[numbers], labels[numbers])
+    subject = evaluation.Subject(nn.Identity(), part, 2, torch.device("cpu"), dataset="cifar10")
+    drawn = numbers[measurements.map_pictures(replace(subject, numbers=numbers, whole=images))].numpy()
+    published = {"labels": labels.numpy(), "maps@clean@/gini": order[:500]}  # of each, its place instead of a value
+    assert len(drawn) == 250 and (page.cut(published, numbers.numpy())["maps@clean@/gini"] == drawn).all()
+
+
 def test_single_levels_can_be_measured() -> None:
     about = own.subject("mine:good", "shapes")
     folder = own.evaluate(about, only=("saturation@1024",), progress=False)

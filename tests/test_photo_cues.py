@@ -41,11 +41,15 @@ def test_whether_the_networks_can_be_told_apart_is_read_off_their_intervals() ->
     assert "hardly ever" not in said
     apart = pd.DataFrame([*answered("pgd-linf-4", 18, 0), *answered("normal", 2, 16)])
     assert "The test tells the networks apart" in photo_cues.sentence(apart)
+    seeds = [*answered("normal", 18, 0), *answered("normal", 2, 16), *answered("pgd-linf-4", 18, 0)]  # of one network
+    assert "The test doesn't tell" in photo_cues.sentence(pd.DataFrame(seeds))
 
 
 def test_a_style_that_is_hardly_ever_named_carries_no_class() -> None:
     rare = pd.DataFrame([*answered("pgd-linf-4", 50, 1, 100), *answered("normal", 60, 2, 100)])
     assert "for more than 2.0 % of the pictures. They recognise" in photo_cues.sentence(rare)
+    bound = pd.DataFrame([*answered("pgd-linf-4", 500, 4, 1203), *answered("normal", 600, 16, 1203)])  # 1.33 %
+    assert "for more than 1.4 % of" in photo_cues.sentence(bound)
 
 
 def test_what_was_not_run_is_said() -> None:

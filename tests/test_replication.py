@@ -48,10 +48,7 @@ def test_nothing_is_said_of_it_before_the_last_network(planned: list[grid.Planne
     said = replication.sentence(some)
     assert "Of its 160 networks **159 have been published**" in said and "[" not in said
     assert replication.differences(some, 0.12, "PGD ℓ∞ 8/255").empty
-    needed = {"replication-shape-bias": ("normal", "pgd-linf-8"), "beyond-noise-shape-bias": ("noise", "pgd-linf-8")}
-    for id in CLAIMS:
-        if not model.startswith(needed[id]):
-            continue
+    for id in CLAIMS:  # also of the one that doesn't need this network
         (decision,) = verdicts.verdict(claims.load()[id], some, predictions=lambda run: {}).decisions
         assert decision.verdict == rule.NOT_RUN and decision.judged.values == () and decision.seeds == ()
 
@@ -82,16 +79,32 @@ def test_older_seeds_and_other_contrasts_take_no_part(planned: list[grid.Planned
     older = [p for p in grid.load() if p.block in ("shapes", "map")]
     assert replication.lines(frame(older)).empty
     assert len(replication.lines(frame([*older, *planned]))) == 160
-    setting = claims.load().settings["shapes-replication"]
-    assert setting.may_judge(range(6, 26)) and setting.may_judge(range(1, 26)) and not setting.may_judge(range(6, 25))
-    assert replace(setting, no_looks=False).may_judge([6])
 
 
-@pytest.mark.parametrize("text", ["no_looks: maybe, seeds: [1, 5]", "no_looks: true"])
-def test_a_setting_without_looks_names_its_seeds(text: str, tmp_path: claims.Path) -> None:
+def test_a_setting_without_looks_names_a_block_of_the_grid(tmp_path: claims.Path) -> None:
     path = tmp_path / "claims.yaml"
     old = claims.checkout_path(claims.CLAIMS).read_text(encoding="utf-8")
-    assert old.count("seeds: [6, 25], no_looks: true") == 2
-    path.write_text(old.replace("seeds: [6, 25], no_looks: true", text, 1), encoding="utf-8")
-    with pytest.raises(InputError, match=r"shapes-replication.no_looks = \S+: must be true or false, and true only"):
+    assert old.count("no_looks: replication") == 2
+    path.write_text(old.replace("no_looks: replication", "no_looks: true", 1), encoding="utf-8")
+    with pytest.raises(InputError, match=r"shapes-replication\.no_looks = True: must be the name of a block"):
         claims.load(path)
+    path.write_text(old.replace("no_looks: replication", "no_looks: repetition"), encoding="utf-8")
+    ledger = claims.load(path)
+    with pytest.raises(InputError, match=r"no_looks = 'repetition': workflow/grid\.yaml has no such block"):
+        verdicts.verdict(ledger["replication-shape-bias"], frame_of([]), ledger, lambda run: {})
+
+
+def test_its_two_questions_are_corrected_for_each_other_once(
+    planned: list[grid.Planned], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """p of .03 and .02 are .04 and .04 after Holm's correction over two, so that both cells and the whole hold."""
+    ps = iter([0.03, 0.02])
+    judge = verdicts._judge
+    monkeypatch.setattr(
+        verdicts, "_judge", lambda *given: rule.worded(replace(judge(*given), above=next(ps), below=1.0), given[2])
+    )
+    (decision,) = verdicts.verdict(
+        claims.load()["replication-shape-bias"], frame(planned), predictions=lambda run: {}
+    ).decisions
+    assert [cell.verdict for _, cell in decision.cells] == [rule.HOLDS, rule.HOLDS]
+    assert decision.verdict == rule.HOLDS and decision.judged.above == pytest.approx(0.04)

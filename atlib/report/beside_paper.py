@@ -8,7 +8,7 @@ import pandas as pd
 
 from ..files import checkout_path
 from ..rows import row_id
-from .tables import MODELS, ONE_SEED, Cell, frame_of, one_cell, percent, setting
+from .tables import MODELS, ONE_SEED, Cell, frame_of, in_order, one_cell, percent, setting
 
 PAPER = "book/paper.csv"
 
@@ -43,8 +43,9 @@ def table_1(frame: pd.DataFrame, about: dict[str, dict], dataset: str) -> pd.Dat
     """
     theirs, name_there = paper().set_index(["dataset", "model", "metric"])["value"], in_paper(dataset)
     lines = []
-    for model in MODELS:
-        mine = frame[(frame["dataset"] == dataset) & (frame["model"] == model)]
+    here = frame[frame["dataset"] == dataset]
+    for model in (*MODELS, *in_order(set(here["model"]) - set(MODELS))):
+        mine = here[here["model"] == model]
         groups = [group for _, group in mine.groupby(["width", "recipe", "share"])] or [mine]
         for group in groups:
             line = {"network": model}
@@ -73,14 +74,22 @@ def not_run(frame: pd.DataFrame, name: str) -> str:
 
 
 def setting_of(rows: pd.DataFrame, about: dict[str, dict]) -> dict[str, str]:
-    """Side, width, epochs, attack steps, share, seeds, training time and hardware of one setting's runs, as text."""
+    """Side, width, epochs, attack steps, share, seeds, training time and hardware of one setting's runs, as text.
+
+    Times and hardware are those of all runs: the shortest and the longest, and every processor.
+    """
     if rows.empty:
         return dict.fromkeys(("side", "width", "epochs", "steps", "share", "seeds", "trained on", "run"), "–")
     runs = sorted(rows["run"].unique())
-    first = about[runs[0]]
-    config, training = first["config"], first["training"]
-    hardware = training["hardware"]
-    place = hardware.get("gpu") or f"{hardware['processor']}, {hardware['threads']} thread(s)"
+    config = about[runs[0]]["config"]
+    trained = [about[run]["training"] for run in runs]
+    places = dict.fromkeys(
+        one["hardware"].get("gpu") or f"{one['hardware']['processor']}, {one['hardware']['threads']} thread(s)"
+        for one in trained
+    )
+    precisions = dict.fromkeys(one["precision"] for one in trained)
+    minutes = dict.fromkeys(f"{one['seconds'] / 60:.0f}" for one in sorted(trained, key=lambda one: one["seconds"]))
+    shortest, *_, longest = (*minutes, *minutes)
     number = rows["seed"].nunique()
     return {
         "side": str(config["side"]),
@@ -89,7 +98,8 @@ def setting_of(rows: pd.DataFrame, about: dict[str, dict]) -> dict[str, str]:
         "steps": "–" if config["steps"] is None else str(config["steps"]),
         "share": "–" if not config["share"] else f"{config['share']:g}",
         "seeds": ONE_SEED if number == 1 else f"{number} seeds",
-        "trained on": f"{place}, {training['precision']}, {training['seconds'] / 60:.0f} min",
+        "trained on": f"{' or '.join(places)}, {' or '.join(precisions)}, "
+        + (f"{shortest} min" if shortest == longest else f"{shortest} to {longest} min"),
         "run": ", ".join(runs),
     }
 

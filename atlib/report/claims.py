@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -60,8 +60,8 @@ class Setting:
     """Which runs of a data set are compared with each other: those of one width, recipe and share.
 
     recipe None: not fixed yet. main, weak: the models that these two words stand for in claims. seeds: the first and
-    last that count (None: any). no_looks: whether nothing is judged before all of them are in. no_control: why the
-    network stopped early is no control here (empty: it is one).
+    last that count (None: any). no_looks: the block of the grid that has to be published to its last network before
+    anything is judged (empty: none). no_control: why the network stopped early is no control here (empty: it is one).
     """
 
     dataset: str
@@ -72,15 +72,11 @@ class Setting:
     weak: str
     seeds: tuple[int, int] | None = None
     no_control: str = ""
-    no_looks: bool = False
+    no_looks: str = ""
 
     def counts(self, seed: int) -> bool:
         """Whether networks of that seed belong to the setting."""
         return self.seeds is None or self.seeds[0] <= seed <= self.seeds[1]
-
-    def may_judge(self, seeds: Collection[int]) -> bool:
-        """Whether these seeds may be looked at: with `no_looks`, only all together."""
-        return not self.no_looks or self.seeds is None or {*range(self.seeds[0], self.seeds[1] + 1)} <= {*seeds}
 
 
 @dataclass(frozen=True)
@@ -234,8 +230,8 @@ def _keys(where: str, entry: object, required: Iterable[str], optional: Iterable
 def _setting(where: str, entry: object) -> Setting:
     required = ("dataset", "width", "recipe", "share", "main", "weak")
     checked = dict(_keys(where, entry, required, ("seeds", "no_control", "no_looks")))
-    if checked.get("no_looks", False) not in (True, False) or (checked.get("no_looks") and not checked.get("seeds")):
-        raise InputError(f"{where}.no_looks = {checked['no_looks']!r}: must be true or false, and true only with seeds")
+    if not isinstance(checked.get("no_looks", ""), str):
+        raise InputError(f"{where}.no_looks = {checked['no_looks']!r}: must be the name of a block of the grid")
     in_range(f"{where}.width", checked["width"], 1, whole=True)
     in_range(f"{where}.share", checked["share"], 0, 1)
     for name in ("main", "weak"):

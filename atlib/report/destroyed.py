@@ -1,6 +1,7 @@
 """What each distortion leaves of shape and of texture, measured on the pictures themselves, without any network.
 
     python -m atlib.report.destroyed DATASET [--side N]       writes results/destroyed/DATASET-SIDE.csv
+    python -m atlib.report.destroyed DATASET --baselines     measures only the yardsticks of maps again
     python -m atlib.report.destroyed --verify ROW            measures a published line again, and compares
 
 It computes two numbers per picture; each is 1 for a picture that the distortion doesn't change:
@@ -32,7 +33,8 @@ from .. import data, evaluation, models, provenance, saliency, style, training, 
 from ..campaign.audit import TOLERANCE_MEAN, Audit
 from ..configuration import dataset_arguments, resolve
 from ..errors import Missing, command_line, nearest
-from ..files import atomic, results_dir, writable, write_json
+from ..files import atomic, read_json, results_dir, writable, write_json
+from . import claims
 
 PICTURES = 500  # from the test set: the first in the permutation from which maps are drawn
 WINDOWS = 4  # windows that would span a picture side by side; they overlap by half
@@ -85,8 +87,11 @@ def texture_similarity(one: Tensor, two: Tensor) -> Tensor:
 METRICS = {"shape": shape_similarity, "texture": texture_similarity}
 
 
-def subject(dataset: str, side: int | None = None, width: int = 16) -> evaluation.Subject:
-    """A data set's test pictures, and an untrained network for them."""
+def subject(dataset: str, side: int | None = None, width: int | None = None) -> evaluation.Subject:
+    """A data set's test pictures, and an untrained network for them. width: None: as in its main setting."""
+    if width is None:
+        settings = claims.load().settings.values()
+        width = next((setting.width for setting in settings if setting.dataset == dataset), 16)
     config = resolve(dataset=dataset, side=side, attack="none", width=width)
     loaded = data.load(dataset, side=config.side, progress=False, **dataset_arguments(config))
     model = models.resnet18(len(loaded.classes), width=width, stem=str(config.stem))
@@ -170,6 +175,22 @@ def table_path(dataset: str, side: int) -> Path:
     return results_dir() / "destroyed" / f"{data.slug(dataset)}-{side}.csv"
 
 
+def write_baselines(about: evaluation.Subject) -> Path:
+    """Measure `baselines` alone again and put them in the published table; the JSON says of them where and by what."""
+    path = table_path(about.dataset, about.side)
+    if not path.is_file():
+        raise Missing(f"{path}: not there; measure the whole data set first")
+    with evaluation.exact():
+        fresh = pd.DataFrame([asdict(line) for line in baselines(about)])
+    old = pd.read_csv(path, dtype={"level": str}, keep_default_na=False)
+    frame = pd.concat([old[~old["metric"].isin(fresh["metric"])], fresh], ignore_index=True)
+    record = read_json(path.with_suffix(".json"))
+    write_json(path.with_suffix(".json"), record | {"baselines": provenance.record(about.device)})
+    with atomic(path) as temporary:
+        frame.to_csv(temporary, index=False, float_format="%.6g")
+    return path
+
+
 def write(about: evaluation.Subject) -> Path:
     """Measure a data set and publish the table, with a JSON beside it: commit, versions, pictures, stylised sets."""
     path = table_path(about.dataset, about.side)
@@ -205,12 +226,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     what.add_argument("dataset", nargs="?")
     what.add_argument("--verify", metavar="ROW", help="destroyed/DATASET-SIDE:DISTORTION@LEVEL/METRIC")
     parser.add_argument("--side", type=int)
+    parser.add_argument("--baselines", action="store_true", help="measure the yardsticks of maps alone again")
     given = parser.parse_args(arguments)
     if given.verify:
         found = audit(given.verify)
         print(found)
         return int(not found.agrees)
-    print(f"wrote {write(subject(given.dataset, given.side))}")
+    measured = write_baselines if given.baselines else write
+    print(f"wrote {measured(subject(given.dataset, given.side))}")
     return 0
 
 

@@ -48,12 +48,13 @@ def how_sure(frame: pd.DataFrame, link: Callable[[str, str], str]) -> str:
     found = verdicts.verdicts(frame)
     paper = sum(one.claim.origin == "paper" for one in found)
     here = ledger.counts(found, "cifar10")
-    held, failed, unsure = here.get(HOLDS, 0), here.get(FAILS, 0), here.get(UNDECIDED, 0) + here.get(BEYOND, 0)
-    judged, later = held + failed + unsure, ledger.seen_before(found, "cifar10")
+    held, failed, unsure, beyond = (here.get(word, 0) for word in (HOLDS, FAILS, UNDECIDED, BEYOND))
+    judged, later = held + failed + unsure + beyond, ledger.seen_before(found, "cifar10")
     seen = f" ({later} of them registered after these rows had been seen)" if later else ""
+    control = f", {beyond} hold against ordinary networks but not beyond the early-stopped one" if beyond else ""
     return (
         f"We turned the paper into {link(f'{paper} claims', 'claims')} that numbers can decide. Of {judged} judged on "
-        f"CIFAR-10{seen}, {held} hold, {failed} do not and {unsure} are undecided. "
+        f"CIFAR-10{seen}, {held} hold, {failed} do not and {unsure} are undecided{control}. "
         f"{link('Every measurement can be repeated', 'reproduce')}."
     )
 

@@ -148,7 +148,7 @@ def survives(claim: Claim, at: Setting, frame: pd.DataFrame, harder: pd.DataFram
         return "Harder attacks have not been run on these networks."
     differences = [_difference(one, two) for one, two in found if one and two]
     value, low, high = min(differences, key=lambda of: of[1])
-    first = next(one for one, _ in found if one)
+    first = min((one for pair in found for one in pair if one), key=lambda one: one.pictures)
     if low > claim.e:
         word = "it survives them"
     elif high < claim.e:
@@ -156,4 +156,5 @@ def survives(claim: Claim, at: Setting, frame: pd.DataFrame, harder: pd.DataFram
     else:
         word = "whether it survives them is open"
     numbers = f"{100 * value:.1f} points [{100 * low:.1f}, {100 * high:.1f}]"
-    return f"Harder attacks leave a difference of {numbers} (seed {first.seed}, {first.pictures:,} pictures): {word}."
+    which = f"seed {first.seed}, at least {first.pictures:,} pictures of each"
+    return f"Harder attacks leave a difference of {numbers} ({which}): {word}."

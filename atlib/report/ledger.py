@@ -21,7 +21,8 @@ WORDS = {
     "accuracy_any": "accuracy under attack (any iterate)",
     "p_true": "mean probability of the true class",
     "conditional": "accuracy on the pictures that each network itself knows when clean",
-    "common": "accuracy on the pictures that all networks compared know when clean",
+    "common": "accuracy on the pictures that the normal, the early-stopped and the main adversarially trained network "
+    "(and any other that is compared) all know when clean",
     "distance_to_normal": "distance of SmoothGrad maps from the normal network's",
     "distance_to_next_seed": "distance of SmoothGrad maps from those of the same network of the next seed",
     "another_class": "share of attacked pictures in which another robust network sees another class",
@@ -98,11 +99,12 @@ def verdict_words(verdict: str, kind: str = "") -> str:
 
 
 def number_words(judged: Judged) -> str:
-    """Mean and interval: "+0.123 [+0.100, +0.146]"; a single seed's value is marked."""
+    """Mean and interval: "+0.123 [+0.100, +0.146]"; the mean of one or two seeds alone is marked."""
     if not judged.values:
         return ""
     mean, low, high = (f"{value:+.3f}".replace("-", "−") for value in (judged.effect, judged.low, judged.high))
-    return f"{mean} ({tables.ONE_SEED})" if len(judged.values) == 1 else f"{mean} [{low}, {high}]"
+    few = {1: tables.ONE_SEED, 2: "two seeds"}.get(len(judged.values))
+    return f"{mean} ({few})" if few else f"{mean} [{low}, {high}]"
 
 
 def bound_words(claim: Claim) -> str:
@@ -211,7 +213,8 @@ def _decided(
     below = [_cell_line(cell, one) for cell, one in decision.cells] if decision.seeds else []
     if decision.control is not None and decision.control.values:
         said = badge(decision.control.verdict, decision.control.kind)
-        below.append(f"<li>against the network stopped early: {said} {number_words(decision.control)}</li>")
+        of = f"in {escape(decision.control_in)} " if decision.control_in else ""
+        below.append(f"<li>against the network stopped early: {said} {of}{number_words(decision.control)}</li>")
     elif whole.settings[name].no_control and verdicts.with_control(claim.statistic) and claim.control:
         below.append(f"<li>no control here: {escape(whole.settings[name].no_control)}</li>")
     if judged.verdict == HOLDS and (text := harder.survives(claim, whole.settings[name], frame)):
@@ -242,7 +245,9 @@ def holds_everywhere(frame: pd.DataFrame) -> str:
         return "No claim of the paper holds yet over all data sets that it needs."
     said = "; ".join(f"*{tables.claim_words(one.claim)}*" for one in mine)
     where = sorted({dataset for one in mine for dataset in one.claim.needed})
-    return f"Over all data sets that it needs, {in_words(len(mine))} claim holds ({', '.join(where)} alone): {said}"
+    if len(mine) == 1:
+        return f"Over all data sets that it needs, one claim holds ({', '.join(where)} alone): {said}"
+    return f"Over all data sets that they need, {in_words(len(mine))} claims hold ({', '.join(where)}): {said}"
 
 
 # --- Counts ----------------------------------------------------------------------------------------------------------

@@ -94,14 +94,14 @@ def points(
 
 def summary(found: pd.DataFrame, measure: str) -> pd.DataFrame:
     """Points averaged over seeds, with the columns SUMMARY. measure: accuracy, conditional, common, or difference (of
-    which a single seed has no interval)."""
+    which a single seed has no interval). Two seeds have none."""
     lines = []
     found = found[found[measure].notna()]
     for (model, level), some in found.groupby(["model", "level"], sort=False):
         values = list(some[measure])
-        if len(values) > 1:
+        if len(values) > 2:  # two seeds' interval is about thirteen times as wide as they are apart
             low, high = statistics.t_interval(values)
-        elif measure in TOTALS:
+        elif len(values) == 1 and measure in TOTALS:
             total = int(some[TOTALS[measure]].iloc[0])
             low, high = statistics.wilson(round(values[0] * total), total)
         else:
@@ -125,7 +125,7 @@ def map_points(
     rows = rows[rows["metric"].isin(metrics)]
     lines = []
     for metric in metrics:
-        for model in tables.MODELS:
+        for model in tables.in_order(rows["model"]):
             mine = rows[(rows["model"] == model) & (rows["metric"] == metric)]
             for place in places:
                 distortion, _, level = place.partition("@")
@@ -136,12 +136,15 @@ def map_points(
 
 
 def _mean_of_maps(some: pd.DataFrame, place: str, metric: str, predictions: Archive) -> tuple:
-    """Mean, interval, seeds, width and ids of one statistic of one network: over seeds, or over one seed's pictures."""
+    """Mean, interval, seeds, width and ids of one statistic of one network: over seeds, or over one seed's pictures.
+
+    Two seeds have no interval.
+    """
     values = list(some["value"])
     if len(values) == 1:
         key, stored = f"maps@{place}/{metric}", predictions(some["run"].iloc[0])
         values = list(stored[key].astype(float)) if key in stored else values
-    low, high = statistics.t_interval(values)
+    low, high = (math.nan, math.nan) if len(some) == 2 else statistics.t_interval(values)
     ids = tuple(row_id(row) for row in some.to_dict("records"))
     return float(some["value"].mean()), low, high, len(some), some["width"].iloc[0], ids
 
@@ -161,12 +164,12 @@ def baselines(name: str, metrics: Sequence[str], folder_of: pd.DataFrame | None 
 
 
 def interval(line: Mapping, percent: bool = True, signed: bool = False) -> Cell:
-    """A line of `summary` as a cell: percentage (or plain number) with its interval; "one seed" where there is none."""
+    """A line of `summary` as a cell: percentage (or plain number) with its interval, or how few seeds there are."""
     scale, digits = (100, 1) if percent else (1, 2)
     sign = "+" if signed else ""
     mean, low, high = (f"{scale * line[key]:{sign}.{digits}f}" for key in ("mean", "low", "high"))
     # a line may break before the bracket, but not within it
-    alone = f"({ONE_SEED})".replace(" ", "\u00a0")
+    alone = f"({seeds_of(line['seeds'])})".replace(" ", "\u00a0")
     text = f"{mean} [{low},\u00a0{high}]" if line["low"] == line["low"] else f"{mean} {alone}"
     return Cell(text, line["rows"])
 
@@ -188,7 +191,7 @@ def summary_table(summed: pd.DataFrame, levels: Iterable[str], signed: bool = Fa
     """As `level_table`, from a `summary`. signed: differences from the normal network, which then has no line."""
     cells = {(line["model"], line["level"]): line for line in summed.to_dict("records")}
     levels, lines = list(levels), []
-    for model in tables.MODELS:
+    for model in tables.in_order(model for model, _ in cells):
         mine = [cells[model, level] for level in levels if (model, level) in cells]
         if not mine or (signed and model == "normal"):
             continue
@@ -400,7 +403,7 @@ def map_details(frame: pd.DataFrame, name: str, metrics: Sequence[str], predicti
     found = map_points(frame, name, metrics, list(places_of(name)), predictions)
     if found.empty:
         return ""
-    models = [model for model in tables.MODELS if model in set(found["model"])]
+    models = tables.in_order(found["model"])
     kind = "Plain gradient" if metrics[0].startswith("grad_") else "SmoothGrad"
     caption = (
         f"{label(name)}: statistics of {kind} maps. One seed: mean and 95 % t-interval over pictures; several: over "

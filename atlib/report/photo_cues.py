@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pandas as pd
 
 from ..rows import row_id
@@ -66,7 +68,8 @@ def sentence(frame: pd.DataFrame) -> str:
     if some.empty:
         return ""
     most = some["texture_accuracy"].max()
-    apart = some["low"].max() > some["high"].min()
+    ends = some.groupby("model").agg(low=("low", "min"), high=("high", "max"))  # of all seeds of a network
+    apart = ends["low"].max() > ends["high"].min()
     told = "tells the networks apart" if apart else "doesn't tell the networks apart"
     why = (
         "They recognise the content, or say something else. So the style of another photograph hardly ever carries its "
@@ -74,10 +77,8 @@ def sentence(frame: pd.DataFrame) -> str:
         if most < RARE
         else ""
     )
-    return (
-        f"No network names the class of the style for more than {tables.percent(most)} % of the pictures. {why}"
-        f"The test {told}."
-    )
+    least = math.ceil(round(1000 * most, 6)) / 10  # rounded up, as it is a bound
+    return f"No network names the class of the style for more than {least:.1f} % of the pictures. {why}The test {told}."
 
 
 def html(frame: pd.DataFrame) -> str:

@@ -1,8 +1,8 @@
 """The replication on `shapes`: twenty new seeds at two contrasts of the texture, printed when all of them are in.
 
 The registration (book/claims-2026-11-27.yaml) allows no look in between. So nothing here gives a number of a contrast
-before each of its networks is published, and the verdicts don't either (`claims.Setting.may_judge`). This module was
-written before the first of these networks was measured.
+before every one of its networks is published, and the verdicts don't either (`no_looks` in book/claims.yaml). This
+module was written before the first of these networks was measured.
 """
 
 from __future__ import annotations

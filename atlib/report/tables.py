@@ -24,6 +24,12 @@ ONE_SEED = "one seed"
 SENTENCE = 40  # characters of a cell that is given room for several words a line
 
 
+def in_order(found: Iterable[str]) -> list[str]:
+    """Models in the order of MODELS, then those that the paper doesn't have, such as noise-0.1."""
+    there = set(found)
+    return [model for model in MODELS if model in there] + sorted(there - set(MODELS))
+
+
 def records(folder: Path | None = None) -> dict[str, dict]:
     """Configuration, training and evaluation of every published run, by its name."""
     folder = folder or results_dir()
@@ -69,15 +75,15 @@ def dash(value: float, form: str) -> str:
 
 
 def one_cell(rows: pd.DataFrame) -> Cell:
-    """A cell's percentage with its interval: Wilson's within one run, Student's over seeds."""
+    """A cell's percentage with its interval: Wilson's within one run, Student's over seeds, none for two of them."""
     if rows.empty:
         return Cell(NOT_RUN)
     if len(rows) == 1:
         low, high = statistics.wilson(int(rows["count"].iloc[0]), int(rows["total"].iloc[0]))
     else:
         low, high = statistics.t_interval(rows["value"])
-    ids = [row_id(row) for row in rows.to_dict("records")]
-    return Cell(f"{percent(rows['value'].mean(), 2)} [{percent(low)}, {percent(high)}]", ids)
+    ids, mean = [row_id(row) for row in rows.to_dict("records")], percent(rows["value"].mean(), 2)
+    return Cell(f"{mean} (two seeds)" if len(rows) == 2 else f"{mean} [{percent(low)}, {percent(high)}]", ids)
 
 
 def html(table: pd.DataFrame, caption: str) -> str:

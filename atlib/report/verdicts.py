@@ -10,7 +10,7 @@ import functools
 import hashlib
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -18,13 +18,14 @@ import numpy as np
 import pandas as pd
 
 from .. import rows
-from ..errors import Missing, command_line
+from ..campaign import grid
+from ..errors import InputError, Missing, command_line
 from ..files import checkout_path, results_dir
 from ..rows import Archive, archive
 from . import claims, quantities, rule
 from .claims import Claim, Ledger, Statistic
 from .quantities import Lookup, Rows, Vector
-from .rule import BEYOND, HOLDS, NOT_RUN, VERDICTS, Judged, Rule
+from .rule import BEYOND, EXCLUDED, HOLDS, NOT_RUN, VERDICTS, Judged, Rule
 from .statistics import benjamini_hochberg, holm
 
 EARLIER = "book/verdicts-before-2026-11-27.csv"  # by the rules until then, on the rows of that day
@@ -37,8 +38,9 @@ class Decision:
     """A claim on one data set.
 
     judged: the number that decides, with its verdict. cells: every cell by its name, with its own. control: the same
-    with the network stopped early in the normal one's place, where that can be asked; beside: its number in the very
-    cell that decides. q: Benjamini and Hochberg's, of a claim that isn't primary.
+    with the network stopped early in the normal one's place, where that can be asked, and control_in the cell that
+    decides there; beside: its number in the very cell that decides here. q: Benjamini and Hochberg's, of a claim that
+    isn't primary.
     """
 
     dataset: str
@@ -48,6 +50,7 @@ class Decision:
     seeds: tuple[int, ...] = ()
     cells: tuple[tuple[str, Judged], ...] = ()
     control: Judged | None = None
+    control_in: str = ""
     beside: Judged | None = None
     q: float = math.nan
 
@@ -89,8 +92,9 @@ def _adversarial(model: str) -> bool:
 
 
 def _measure(s: Statistic, dataset: str, known: Rows, ledger: Ledger) -> dict[int, list[Vector]]:
-    """Each cell's vector by seed, of the seeds that have every row which the statistic needs; none before the last one
-    is in, where the setting allows no looks in between."""
+    """Each cell's vector by seed, of the seeds that have every row which the statistic needs."""
+    if not _may_judge(ledger.settings[dataset], known):
+        return {}
     found = {}
     for seed in known.seeds(ledger.settings[dataset]):
         try:
@@ -99,7 +103,21 @@ def _measure(s: Statistic, dataset: str, known: Rows, ledger: Ledger) -> dict[in
             continue
         if not any(math.isnan(vector[0]) for vector in vectors):
             found[seed] = vectors
-    return found if ledger.settings[dataset].may_judge(found) else {}
+    return found
+
+
+def _may_judge(at: claims.Setting, known: Rows) -> bool:
+    """Whether a setting may be looked at: where its registration allows no looks in between, only when it is whole."""
+    return not at.no_looks or all(place in known.runs for place in _places(at.no_looks))
+
+
+@functools.cache
+def _places(block: str) -> tuple[tuple, ...]:
+    """Where `Rows.runs` has the networks of a block of the grid; InputError if the grid has no such block."""
+    configs = [planned.config for planned in grid.load() if planned.block == block]
+    if not configs:
+        raise InputError(f"{claims.CLAIMS}: no_looks = {block!r}: workflow/grid.yaml has no such block")
+    return tuple((c.dataset, c.width, c.recipe, c.model, c.seed) for c in configs)
 
 
 def _judge(vectors: Sequence[Vector], smallest: float, how: Rule) -> Judged:
@@ -117,14 +135,14 @@ def decide(s: Statistic, dataset: str, claim: Claim, known: Rows, ledger: Ledger
     columns = [[vectors[place] for vectors in found.values()] for place in range(len(places))]
     smallest = [claim.smallest_effect[place.metric] for place in places]
     judged = [_judge(column, e, how) for column, e in zip(columns, smallest, strict=True)]
-    if s.quantifier == "each":  # questions of their own, so that each cell's word is corrected for their number
-        adjusted = zip(judged, holm([one.above for one in judged]), holm([one.below for one in judged]), strict=True)
-        judged = [rule.corrected(one, above, below, how) for one, above, below in adjusted]
     if len(places) == 1 or s.quantifier == "mean":
         means = [np.mean(vectors, axis=0) for vectors in found.values()]
         whole = judged[0] if len(places) == 1 else _judge(means, max(smallest), how)
     else:
         whole = rule.together(judged, s.quantifier, how)
+    if s.quantifier == "each":  # questions of their own, so that each cell's word is corrected for their number, too
+        adjusted = zip(judged, holm([one.above for one in judged]), holm([one.below for one in judged]), strict=True)
+        judged = [rule.corrected(one, above, below, how) for one, above, below in adjusted]
     names = [cell_name(place, places) for place in places]
     cells = tuple(zip(names, judged, strict=True)) if len(places) > 1 else ()
     return Decision(dataset, whole.verdict, dataset in claim.datasets, whole, tuple(found), cells)
@@ -149,7 +167,7 @@ def _decision(claim: Claim, dataset: str, known: Rows, ledger: Ledger) -> Decisi
         return found
     control = decide(against, dataset, claim, known, ledger)
     beside = dict(control.cells).get(found.deciding, control.judged)
-    return _beyond(replace(found, control=control.judged, beside=beside))
+    return _beyond(replace(found, control=control.judged, control_in=control.deciding, beside=beside))
 
 
 def _beyond(decision: Decision) -> Decision:
@@ -293,24 +311,37 @@ def earlier(path: Path | None = None) -> dict[tuple[str, str], str]:
 
 
 def changed(frame: pd.DataFrame) -> pd.DataFrame:
-    """Verdicts whose word isn't the earlier rules': claim, on, before, now, why."""
+    """Verdicts whose word isn't the earlier rules': claim, on, before, now, why.
+
+    Where rows were missing then, what they say since is no change, unless a data set excludes the claim already.
+    """
     same = {("mixed", rule.UNDECIDED), ("pending", NOT_RUN)}
     before, lines = earlier(), []
     for found in verdicts(frame):
         overall = Decision("overall", found.verdict, True)
         for decision in (overall, *found.decisions):
             was = before.get((found.claim.id, decision.dataset))
+            if was == "pending" and decision.verdict != EXCLUDED:
+                continue
             if was not in (None, decision.verdict) and (was, decision.verdict) not in same:
                 now = f"{decision.verdict} ({decision.kind})" if decision.kind else decision.verdict
                 line = {"claim": found.claim.id, "on": decision.dataset, "before": was, "now": now}
-                lines.append(line | {"why": _why(found.claim, decision)})
+                others = [one.dataset for one in found.decisions if _changed(before, found.claim, one)]
+                lines.append(line | {"why": _why(found.claim, decision, others)})
     return pd.DataFrame(lines, columns=["claim", "on", "before", "now", "why"])
 
 
-def _why(claim: Claim, decision: Decision) -> str:
-    """Which change of the rules or the rows gives a verdict another word."""
-    if decision.dataset == "overall":
+def _changed(before: Mapping[tuple[str, str], str], claim: Claim, decision: Decision) -> bool:
+    """Whether a data set that counts has another word than it had."""
+    return decision.counts and before.get((claim.id, decision.dataset)) not in (None, "pending", decision.verdict)
+
+
+def _why(claim: Claim, decision: Decision, others: Sequence[str]) -> str:
+    """Which change of the rules or the rows gives a verdict another word. others: data sets that have another one."""
+    if decision.verdict == EXCLUDED:
         return "an overall verdict that a data set already excludes is said"
+    if decision.dataset == "overall":
+        return f"the verdict on {' and '.join(others)} is another one"
     found = []
     if decision.verdict == BEYOND:
         found.append("the control")

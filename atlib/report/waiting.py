@@ -21,16 +21,18 @@ from .verdicts import Decision, with_control
 @dataclass(frozen=True)
 class Waiting:
     """runs: of the grid, not published yet. hours: about what they cost, in core hours (NaN: no plan). measurement:
-    what no job measures yet. unplanned: models of which the grid has too few seeds."""
+    what no job measures yet. lacking: networks that are published without the measurement that the claim is about.
+    unplanned: models of which the grid has too few seeds."""
 
     runs: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     hours: float = 0.0
     measurement: str = ""
+    lacking: tuple[str, ...] = ()
     unplanned: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.runs or self.measurement or self.unplanned)
+        return bool(self.runs or self.measurement or self.lacking or self.unplanned)
 
 
 @functools.cache
@@ -74,8 +76,10 @@ def waiting(claim: Claim, dataset: str, frame: pd.DataFrame, ledger: Ledger) -> 
     if "conflict@" in s.under and ledger.settings[dataset].dataset != "shapes" and not asked.any():
         unmeasured.append("cue-conflict pictures made of photographs")
     published = set(frame["run"])
+    measured = set(zip(frame["run"], frame["distortion"] + "@" + frame["level"], strict=True))
+    under = [place for place in s.under if any(place == other for _, other in measured)]
     missing: dict[str, tuple[str, float]] = {}
-    unplanned = []
+    lacking, unplanned = [], []
     for model, setting in models_of(claim, dataset, ledger):
         at, name = ledger.settings[setting], model if setting == dataset else f"{model} ({setting})"
         mine = [
@@ -91,11 +95,14 @@ def waiting(claim: Claim, dataset: str, frame: pd.DataFrame, ledger: Ledger) -> 
         mine = sorted(mine, key=lambda one: one.config.seed)
         wanted = mine if at.seeds and at.seeds[0] > 1 else mine[: ledger.minimum_seeds]
         for planned in wanted:
+            called = f"{name}, seed {planned.config.seed}"
             if planned.run not in published:
-                missing[planned.run] = (f"{name}, seed {planned.config.seed}", _cost(planned))
+                missing[planned.run] = (called, _cost(planned))
+            elif any((planned.run, place) not in measured for place in under):
+                lacking.append(called)
     hours = sum(cost for _, cost in missing.values())
     names = tuple(name for name, _ in missing.values())
-    return Waiting(tuple(missing), names, hours, "; ".join(unmeasured), tuple(unplanned))
+    return Waiting(tuple(missing), names, hours, "; ".join(unmeasured), tuple(lacking), tuple(unplanned))
 
 
 def _cost(planned: grid.Planned) -> float:
@@ -116,6 +123,9 @@ def sentence(found: Waiting) -> str:
         parts.append(f"{len(found.runs)} run{'s' * (len(found.runs) > 1)} ({which}){cost}")
     if found.measurement:
         parts.append(f"a measurement that no job makes yet ({found.measurement})")
+    if found.lacking:
+        which = "; ".join(found.lacking)
+        parts.append(f"this measurement of published networks, which needs their weights ({which})")
     if found.unplanned:
         parts.append(f"runs that the grid doesn't have ({', '.join(found.unplanned)})")
     return f"Waits for {', and for '.join(parts)}." if parts else ""

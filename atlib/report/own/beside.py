@@ -14,7 +14,7 @@ import pandas as pd
 from scipy import stats as distributions
 
 from ...files import read_json, results_dir
-from ...measurements import MEASUREMENTS, map_order
+from ...measurements import FEWEST_MAPS, MEASUREMENTS, map_order
 from ...rows import Predictions, archive, correct, load, read_predictions, read_rows
 from .. import claims
 from ..statistics import conditional, wilson
@@ -40,7 +40,10 @@ class Published(NamedTuple):
 
 
 def cut(predictions: Predictions, numbers: np.ndarray | None) -> Predictions:
-    """The answers to a part of the test pictures; numbers: their places in the whole, None: all."""
+    """The answers to a part of the test pictures; numbers: their places in the whole, None: all.
+
+    Of maps, those that `measurements.map_pictures` would have drawn of the part.
+    """
     if numbers is None:
         return predictions
     whole = len(predictions["labels"])
@@ -52,7 +55,9 @@ def cut(predictions: Predictions, numbers: np.ndarray | None) -> Predictions:
         if key.startswith("conflict@"):
             found[key] = values
         else:
-            found[key] = values[kept[order[: len(values)]]] if key.startswith("maps@") else values[numbers]
+            drawn = max(FEWEST_MAPS, math.ceil(len(values) * len(numbers) / whole))
+            maps = key.startswith("maps@")
+            found[key] = values[kept[order[: len(values)]]][:drawn] if maps else values[numbers]
     return found
 
 
@@ -104,6 +109,7 @@ def reference_runs(
     found: dict[str, list[Published]] = {}
     for kind, model in (("normal", "normal"), ("underfit", "underfit"), ("main", setting.main)):
         mine = rows[(rows["model"] == model) & rows["share"].isin([0.0, setting.share])]
+        mine = mine[mine["seed"].map(setting.counts).astype(bool)]
         for run, some in mine.groupby("run"):
             predictions, record = predictions_of(str(run)), read_json(results_dir() / f"{run}.json")
             of_others = record.get("evaluation", {}).get("pictures", pictures) != pictures
