@@ -58,8 +58,9 @@ def with_robustness(found: pd.DataFrame) -> pd.DataFrame:
                 values.append(statistics.spearman(list(both["robust"]), list(both[shown])))
                 counts.append(len(both))
                 ids += [one for line in both["rows"] for one in line]
-        low, high = statistics.t_interval(values)
+        low, high = lens.over_seeds(values)
         line = {"mean": float(np.mean(values)) if values else math.nan, "low": low, "high": high, "rows": ids}
+        line["seeds"] = len(values)
         text = lens.interval(line, percent=False, signed=True) if values else Cell(NOT_RUN)
         networks = "–" if not counts else f"{min(counts)}" if len(set(counts)) == 1 else f"{min(counts)}–{max(counts)}"
         lines.append(

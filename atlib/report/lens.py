@@ -92,6 +92,12 @@ def points(
     return pd.DataFrame(found, columns=POINTS)
 
 
+def over_seeds(values: Sequence[float]) -> tuple[float, float]:
+    """The t-interval over three seeds or more; of two it would be about thirteen times as wide as they are apart, so
+    that there is none."""
+    return statistics.t_interval(values) if len(values) > 2 else (math.nan, math.nan)
+
+
 def summary(found: pd.DataFrame, measure: str) -> pd.DataFrame:
     """Points averaged over seeds, with the columns SUMMARY. measure: accuracy, conditional, common, or difference (of
     which a single seed has no interval). Two seeds have none."""
@@ -99,13 +105,10 @@ def summary(found: pd.DataFrame, measure: str) -> pd.DataFrame:
     found = found[found[measure].notna()]
     for (model, level), some in found.groupby(["model", "level"], sort=False):
         values = list(some[measure])
-        if len(values) > 2:  # two seeds' interval is about thirteen times as wide as they are apart
-            low, high = statistics.t_interval(values)
-        elif len(values) == 1 and measure in TOTALS:
+        low, high = over_seeds(values)
+        if len(values) == 1 and measure in TOTALS:
             total = int(some[TOTALS[measure]].iloc[0])
             low, high = statistics.wilson(round(values[0] * total), total)
-        else:
-            low, high = math.nan, math.nan
         ids = tuple(one for line in some["rows"] for one in line)
         width = some["width"].iloc[0]
         lines.append((model, level, float(np.mean(values)), low, high, len(values), width, ids))
@@ -344,9 +347,9 @@ def spatial_table(frame: pd.DataFrame, name: str) -> pd.DataFrame:
         for shown, (distortion, level, metric, scale) in columns.items():
             some = rows[(rows["model"] == model) & (rows["distortion"] == distortion) & (rows["level"] == level)]
             some = some[some["metric"] == metric]
-            low, high = statistics.t_interval(some["value"])
+            low, high = over_seeds(list(some["value"]))
             ids = [row_id(row) for row in some.to_dict("records")]
-            cell = {"mean": some["value"].mean(), "low": low, "high": high, "rows": ids}
+            cell = {"mean": some["value"].mean(), "low": low, "high": high, "rows": ids, "seeds": len(some)}
             line[shown] = interval(cell, percent=scale == 100) if len(some) else Cell(NOT_RUN)
         lines.append(line | {"seeds": seeds_of(rows.loc[rows["model"] == model, "seed"].nunique())})
     return tables.frame_of(lines)
