@@ -206,20 +206,22 @@ class Stored(Mapping[str, NDArray[Any]]):
         self.path = path
         self.read: dict[str, NDArray[Any]] = {}
         try:
-            with np.load(path, allow_pickle=False) as stored:
-                self.names = tuple(stored.files)
+            self.file = np.load(path, allow_pickle=False)  # stays open: its list of contents takes longer than an array
+            self.names = dict.fromkeys(self.file.files)
         except Exception as error:  # zipfile, zlib and numpy each raise their own
             raise InputError(f"{path}: not a readable file of predictions ({type(error).__name__})") from None
         if "labels" not in self.names:
             raise InputError(f"{path}: has no labels")
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         if name not in self.names:
             raise KeyError(name)
         if name not in self.read:
             try:
-                with np.load(self.path, allow_pickle=False) as stored:
-                    self.read[name] = stored[name]
+                self.read[name] = self.file[name]
             except Exception as error:
                 raise InputError(f"{self.path}: not a readable file of predictions ({type(error).__name__})") from None
         return self.read[name]

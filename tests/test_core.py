@@ -139,6 +139,16 @@ def test_accuracies_of_the_paper_are_hollow(published):
     assert len(hollow) == 11 and len(axis.lines) - len(hollow) == (found["whose"] == "ours").sum()
 
 
+def test_a_cell_has_an_interval_that_says_something() -> None:
+    assert core.mean_cell([0.5, 0.52, 0.54], [], 1000) == "52.0\u00a0±\u00a05.0"
+    assert core.mean_cell([0.5, 0.52], [], 1000) == "51.0"  # two seeds have none
+    assert core.mean_cell([0.5], [], 1000) == "50.0\u00a0±\u00a03.1"
+    low, high = statistics.wilson(1, 1000)
+    assert (
+        core.mean_cell([0.001], [], 1000) == f"0.1 [{100 * low:.1f},\u00a0{100 * high:.1f}]"
+    )  # "±" would reach below 0
+
+
 def test_verdicts_are_one_line_per_claim_with_a_badge_per_data_set(published):
     ids = ["saturation-conditional", "desaturation-alike", "beyond-noise-saturation"]
     page = core.verdict_grid(ids, published, "Three claims")

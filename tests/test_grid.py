@@ -74,6 +74,7 @@ def test_an_underfit_run_is_the_one_that_training_names(tmp_path: Path) -> None:
         ("title: tiny", "on_request: maybe", "block t: on_request = 'maybe': must be true or false"),
         ("title: tiny", "measure: clean", "block t: measure = 'clean': must be a list of measurements, such as [clean"),
         ("title: tiny", "measure: [claen]", "block t: measure = 'claen': must be one of "),
+        ("title: tiny", "measure: [clean, maps@clean]", "block t: measure = 'maps@clean': applies to none of its runs"),
         ("title: tiny", "measure: [stylised]", "block t, run 1: measure = 'stylised': does not apply to shapes/normal"),
         ("seed: [1, 2]", "seed: []", "block t, run 1: seed = []: must have at least one value"),
         ("title: tiny", "title: 2024-13-45", "month must be in 1..12"),

@@ -162,7 +162,7 @@ def test_what_is_open_says_which_runs_it_waits_for(published) -> None:
     done = waiting.waiting(known["maps-sparser"], "cifar10", published, known)
     assert not done and waiting.sentence(done) == ""
     cues = waiting.sentence(waiting.waiting(known["cue-conflict-on-photographs"], "caltech101", published, known))
-    assert "this measurement of published networks, which needs their weights (normal, seed 1; pgd-linf" in cues
+    assert "this measurement of published networks, which needs their weights (pgd-linf-4, seed 1; normal" in cues
     maps = waiting.waiting(known["two-kinds-of-map"], "cifar10", published, known)
     assert "no job makes yet" in waiting.sentence(maps)
 

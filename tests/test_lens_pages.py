@@ -193,7 +193,7 @@ def test_correlations_need_ten_networks_and_leave_out_the_underfit():
         "with robustness"
     )
     line = table.loc["shape bias, cue conflict"]
-    assert line["ours"].startswith("+0.00 [") and (line["networks"], line["seeds"]) == ("11", "2 seeds")
+    assert line["ours"] == "+0.00 (2\u00a0seeds)" and (line["networks"], line["seeds"]) == ("11", "2 seeds")
     few = frame[frame["model"].isin(models[:9])]
     few_table = correlations.with_robustness(correlations.per_run(few, "shapes", lambda run: {}))
     assert (few_table["ours"] == "not run").all()

@@ -95,6 +95,9 @@ def load(path: Path | None = None) -> list[Planned]:
                 found.append(Planned(name, rank, config, needs, bool(block.get("on_request", False)), asked))
                 if asked and not found[-1].expected:
                     raise InputError(f"{where}: measure = {', '.join(asked)!r}: does not apply to {config.run}")
+        for measurement in block.get("measure", ()):
+            if not any(evaluation.expected(p.config, (measurement,)) for p in found if p.block == name):
+                raise InputError(f"{path}: block {name}: measure = {measurement!r}: applies to none of its runs")
     _check_once(path, found)
     return found
 

@@ -159,14 +159,19 @@ def data_of(found: Mapping[str, pd.DataFrame], name: str) -> str:
 def mean_cell(values: Sequence[float], rows: Iterable[str], total: int) -> Cell:
     """A mean in per cent with half the width of its 95 % interval, over three seeds or more or one seed's pictures.
 
-    Of two seeds there is the mean alone: their t-interval is about thirteen times as wide as the seeds are apart.
+    Of two seeds there is the mean alone: their t-interval is about thirteen times as wide as the seeds are apart. One
+    seed's interval that "±" would take below zero is given by its ends.
     """
     mean, low, high = 100 * sum(values) / len(values), math.nan, math.nan
     if len(values) > 2:
         low, high = statistics.t_interval(values)
     elif len(values) == 1:
         low, high = statistics.wilson(round(values[0] * total), total)
-    return Cell(f"{mean:.1f}\u00a0±\u00a0{50 * (high - low):.1f}" if low == low else f"{mean:.1f}", rows)
+    if low != low:
+        return Cell(f"{mean:.1f}", rows)
+    if len(values) == 1 and 50 * (high - low) > mean:
+        return Cell(f"{mean:.1f} [{100 * low:.1f},\u00a0{100 * high:.1f}]", rows)
+    return Cell(f"{mean:.1f}\u00a0±\u00a0{50 * (high - low):.1f}", rows)
 
 
 def map_points(
@@ -194,8 +199,8 @@ MAP_COLUMNS = ("metric", "mean", "low", "high", "seeds", "rows")
 
 def yardsticks(name: str, metrics: Sequence[str]) -> list[dict[str, object]]:
     """What the statistics of maps are for the picture's own edges, and for a network with random weights."""
-    known = destroyed.load()
-    known = known[(known["dataset"] == tables.setting(name).dataset) & (known["distortion"] == "clean")]
+    known = destroyed.of_setting(tables.setting(name))
+    known = known[known["distortion"] == "clean"]
     lines: list[dict[str, object]] = []
     for role in ("edges", "untrained"):
         for metric in metrics:

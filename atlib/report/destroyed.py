@@ -216,6 +216,13 @@ def load() -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
 
 
+def of_setting(at: claims.Setting, frame: pd.DataFrame | None = None) -> pd.DataFrame:
+    """The lines about a setting's pictures: of its data set, at its side. frame: of `load` (None: the published)."""
+    found = load() if frame is None else frame
+    sides = found["side"].map(lambda side: at.recipe is None or f"side{side}" in at.recipe.split("-"))
+    return found[(found["dataset"] == at.dataset) & sides.astype(bool)]
+
+
 @command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 1 if a line measured again differs, 2 with one line on stderr if something can't be used."""

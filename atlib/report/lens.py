@@ -154,8 +154,8 @@ def _mean_of_maps(some: pd.DataFrame, place: str, metric: str, predictions: Arch
 
 def baselines(name: str, metrics: Sequence[str], folder_of: pd.DataFrame | None = None) -> dict[tuple[str, str], Cell]:
     """(baseline, metric): cell, of the picture's own edges and of an untrained network, on clean pictures."""
-    found = destroyed.load() if folder_of is None else folder_of
-    mine = found[(found["dataset"] == tables.setting(name).dataset) & (found["distortion"] == "clean")]
+    mine = destroyed.of_setting(tables.setting(name), folder_of)
+    mine = mine[mine["distortion"] == "clean"]
     cells = {}
     for prefix, shown in {"edges": "edges of the picture", "untrained": "random network"}.items():
         for metric in metrics:

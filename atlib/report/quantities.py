@@ -186,7 +186,7 @@ def expand(models: Sequence[str], at: Setting) -> list[str]:
 def _adversarial(at: Setting) -> list[str]:
     """Adversarially trained models of a setting, other than main and weak, of which the grid has three seeds."""
     seeds: dict[str, int] = {}
-    for config in _planned():
+    for config in (one.config for one in planned()):
         here = (config.dataset, config.width, config.recipe) == (at.dataset, at.width, at.recipe)
         if here and config.attack in ("fgsm", "pgd") and math.isclose(config.share or 0, at.share):
             seeds[config.model] = seeds.get(config.model, 0) + 1
@@ -194,9 +194,9 @@ def _adversarial(at: Setting) -> list[str]:
 
 
 @functools.cache
-def _planned() -> tuple:
-    """The configurations of the grid."""
-    return tuple(planned.config for planned in grid.load())
+def planned() -> tuple[grid.Planned, ...]:
+    """The checkout's grid, read once."""
+    return tuple(grid.load())
 
 
 def reference_of(model: str, reference: str) -> str:

@@ -18,7 +18,6 @@ import numpy as np
 import pandas as pd
 
 from .. import rows
-from ..campaign import grid
 from ..errors import InputError, Missing, command_line
 from ..files import checkout_path, results_dir
 from ..rows import Archive, archive
@@ -114,7 +113,7 @@ def _may_judge(at: claims.Setting, known: Rows) -> bool:
 @functools.cache
 def _places(block: str) -> tuple[tuple, ...]:
     """Where `Rows.runs` has the networks of a block of the grid; InputError if the grid has no such block."""
-    configs = [planned.config for planned in grid.load() if planned.block == block]
+    configs = [planned.config for planned in quantities.planned() if planned.block == block]
     if not configs:
         raise InputError(f"{claims.CLAIMS}: no_looks = {block!r}: workflow/grid.yaml has no such block")
     return tuple((c.dataset, c.width, c.recipe, c.model, c.seed) for c in configs)

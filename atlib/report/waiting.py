@@ -11,7 +11,7 @@ import pandas as pd
 
 from ..campaign import grid
 from ..files import results_dir
-from . import statistics
+from . import quantities, statistics
 from .claims import UNMEASURED, Claim, Ledger, Statistic
 from .quantities import Lookup, Rows, cells, reference_of
 from .rule import NOT_RUN
@@ -33,11 +33,6 @@ class Waiting:
 
     def __bool__(self) -> bool:
         return bool(self.runs or self.measurement or self.lacking or self.unplanned)
-
-
-@functools.cache
-def _planned() -> tuple[grid.Planned, ...]:
-    return tuple(grid.load())
 
 
 @functools.cache
@@ -84,7 +79,7 @@ def waiting(claim: Claim, dataset: str, frame: pd.DataFrame, ledger: Ledger) -> 
         at, name = ledger.settings[setting], model if setting == dataset else f"{model} ({setting})"
         mine = [
             planned
-            for planned in _planned()
+            for planned in quantities.planned()
             if (planned.config.dataset, planned.config.width, planned.config.recipe, planned.config.model)
             == (at.dataset, at.width, at.recipe, model)
             and at.counts(planned.config.seed)
