@@ -109,10 +109,10 @@ def test_the_reports_grid_loads_without_weights_or_data_and_knows_every_publishe
         "accuracy",
         *"abcdefgh",
     }
-    more = {"shapes", "map", "replication", "resolution", "noise", "accuracy"}
+    more = {"shapes", "map", "replication", "resolution", "noise", "noise-photographs", "accuracy"}
     assert {p.block for p in grid.select(planned)} == {*more, *"abcde"}
     assert {p.block for p in grid.select(planned, "f, a")} == {"a", "f"}
-    blocks = "shapes, map, a, b, resolution, replication, noise, c, accuracy, d, e, f, g, h"
+    blocks = "shapes, map, a, b, resolution, replication, noise, noise-photographs, c, accuracy, d, e, f, g, h"
     with pytest.raises(InputError, match=f"^BLOCKS = 'i': must be one of {blocks}$"):
         grid.select(planned, "i")
     monkeypatch.setenv("ATLIB_RESULTS", str(REPOSITORY / "results"))
@@ -295,7 +295,10 @@ def test_the_replication_measures_what_its_claims_and_the_printed_answers_need_a
 
 
 def test_blocks_of_the_evidence_name_their_precision_and_their_runs() -> None:
-    assert {p.config.precision for p in [*block("replication"), *block("noise"), *block("accuracy")]} == {"fp32"}
+    assert {
+        p.config.precision
+        for p in [*block("replication"), *block("noise"), *block("noise-photographs"), *block("accuracy")]
+    } == {"fp32"}
     assert {(p.config.precision, p.config.width, p.on_request) for p in [*block("g"), *block("h")]} == {
         ("bf16", 64, True)
     }

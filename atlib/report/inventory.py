@@ -166,6 +166,7 @@ def plan_table(planned: Sequence[grid.Planned], frame: pd.DataFrame, folder: Pat
         runs = [p for p in planned if p.block == block]
         line = {"block": block, "what": titles[block], "runs": len(runs)}
         line["published"] = sum(p.run in published for p in runs)
+        line["measured"] = ", ".join(dict.fromkeys(place.split("@")[0] for place in runs[0].measure)) or "everything"
         if "precision" in costs:
             line["trained in"] = str(costs.at[block, "precision"]) if block in costs.index else NOT_RUN
         for name, shown in {"core_hours": "core hours", "gpu_hours": "GPU hours"}.items():
