@@ -106,6 +106,7 @@ def test_the_reports_grid_loads_without_weights_or_data_and_knows_every_publishe
         "replication",
         "resolution",
         "noise",
+        "noise-photographs",
         "accuracy",
         *"abcdefgh",
     }
