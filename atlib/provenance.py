@@ -11,6 +11,7 @@ from pathlib import Path
 
 import torch
 
+from .errors import InputError
 from .files import REPOSITORY
 
 # What a number depends on, as git's pathspecs: the ground floor, what turns a notebook's parameters into a run, the
@@ -44,6 +45,17 @@ def commit() -> str:
     start, since code that is committed or edited later isn't the code that runs.
     """
     return os.environ.get("ATLIB_COMMIT") or _from_git()
+
+
+def committed() -> str:
+    """`commit`; InputError if it is unknown or dirty, since rows are published of committed code only."""
+    found = commit()
+    if found == "unknown" or found.endswith("-dirty"):
+        raise InputError(
+            f"ATLIB_COMMIT = {found!r}: rows are published of committed code only; commit what you changed, or where "
+            "there is no git set ATLIB_COMMIT to the commit"
+        )
+    return found
 
 
 @functools.cache

@@ -8,6 +8,7 @@ from typing import Any
 
 from . import models
 from .configuration import Config, find_run, trained_elsewhere
+from .errors import InputError
 from .files import read_json, results_dir
 
 
@@ -27,9 +28,15 @@ def choose(config: Config, source: Path) -> dict[str, Any]:
     degenerate = target >= last - 0.01
     if degenerate:
         print(f"underfit: degenerate control, the target {target:.4f} is no lower than the normal network's {last:.4f}")
+    if not (source / chosen["weights"]).is_file():
+        raise InputError(
+            f"{source}: its snapshots are gone, of which one would become the underfit network; remove the folder, and "
+            "it is trained again"
+        )
     model, header = models.load(source / chosen["weights"])
     models.save(config.folder / "weights.safetensors", model, header | {"config": asdict(config)})
-    about = {"source": record["run"], "epoch": chosen["epoch"], "target": target, "gap": gap, "degenerate": degenerate}
+    about = {"source": record["run"], "source_digest": record["weights_digest"]}
+    about |= {"epoch": chosen["epoch"], "target": target, "gap": gap, "degenerate": degenerate}
     kept = ("log", "data", "pictures_digest", "initial", "seconds", "precision")
     about |= {name: record[name] for name in kept if name in record}
     return about | {"holdout_accuracy": chosen["accuracy"]}

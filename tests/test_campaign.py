@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ import pytest
 from atlib import evaluation, provenance, style
 from atlib.campaign import announcing, doing, grid, jobs, needs, plan, running
 from atlib.configuration import Config, config_of, resolve
-from atlib.errors import InputError
+from atlib.errors import InputError, NetworkError
 from atlib.files import REPOSITORY, read_json, results_dir, runs_dir, write_json
 from atlib.rows import load
 from atlib.underfit import target_accuracy
@@ -348,6 +349,50 @@ def test_a_full_disk_leaves_one_line_and_loses_nothing(path: Path, monkeypatch: 
     assert read_json(normal.folder / "config.json") == {"there": "before"}
 
 
+@pytest.mark.parametrize("commit", ["unknown", "0123abc-dirty"])
+def test_uncommitted_code_is_refused_before_anything_is_computed(
+    commit: str, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else hours later publishing refuses the rows, and they stay in the run's folder for good."""
+    monkeypatch.setattr(running, "SNAKEMAKE", path)
+    monkeypatch.setenv("ATLIB_COMMIT", commit)
+    said = f"ATLIB_COMMIT = {commit!r}: rows are published of committed code only"
+    with pytest.raises(InputError, match=said):
+        running.run(path=path)
+    normal = grid.load(path)[1]
+    monkeypatch.setattr(doing, "execute", lambda *_: pytest.fail("it has begun"))
+    assert doing.job("run", normal.run, [normal]) == 1
+    assert read_json(normal.folder / "failed.json")["error"].startswith(said)
+
+
+def test_a_measurement_that_fails_keeps_no_other_from_being_published(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    normal = grid.load(path)[1]
+    steps = []
+
+    def advance(step: str, *_: object) -> None:
+        steps.append(step)
+        if step == "evaluate":
+            raise NetworkError("run = 'r': maps@clean@: the network answers NaN")
+
+    monkeypatch.setattr(doing, "advance", advance)
+    assert doing.job("run", normal.run, [normal]) == 1
+    assert steps == ["train", "evaluate", "publish"]
+    found = read_json(normal.folder / "failed.json")
+    assert found["job"] == "evaluate" and found["error"].endswith("the network answers NaN")
+
+
+def test_a_run_that_results_could_not_take_is_refused_before_it_is_trained(path: Path) -> None:
+    normal = grid.load(path)[1]
+    other = replace(normal.config, batch=normal.config.batch or 64, steps=9, seed=2)
+    name = other.run
+    record = {"config": asdict(other), "training": {"run": name, "recipe": other.recipe}}
+    write_json(results_dir() / f"{name}.json", record)
+    with pytest.raises(InputError, match=rf"^{normal.run}: differs from the published {name} in steps \(None, not 9\)"):
+        needs.find([normal])
+
+
 def test_a_run_folder_of_another_version_gets_one_line(path: Path) -> None:
     with pytest.raises(
         InputError, match=r"^r: made by another version of atlib \(momentum unknown\); use that, or train again$"
@@ -395,7 +440,8 @@ UNDERFIT = "t: {common: {width: 4}, runs: [{model: [normal, pgd-linf-8]}, {model
 def published(planned: grid.Planned, *, without: str = "") -> None:
     """Put rows of a run that was trained elsewhere into results/, all or without a measurement."""
     places: dict[str, dict] = {place: {} for place in evaluation.expected(planned.config) if place != without}
-    write_json(results_dir() / f"{planned.run}.json", {"evaluation": {"measurements": places}})
+    record = {"config": asdict(planned.config), "training": {"run": planned.run, "recipe": planned.config.recipe}}
+    write_json(results_dir() / f"{planned.run}.json", record | {"evaluation": {"measurements": places}})
     (results_dir() / f"{planned.run}.csv").touch()
 
 

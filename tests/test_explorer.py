@@ -170,7 +170,7 @@ def test_every_level_has_a_name_and_words_of_its_own(told: dict[str, Any]) -> No
     words = {one["name"]: [level["words"] for level in one["levels"]] for one in told["distortions"]}
     assert words["saturation"][-1] == "∞ = every channel at 0 or 1, eight colours"
     assert words["patch-shuffle"] == ["whole picture", *(f"{k} × {k} squares in another order" for k in (2, 4, 8))]
-    assert words["low-pass"][2] == "0.3: everything above 0.3 of the highest frequency is gone"
+    assert words["low-pass"][2] == "0.3: nothing above 0.3 of the Nyquist frequency is left"
     assert words["stylised"][1:] == [f"style {n} of 3, a drawn texture" for n in (1, 2, 3)]
 
 
@@ -235,7 +235,7 @@ def test_everything_is_reached_by_keyboard_and_stands_in_the_address(
     view = View(browser.new_page())
     view.page.goto(page)
     slider = view.page.get_by_role("slider", name="Saturation")
-    assert slider.get_attribute("aria-valuetext") == "64: most channels at 0 or 1"
+    assert slider.get_attribute("aria-valuetext") == "64: most channels near 0 or 1"
     view.page.get_by_role("radio", name="bonsai").press("ArrowRight")
     wait(view.page, "590-saturation@64")
     view.page.get_by_role("radio", name="Saturation").press("ArrowRight")

@@ -166,6 +166,13 @@ def test_states_in_the_order_in_which_a_run_goes_through_them(tmp_path: Path) ->
     every = evaluation.expected(normal.config)
     write_json(normal.folder / "evaluation.json", {"measurements": {place: {} for place in every}})
     assert grid.evaluated(normal) and not grid.published(normal)
+    write_json(normal.folder / "training.json", {"weights_digest": "of another training"})
+    write_json(
+        normal.folder / "evaluation.json", {"weights_digest": "d", "measurements": {place: {} for place in every}}
+    )
+    assert not grid.evaluated(normal)  # of the weights that were there before
+    write_json(normal.folder / "training.json", {"weights_digest": "d"})
+    assert grid.evaluated(normal)
     publish(normal, every[:-1])
     assert now() == ("pending", f"pending, 1 of {len(every)} measurements")
     publish(normal, every)
@@ -313,7 +320,7 @@ def test_blocks_of_the_evidence_name_their_precision_and_their_runs() -> None:
         *(("accuracy", "cifar10", f"normal {epochs}", 16) for epochs in (1, 2, 4)),
         *(("accuracy", "cifar10", "normal", width) for width in (4, 8)),
         ("noise", "cifar10", "noise-0.1", 16),
-        ("noise", "caltech101", "noise-0.1 6", 64),
+        ("noise-photographs", "caltech101", "noise-0.1 6", 64),
     ]
     for cell in three:
         assert seeds[cell] == [1, 2, 3], cell

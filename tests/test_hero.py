@@ -103,7 +103,7 @@ def test_every_level_is_reached_by_keyboard_and_stands_in_the_address(
     view = View(browser.new_page())
     view.page.goto(page)
     slider = view.page.get_by_role("slider", name="Saturation")
-    assert slider.get_attribute("aria-valuetext") == "64: most channels at 0 or 1"
+    assert slider.get_attribute("aria-valuetext") == "64: most channels near 0 or 1"
     slider.press("Home")
     for place, one in enumerate(told):
         assert shown(view.page) == expected(told, place)

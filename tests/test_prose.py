@@ -183,7 +183,9 @@ TYPED: dict[str, Callable[[pd.DataFrame], bool]] = {
     "A third seed on Caltech-101": lambda frame: max(seeds_of(frame)) < 3,
     "The noise-trained rival, a third seed": lambda frame: max(seeds_of(frame)) < 3 and not rivals(frame),
     "Caltech-101, where a third seed allows a verdict": lambda frame: max(seeds_of(frame)) < 3 and not rivals(frame),
+    "two seeds (faint dots)": lambda frame: seeds_of(frame) == [2, 2, 1],
     "Networks trained on noise and blur are planned and have not been run.": lambda frame: not rivals(frame),
+    "would be the test, and have not been run.": lambda frame: not rivals(frame),
     "neither have networks trained on noise.": lambda frame: not rivals(frame),
 }
 

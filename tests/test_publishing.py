@@ -75,6 +75,19 @@ def test_publishing_copies_and_publishing_again_replaces(run: Path, tmp_path: Pa
     assert sorted(p.name for p in (folder / "shapes").iterdir()) == sorted(p.name for p in written)
 
 
+def test_a_publication_of_another_network_that_is_cut_off_is_no_publication(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publishing.publish(run)
+    for name in ("training", "evaluation"):
+        path = run / f"{name}.json"
+        path.write_text(path.read_text().replace('"weights_digest": "d"', '"weights_digest": "e"'))
+    monkeypatch.setattr(publishing, "write_json", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        publishing.publish(run)
+    assert not (tmp_path / "results" / f"{RUN}.json").exists()  # which is how the campaign knows
+
+
 def test_what_tables_would_average_must_be_alike(run: Path, tmp_path: Path) -> None:
     config: dict[str, Any] = {"seed": 1, "steps": 7, "match": "shapes/pgd-linf-8-w16-s1-0000000a", "precision": "bf16"}
     publishing.publish(finished_run(run, **config))
@@ -96,6 +109,9 @@ def test_what_tables_would_average_must_be_alike(run: Path, tmp_path: Path) -> N
             publishing.publish(folder)
         assert load()["seed"].unique().tolist() == [1]
     publishing.publish(finished_run(tmp_path / "runs" / second, name=second, **alike))
+    twin = second.replace("1a2b3c4d", "2b3c4d5e")
+    with pytest.raises(InputError, match=re.escape(f"{twin}: {second} is published, the same network in another pr")):
+        publishing.publish(finished_run(tmp_path / "runs" / twin, name=twin, **alike | {"precision": "auto"}))
     publishing.publish(finished_run(tmp_path / "runs" / second, name=second, **alike | {"share": 0.5, "steps": 20}))
     assert load()["seed"].unique().tolist() == [1, 2]
 

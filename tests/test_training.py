@@ -6,6 +6,7 @@ import hashlib
 import itertools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -823,11 +824,20 @@ def test_underfit_is_the_nearest_look(
     found, source = record(config), record(normal)
     assert found["gap"] == pytest.approx(gap) and found["degenerate"] == degenerate
     assert (found["source"], found["target"], found["holdout_accuracy"]) == (normal.run, target, accuracy)
+    assert found["source_digest"] == source["weights_digest"]
     assert found["epoch"] == source["looks"][chosen]["epoch"] and found["model"] == f"underfit-{target:g}"
     look, _ = load_tensors(normal.folder / source["looks"][chosen]["weights"])
     weights, meta = load_tensors(config.folder / "weights.safetensors")
     assert tensor_digest(look) == tensor_digest(weights) == found["weights_digest"]
     assert meta["config"]["match"] == f"{target:g}" and not counted  # the normal run was there
+
+
+def test_underfit_says_that_the_snapshots_are_gone() -> None:
+    normal = with_looks([0.3, 0.1, 0.5, 0.9, 0.8])
+    shutil.rmtree(normal.folder / "looks")
+    config = replace(tiny(attack="none", match=0.5, batch=90), epochs=normal.epochs)
+    with pytest.raises(InputError, match="its snapshots are gone, of which one would become the underfit network"):
+        training.train(config, progress=False)
 
 
 def test_underfit_matches_a_named_run() -> None:

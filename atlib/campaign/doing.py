@@ -17,9 +17,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from .. import data, evaluation, rows, style, training
+from .. import data, evaluation, provenance, rows, style, training
 from ..configuration import Config
-from ..errors import InputError, one_of
+from ..errors import InputError, NetworkError, one_of
 from ..files import REPOSITORY, checkout_path, runs_dir, write_json
 from . import grid, jobs, publishing
 
@@ -172,8 +172,17 @@ def job(kind: str, name: str, planned: Sequence[grid.Planned], *, bare: bool = F
             elif kind == "stylise":
                 stylise(name, bare, say)
             else:
+                failed: Exception | None = None
                 for step in STEPS if kind == "run" else (kind,):
-                    advance(step, wanted[name], bare, say)
+                    try:
+                        advance(step, wanted[name], bare, say)
+                    except Exception as error:
+                        if not of_one_measurement(error):
+                            raise
+                        failed = error  # the others were taken, and are published before it is reported
+                if failed:
+                    step = "evaluate"
+                    raise failed
         except KeyboardInterrupt:
             return STOPPED
         except Exception as error:
@@ -202,12 +211,16 @@ def stylise(name: str, bare: bool, say: Callable[[str], None]) -> None:
 
 
 def advance(step: str, planned: grid.Planned, bare: bool, say: Callable[[str], None]) -> None:
-    """One step of a run, unless it is done already."""
+    """One step of a run, unless it is done already.
+
+    InputError for code that has been edited since the campaign began, before anything is trained or measured with it.
+    """
     folder = planned.folder
     end = time.time() + SECONDS_TO_STOP
     while grid.held(folder) is not None and time.time() < end:
         time.sleep(0.5)  # a job of a campaign that was killed ends by itself, soon
     if step == "train" and not grid.trained(planned):
+        provenance.committed()
         say(begun(step, planned))
         if bare:
             training.train(planned.config, progress=False)
@@ -216,6 +229,7 @@ def advance(step: str, planned: grid.Planned, bare: bool, say: Callable[[str], N
         if not grid.trained(planned):
             raise InputError(f"{folder}: the notebook trained another run than the grid's; see train.ipynb there")
     if step == "evaluate" and not grid.evaluated(planned):
+        provenance.committed()
         say(begun(step, planned))
         if bare:
             evaluation.evaluate(folder, only=planned.measure, progress=False)
@@ -225,6 +239,11 @@ def advance(step: str, planned: grid.Planned, bare: bool, say: Callable[[str], N
         publishing.publish(folder)
         clean = grid.accuracies(rows.read_rows(folder / "rows.csv"))
         say(f"{clock()}  published {planned.run}: {clean} % clean/under PGD")
+
+
+def of_one_measurement(error: Exception) -> bool:
+    """Whether an evaluation has ended with this after taking all other measurements (`evaluation.evaluate`)."""
+    return isinstance(error, NetworkError) or getattr(error, "ename", "") == "NetworkError"  # papermill's
 
 
 def begun(step: str, planned: grid.Planned) -> str:

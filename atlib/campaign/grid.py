@@ -256,8 +256,11 @@ def evaluated(planned: Planned, without: Collection[str] | None = None) -> bool:
     without: "NAME@LEVEL" of those that don't matter (None: those for which something is missing here).
     """
     without = evaluation.lacking(planned.config) if without is None else without
-    wanted = set(planned.expected) - set(without)
-    return trained(planned) and wanted <= measured(planned.folder / "evaluation.json")
+    wanted, found = set(planned.expected) - set(without), planned.folder / "evaluation.json"
+    if not (trained(planned) and wanted <= measured(found)):
+        return False
+    digests = [read_json(path).get("weights_digest") for path in (planned.folder / "training.json", found)]
+    return not all(digests) or digests[0] == digests[1]  # trained again in the same folder
 
 
 def published(planned: Planned, without: Collection[str] = ()) -> bool:

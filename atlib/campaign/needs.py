@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 from .. import data, evaluation, style
 from ..configuration import Config
 from ..files import results_dir
-from . import grid
+from . import grid, publishing
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,8 @@ class Needs:
 def find(planned: Sequence[grid.Planned], blocks: Collection[str] = (), *, installing: bool = False) -> Needs:
     """What the runs of the named blocks (none: all that are given) lack.
 
+    InputError for a run that results/ couldn't take beside what is published.
+
     installing: the stylists' packages will be installed first, as `make campaign` does for missing test sets.
     planned: as `grid.select` gives them. Those of other blocks, for which the chosen ones wait, are trained if need be,
     and not measured. A run whose rows are published isn't trained again to measure what was added later, since that
@@ -78,6 +80,9 @@ def find(planned: Sequence[grid.Planned], blocks: Collection[str] = (), *, insta
             sets = tuple(name for name, line in stylised_sets(p.config, places, installing).items() if not line)
             after = tuple(run for run in p.after if run in training) if p.run in training else ()
             todo.append(Need(p, p.run in training, places, sets, after))
+    for need in todo:  # else it would be refused when it is published, after hours
+        if need.train and need.measure:
+            publishing.check_alike(asdict(need.planned.config), need.planned.config.recipe, need.run, results_dir())
     every = [stylised_sets(need.planned.config, need.planned.expected, installing) for need in todo]
     blocked = {line for sets in every for line in sets.values() if line}
     done = tuple(p for p in chosen if not wanted[p.run] and p not in left)

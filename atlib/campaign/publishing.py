@@ -37,10 +37,13 @@ def publish(run: Path, folder: Path | None = None) -> list[Path]:
         raise InputError(f"{run}: rows.csv holds the rows of {rows['run'].iloc[0]}, not of {name}; evaluate it again")
     _check_columns(run, rows, record)
     _check_agreement(run, rows, predictions)
-    _check_alike(run, record, folder)
+    check_alike(record["config"], record["training"].get("recipe"), name, folder)
     target = folder / name
     # the record comes last: it is by its measurements that the campaign knows whether it has to publish (again)
     paths = [target.with_name(f"{target.name}.{kind}") for kind in ("npz", "csv", "json")]
+    old = read_json(paths[2])["training"] if paths[2].is_file() else {}
+    if old.get("weights_digest") != record["training"].get("weights_digest"):
+        paths[2].unlink(missing_ok=True)  # of another network: if this publication is cut off, it has to be repeated
     with atomic(paths[0]) as temporary:
         shutil.copyfile(run / "predictions.npz", temporary)
     with atomic(paths[1]) as temporary:
@@ -124,19 +127,25 @@ def _right(predictions: Predictions, row: Mapping[Any, Any]) -> NDArray[np.bool_
     return np.asarray(found[row["metric"]])
 
 
-def _check_alike(run: Path, record: Mapping[str, Any], folder: Path) -> None:
-    """Published runs of the same cell must be the same but for the seed."""
-    name, recipe = record["training"]["run"], record["training"].get("recipe")
+def check_alike(config: Mapping[str, Any], recipe: str | None, name: str, folder: Path) -> None:
+    """Published runs of the same cell must be the same but for the seed, and one for each seed.
+
+    config, recipe: of the run called `name`. folder: results/. InputError otherwise.
+    """
     for path in sorted(folder.glob(f"{name.rpartition('-s')[0]}-s*.json")):
         other = read_json(path)
-        same = other["training"].get("recipe") == recipe and other["config"].get("share") == record["config"].get(
-            "share"
-        )
-        unlike = differences(record["config"], other["config"]) if same else []
-        if unlike:
+        if other["training"].get("recipe") != recipe or other["config"].get("share") != config.get("share"):
+            continue
+        published = other["training"]["run"]
+        if unlike := differences(config, other["config"]):
             raise InputError(
-                f"{run}: differs from the published {other['training']['run']} in {', '.join(unlike)}, and tables "
-                "would average the two; publish it elsewhere (ATLIB_RESULTS)"
+                f"{name}: differs from the published {published} in {', '.join(unlike)}, and tables would average the "
+                "two; publish it elsewhere (ATLIB_RESULTS)"
+            )
+        if other["config"].get("seed") == config.get("seed") and published != name:
+            raise InputError(
+                f"{name}: {published} is published, the same network in another precision, and tables would count it "
+                "twice; publish it elsewhere (ATLIB_RESULTS)"
             )
 
 

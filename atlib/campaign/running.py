@@ -18,7 +18,7 @@ from pathlib import Path
 
 import yaml
 
-from .. import style, training
+from .. import provenance, style, training
 from ..configuration import Config
 from ..errors import InputError, in_range, one_of
 from ..files import (
@@ -151,7 +151,8 @@ def run(
     blocks: "a,b"; empty: every block that need not be asked for. slots: jobs at a time, of `threads` each. minutes: the
     jobs are stopped after these, to go on with the next call (0: no limit). profile: a folder in workflow/profiles, or
     a path. announced: what will be done has been said (`announce`). A signal that stops it gives 128 and its number, as
-    a shell has it. InputError, before any work, for what can't be done.
+    a shell has it. InputError, before any work, for what can't be done, and for unknown or uncommitted code, whose rows
+    can't be published.
     """
     in_range("JOBS", slots, 1, 10_000, whole=True)
     in_range("THREADS", threads, 1, 1024, whole=True)
@@ -160,6 +161,7 @@ def run(
     there = profile_folder(profile)
     if not SNAKEMAKE.is_file():
         raise InputError(f"{SNAKEMAKE}: not there; `make campaign` installs it")
+    provenance.committed()
     planned = grid.select(grid.load(path), blocks)
     writable(results_dir())
     writable(runs_dir())

@@ -62,7 +62,7 @@ def make(samples: int = SAMPLES, folder: Path | None = None) -> Path:
     if not np.array_equal(test.labels.numpy(), rows.archive()(photographs.NETWORKS["normal"])["labels"]):
         raise InputError(f"{photographs.DATASET}: not the test pictures that the published rows are about")
     digests = [photographs.digest_of(run) for run in photographs.NETWORKS.values()]
-    key = hashlib.sha256(repr((samples, *digests)).encode()).hexdigest()[:12]
+    key = hashlib.sha256(repr((began["commit"], samples, *digests)).encode()).hexdigest()[:12]
     kept = runs_dir() / f"looks-{NAME}-{key}"
     target = (folder or results_dir() / "frames") / f"{NAME}.json"
     answers: dict[str, list[list[list[float]]]] = {}

@@ -67,8 +67,8 @@ def words(distortion: str, level: str) -> str:
         return f"style {style_number(level)} of {len(explored.LEVELS[distortion]) - 1}, a drawn texture"
     return {
         "patch-shuffle": f"{level} × {level} squares in another order",
-        "low-pass": f"{level}: everything above {level} of the highest frequency is gone",
-        "high-pass": f"{level}: everything below {level} of the highest frequency is gone",
+        "low-pass": f"{level}: nothing above {level} of the Nyquist frequency is left",
+        "high-pass": f"{level}: nothing below {level} of the Nyquist frequency is left but the mean",
     }[distortion]
 
 

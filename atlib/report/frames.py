@@ -112,7 +112,7 @@ def distorted(image: Tensor, saturation: float, patches: int, number: int) -> Te
 def attacked(networks: Networks, image: Tensor, label: int, eps: float, steps: int) -> Tensor:
     """The iterate of each network's own PGD attack after `steps` of 40, N×3×H×W; image float 3×H×W, eps in [0, 1].
 
-    The attack of Table 1 with another budget: l_inf, from the clean picture, steps of `attacks.default_step`.
+    As Table 1's it is l_inf and begins at the clean picture; its steps are `attacks.default_step`, not 2/255.
     """
     if not steps:
         return image.expand(len(networks), -1, -1, -1).clone()

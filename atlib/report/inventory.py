@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -22,11 +23,19 @@ from .tables import Cell, frame_of, percent, short
 
 def underfit_sentence(about: dict[str, dict], dataset: str) -> str:
     """How close each underfit control came to its target, in words."""
+
+    def again(training: Mapping[str, Any]) -> str:
+        published = about.get(training.get("source", ""), {}).get("training", {}).get("weights_digest")
+        if not published or training.get("source_digest", published) == published:
+            return ""
+        return " It was cut from a second training of that network, whose weights aren't the published one's."
+
     found = [
         f"The underfit control of seed {record['config']['seed']} is the normal network's checkpoint at epoch "
         f"{record['training']['epoch']:.2f}: its accuracy on the hold-out is "
         f"{percent(record['training']['holdout_accuracy'])} % against the target's "
         f"{percent(record['training']['target'])} %, a gap of {100 * record['training']['gap']:+.2f} points."
+        f"{again(record['training'])}"
         for record in about.values()
         if record["training"]["model"] == "underfit" and record["config"]["dataset"] == dataset
     ]
