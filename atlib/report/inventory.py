@@ -175,7 +175,7 @@ def plan_table(planned: Sequence[grid.Planned], frame: pd.DataFrame, folder: Pat
         runs = [p for p in planned if p.block == block]
         line = {"block": block, "what": titles[block], "runs": len(runs)}
         line["published"] = sum(p.run in published for p in runs)
-        line["measured"] = ", ".join(dict.fromkeys(place.split("@")[0] for place in runs[0].measure)) or "everything"
+        line["measured"] = ", ".join(map(_asked, runs[0].measure)) or "everything"
         if "precision" in costs:
             line["trained in"] = str(costs.at[block, "precision"]) if block in costs.index else NOT_RUN
         for name, shown in {"core_hours": "core hours", "gpu_hours": "GPU hours"}.items():
@@ -184,6 +184,12 @@ def plan_table(planned: Sequence[grid.Planned], frame: pd.DataFrame, folder: Pat
             line[shown] = f"{cost} (counted for {counted[block]} runs)" if grown else cost
         lines.append(line)
     return frame_of(lines)
+
+
+def _asked(measurement: str) -> str:
+    """A measurement that a block asks for, as the table names it: "clean", "maps (clean)"."""
+    name, _, level = measurement.partition("@")
+    return f"{name} ({level.rstrip('@')})" if level else name
 
 
 def plan_caption(folder: Path | None = None) -> str:
