@@ -283,6 +283,8 @@ def test_the_plan_is_pending_until_it_was_made(tmp_path):
     costs = "block,core_hours,gpu_hours,processor,precision,flops,commit\na,7.04,0.02,abacus,bf16,2e13,abcdef0123456\n"
     (tmp_path / "plan.csv").write_text(costs)
     table = inventory.plan_table(planned, frame, tmp_path).set_index("block")
+    assert [inventory._asked(name) for name in ("clean", "maps@clean@")] == ["clean", "maps (clean)"]
+    assert (table["measured"] == "everything").all()
     assert list(table["core hours"]) == ["7.0", "not run"] and list(table["published"]) == [0, 0]
     assert list(table["trained in"]) == ["bf16", "not run"]
     assert list(table["GPU hours"]) == ["0.02", "not run"]  # 0.0 looked as if nothing had been measured
