@@ -593,6 +593,6 @@ def test_a_campaign_stylises_before_it_evaluates_and_says_what_it_leaves_out(
     assert set(rows.loc[rows["distortion"] == "stylised", "level"]) == {"generated-ghiasi"}
     record = read_json(results_dir() / f"{pictures.run}.json")["evaluation"]["measurements"]
     assert record["stylised@generated-ghiasi"]["stylised"]["count"] == 10 and "maps@stylised@generated-ghiasi" in record
-    assert grid.status([pictures])["text"].tolist() == [f"pending, {len(record)} of {len(record) + 4} measurements"]
+    assert grid.status([pictures])["text"].tolist() == ["pending, 4 of 7 measurements"]
     assert start(path).wait(timeout=PATIENCE) == 0
     assert "\n1 run is done, 0 to do\n" in (path.parent / "log").read_text()

@@ -86,7 +86,7 @@ def test_a_claim_survives_if_the_interval_of_what_is_left_lies_beyond_its_smalle
     low, high = 0.35 - math.hypot(0.35 - low, most), 0.35 + math.hypot(high - 0.35, 0)
     assert text == (
         f"Harder attacks leave a difference of 35.0 points [{100 * low:.1f}, {100 * high:.1f}] "
-        "(seed 2, 100 pictures): it survives them."
+        "(seed 2, at least 100 pictures of each): it survives them."
     )
     assert said("robustness-gained", ("pgd-linf-8", 1, 0)).endswith("it does not survive them.")
     assert said("robustness-gained", ("pgd-linf-8", 1, 9)).endswith("whether it survives them is open.")

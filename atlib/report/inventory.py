@@ -175,14 +175,13 @@ def plan_table(planned: Sequence[grid.Planned], frame: pd.DataFrame, folder: Pat
         runs = [p for p in planned if p.block == block]
         line = {"block": block, "what": titles[block], "runs": len(runs)}
         line["published"] = sum(p.run in published for p in runs)
-        line["measured"] = ", ".join(map(_asked, runs[0].measure)) or "everything"
         if "precision" in costs:
             line["trained in"] = str(costs.at[block, "precision"]) if block in costs.index else NOT_RUN
         for name, shown in {"core_hours": "core hours", "gpu_hours": "GPU hours"}.items():
             cost = digits(float(costs.at[block, name])) if block in costs.index else NOT_RUN  # type: ignore[arg-type]
             grown = counted.get(block, len(runs)) != len(runs)  # blocks that the grid has gained since
             line[shown] = f"{cost} (counted for {counted[block]} runs)" if grown else cost
-        lines.append(line)
+        lines.append(line | {"measured": ", ".join(map(_asked, runs[0].measure)) or "everything"})
     return frame_of(lines)
 
 
