@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch import nn
 
 from atlib import data, saliency, shapes, style, transforms
 from atlib.campaign import audit
@@ -101,6 +103,37 @@ def test_every_place_once_with_its_interval_and_the_baselines(about: Subject, pi
     assert maps["edges_edge_correlation"] == pytest.approx(1) and maps["edges_gini"] > 0.3
     kinds = {f"{name}_{metric}" for name in ("edges", "untrained", "untrained_grad") for metric in MAP_METRICS}
     assert set(maps.index) == {kind for kind in kinds if not kind.endswith("map_distance")}
+
+
+def test_baselines_can_be_measured_alone(
+    about: Subject, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(destroyed, "subject", lambda dataset, side=None: about)
+    assert destroyed.main(["shapes", "--baselines"]) == 2
+    assert "measure the whole data set first" in capsys.readouterr().err
+    assert destroyed.main(["shapes"]) == 0
+    path, before = destroyed.table_path("shapes", 32), destroyed.load()
+    old = before.assign(value=before["value"].where(before["metric"].isin(list(destroyed.METRICS)), 0.5))
+    old.to_csv(path, index=False)
+    assert destroyed.main(["shapes", "--baselines"]) == 0
+    pd.testing.assert_frame_equal(destroyed.load(), before)
+    assert set(read_json(path.with_suffix(".json"))["baselines"]) >= {"commit", "hardware"}
+
+
+def test_the_untrained_network_is_as_wide_as_the_main_setting(monkeypatch: pytest.MonkeyPatch) -> None:
+    widths: list[int] = []
+
+    def resnet18(classes: int, width: int, stem: str) -> nn.Module:
+        widths.append(width)
+        return nn.Identity()
+
+    monkeypatch.setattr(destroyed.models, "resnet18", resnet18)
+    monkeypatch.setattr(destroyed.models, "fold", lambda model: model)
+    monkeypatch.setattr(destroyed.data, "load", lambda *given, **more: SimpleNamespace(classes="ab", test=None))
+    monkeypatch.setattr(destroyed.evaluation, "Subject", lambda *given, **more: None)
+    for name in ("shapes", "cifar10", "caltech101"):
+        destroyed.subject(name)
+    assert widths == [16, 16, 64]
 
 
 def test_published_and_audited(about: Subject, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
