@@ -275,6 +275,17 @@ def test_a_commit_keeps_its_mark():
     assert tables.short("0123456789abcdef-dirty") == "0123456789ab-dirty" and tables.short("unknown") == "unknown"
 
 
+def test_a_control_that_was_cut_from_a_second_training_says_so():
+    normal = {"config": {"dataset": "cifar10", "seed": 1}, "training": {"model": "normal", "weights_digest": "d"}}
+    chosen = {"model": "underfit", "epoch": 2.5, "holdout_accuracy": 0.7, "target": 0.71, "gap": -0.01, "source": "n"}
+    for digest, more in (("d", ""), ("e", " It was cut from a second training of that network, whose weights aren't")):
+        under = {"config": normal["config"], "training": chosen | {"source_digest": digest}}
+        said = inventory.underfit_sentence({"n": normal, "u": under}, "cifar10")
+        assert f"a gap of -1.00 points.{more}" in said and ("second" in said) == (digest == "e")
+    before = {"config": normal["config"], "training": chosen}  # a record that doesn't say which weights
+    assert "second" not in inventory.underfit_sentence({"n": normal, "u": before}, "cifar10")
+
+
 def test_the_plan_is_pending_until_it_was_made(tmp_path):
     planned = [p for p in grid.load() if p.block in "ab"]
     frame = frame_of([])
