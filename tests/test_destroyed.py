@@ -223,7 +223,7 @@ def test_accuracies_of_single_cue_networks() -> None:
     lines += [row for seed in (1, 2) for row in rows_of("texture", seed, {k: v + seed for k, v in texture.items()})]
     found = destroyed_tables.single_cue_accuracy(frame_of(lines))
     table = destroyed_tables.single_cue_table(found).set_index("distortion").to_dict("index")
-    assert len(table) == 33 and table["clean"]["shape alone"] == "91.50 (two seeds)"
+    assert len(table) == 33 and table["clean"]["shape alone"] == "91.50 (2 seeds)"
     assert table["patch-shuffle 2"]["texture alone"].rows == (
         "shapes/normal-w16-s1-00000001:patch-shuffle@2/accuracy",
         "shapes/normal-w16-s2-00000002:patch-shuffle@2/accuracy",

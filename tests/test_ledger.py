@@ -178,7 +178,7 @@ def test_why_a_verdict_has_another_word_is_true_of_it(published) -> None:
 
 def test_two_seeds_have_no_interval() -> None:
     one = Judged("not run", effect=0.1, low=-0.9, high=1.1, values=(0.1, 0.1))
-    assert ledger.number_words(one) == "+0.100 (two seeds)"
+    assert ledger.number_words(one) == "+0.100 (2 seeds)"
 
 
 def test_no_claim_waits_for_a_run_that_is_not_in_the_grid() -> None:

@@ -59,7 +59,7 @@ def test_wilson_of_nothing_and_of_nonsense() -> None:
         statistics.wilson(1, 2, 1.0)
 
 
-@given(st.lists(st.floats(-1, 1), min_size=2, max_size=9), st.floats(-1, 1))
+@given(st.lists(st.floats(-1, 1), min_size=3, max_size=9), st.floats(-1, 1))
 def test_t_interval_is_scipys_and_moves_with_the_values(values: list[float], shift: float) -> None:
     low, high = statistics.t_interval(values)
     se = np.std(values, ddof=1) / math.sqrt(len(values))
@@ -70,10 +70,13 @@ def test_t_interval_is_scipys_and_moves_with_the_values(values: list[float], shi
     assert statistics.t_interval([v + shift for v in values]) == pytest.approx((low + shift, high + shift), abs=1e-9)
 
 
-def test_t_interval_of_one_seed_is_none() -> None:
-    assert all(map(math.isnan, statistics.t_interval([0.5]))) and all(map(math.isnan, statistics.t_interval([])))
+@pytest.mark.parametrize("values", [[], [0.5], [0.5, 0.6], [0.5, math.nan, 0.4]])
+def test_fewer_than_three_seeds_have_no_t_interval(values: list[float]) -> None:
+    assert all(map(math.isnan, statistics.t_interval(values)))
+
+
+def test_seeds_that_agree_have_an_interval_of_no_width() -> None:
     assert statistics.t_interval([0.5, 0.5, 0.5]) == (0.5, 0.5)
-    assert all(map(math.isnan, statistics.t_interval([0.5, math.nan, 0.4])))
 
 
 # --- across seeds -------------------------------------------------------------------------------------------------

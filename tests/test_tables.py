@@ -114,7 +114,7 @@ def test_table_1_puts_the_setting_into_the_same_line(tmp_path):
     assert "slide rule" in normal["trained on"]
     publish(tmp_path, {"dataset": "cifar10", "attack": "none"}, 2, {("clean", "accuracy"): 0.8})
     again = beside_paper.table_1(load(tmp_path), tables.records(tmp_path), "cifar10").set_index("network")
-    assert again.loc["normal", "clean: ours"] == "85.00 (two seeds)"
+    assert again.loc["normal", "clean: ours"] == "85.00 (2 seeds)"
     assert normal["robust: ours"] == "–"
     assert l2["clean: difference"] == "–"  # the paper's unit is unknown there
     assert table.loc["fgsm-8", "clean: ours"] == "–"

@@ -8,7 +8,7 @@ import pandas as pd
 
 from ..files import checkout_path
 from ..rows import row_id
-from .tables import MODELS, ONE_SEED, Cell, frame_of, in_order, one_cell, percent, setting
+from .tables import MODELS, Cell, frame_of, in_order, one_cell, percent, seeds_of, setting
 
 PAPER = "book/paper.csv"
 
@@ -97,7 +97,7 @@ def setting_of(rows: pd.DataFrame, about: dict[str, dict]) -> dict[str, str]:
         "epochs": f"{config['epochs']:g}",
         "steps": "–" if config["steps"] is None else str(config["steps"]),
         "share": "–" if not config["share"] else f"{config['share']:g}",
-        "seeds": ONE_SEED if number == 1 else f"{number} seeds",
+        "seeds": seeds_of(number),
         "trained on": f"{' or '.join(places)}, {' or '.join(precisions)}, "
         + (f"{shortest} min" if shortest == longest else f"{shortest} to {longest} min"),
         "run": ", ".join(runs),

@@ -79,10 +79,10 @@ def differences(
 
 
 def _points(values: pd.Series) -> str:
-    """A mean over seeds in points with Student's interval; the values themselves where there are fewer than three."""
-    if len(values) < 3:
-        return ", ".join(f"{100 * value:+.1f}" for value in values).replace("-", "−")
+    """A mean over seeds in points with Student's interval; the values themselves where they are too few for one."""
     low, high = t_interval(values)
+    if math.isnan(low):
+        return ", ".join(f"{100 * value:+.1f}" for value in values).replace("-", "−")
     return f"{100 * values.mean():+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]".replace("-", "−")
 
 

@@ -6,7 +6,6 @@ clean accuracy. All other networks are in the supplement.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
@@ -162,10 +161,9 @@ def mean_cell(values: Sequence[float], rows: Iterable[str], total: int) -> Cell:
     Of two seeds there is the mean alone: their t-interval is about thirteen times as wide as the seeds are apart. One
     seed's interval that "±" would take below zero is given by its ends.
     """
-    mean, low, high = 100 * sum(values) / len(values), math.nan, math.nan
-    if len(values) > 2:
-        low, high = statistics.t_interval(values)
-    elif len(values) == 1:
+    mean = 100 * sum(values) / len(values)
+    low, high = statistics.t_interval(values)
+    if len(values) == 1:
         low, high = statistics.wilson(round(values[0] * total), total)
     if low != low:
         return Cell(f"{mean:.1f}", rows)

@@ -10,7 +10,7 @@ import pandas as pd
 from ..rows import Archive, archive, row_id
 from . import beside_paper, lens, statistics
 from .rule import NOT_RUN
-from .tables import MODELS, Cell, frame_of
+from .tables import MODELS, Cell, frame_of, seeds_of
 
 QUANTITIES = {  # quantities that are ranked against robustness: a row, or a measure under distortions
     "shape bias, cue conflict": ("conflict@", "shape_bias"),
@@ -58,14 +58,12 @@ def with_robustness(found: pd.DataFrame) -> pd.DataFrame:
                 values.append(statistics.spearman(list(both["robust"]), list(both[shown])))
                 counts.append(len(both))
                 ids += [one for line in both["rows"] for one in line]
-        low, high = lens.over_seeds(values)
+        low, high = statistics.t_interval(values)
         line = {"mean": float(np.mean(values)) if values else math.nan, "low": low, "high": high, "rows": ids}
         line["seeds"] = len(values)
         text = lens.interval(line, percent=False, signed=True) if values else Cell(NOT_RUN)
         networks = "–" if not counts else f"{min(counts)}" if len(set(counts)) == 1 else f"{min(counts)}–{max(counts)}"
-        lines.append(
-            {"with robustness": shown, "ours": text, "networks": networks, "seeds": lens.seeds_of(len(values))}
-        )
+        lines.append({"with robustness": shown, "ours": text, "networks": networks, "seeds": seeds_of(len(values))})
     return frame_of(lines)
 
 

@@ -10,7 +10,7 @@ from ..rows import row_id
 from . import statistics
 from .plots import budget
 from .rule import NOT_RUN
-from .tables import MODELS, ONE_SEED, Cell, data_of, frame_of, setting
+from .tables import MODELS, Cell, data_of, frame_of, setting, with_interval
 
 
 def cue_table(frame: pd.DataFrame, about: dict[str, dict]) -> pd.DataFrame:
@@ -49,7 +49,7 @@ def main_lines(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def over_seeds(lines: pd.DataFrame, metric: str, digits: int = 2) -> Cell:
-    """Mean and 95 % t-interval of one value per seed; the value and "one seed" for a single one; "not run" for none.
+    """Mean and 95 % t-interval of one value per seed, or how few seeds there are; "not run" for none.
 
     lines: of `cue_table`.
     """
@@ -57,10 +57,8 @@ def over_seeds(lines: pd.DataFrame, metric: str, digits: int = 2) -> Cell:
     values, ids = list(lines[metric]), list(lines[f"{metric}_row"])
     if not values:
         return Cell(NOT_RUN)
-    if len(values) == 1:
-        return Cell(f"{values[0]:.{digits}f} ({ONE_SEED})", ids)
-    low, high = statistics.t_interval(values)
-    return Cell(f"{sum(values) / len(values):.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]", ids)
+    shown = (f"{value:.{digits}f}" for value in (sum(values) / len(values), *statistics.t_interval(values)))
+    return Cell(with_interval(*shown, seeds=len(values)), ids)
 
 
 def networks(table: pd.DataFrame) -> pd.DataFrame:
@@ -123,10 +121,9 @@ def difference_sentence(values: pd.DataFrame, metric: str) -> str:
     found = differences(values, metric)
     if found.empty:
         return NOT_RUN
-    if len(found) == 1:
-        return f"{found.mean():+.2f} ({ONE_SEED})"
-    low, high = statistics.t_interval(found)
-    return f"{found.mean():+.2f} [{low:+.2f}, {high:+.2f}] over {len(found)} seeds"
+    mean, low, high = (f"{value:+.2f}" for value in (found.mean(), *statistics.t_interval(found)))
+    over = f" over {len(found)} seeds" if len(found) > 2 else ""
+    return with_interval(mean, low, high, len(found)) + over
 
 
 def map_rows(table: pd.DataFrame) -> pd.DataFrame:

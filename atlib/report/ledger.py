@@ -103,8 +103,7 @@ def number_words(judged: Judged) -> str:
     if not judged.values:
         return ""
     mean, low, high = (f"{value:+.3f}".replace("-", "−") for value in (judged.effect, judged.low, judged.high))
-    few = {1: tables.ONE_SEED, 2: "two seeds"}.get(len(judged.values))
-    return f"{mean} ({few})" if few else f"{mean} [{low}, {high}]"
+    return tables.with_interval(mean, low, high, len(judged.values))
 
 
 def bound_words(claim: Claim) -> str:

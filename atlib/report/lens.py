@@ -25,7 +25,7 @@ from ..errors import one_of
 from ..rows import Archive, archive, row_id
 from . import beside_paper, claims, destroyed, destroyed_tables, statistics, tables, verdicts
 from .rule import NOT_RUN
-from .tables import ONE_SEED, Cell
+from .tables import Cell, seeds_of
 
 SETS = {  # settings of claims.yaml in the report's order, with the names that the text uses
     "caltech101": "Caltech-101 at 112 pixels",
@@ -92,20 +92,14 @@ def points(
     return pd.DataFrame(found, columns=POINTS)
 
 
-def over_seeds(values: Sequence[float]) -> tuple[float, float]:
-    """The t-interval over three seeds or more; of two it would be about thirteen times as wide as they are apart, so
-    that there is none."""
-    return statistics.t_interval(values) if len(values) > 2 else (math.nan, math.nan)
-
-
 def summary(found: pd.DataFrame, measure: str) -> pd.DataFrame:
     """Points averaged over seeds, with the columns SUMMARY. measure: accuracy, conditional, common, or difference (of
-    which a single seed has no interval). Two seeds have none."""
+    which a single seed has no interval). Two seeds never have one."""
     lines = []
     found = found[found[measure].notna()]
     for (model, level), some in found.groupby(["model", "level"], sort=False):
         values = list(some[measure])
-        low, high = over_seeds(values)
+        low, high = statistics.t_interval(values)
         if len(values) == 1 and measure in TOTALS:
             total = int(some[TOTALS[measure]].iloc[0])
             low, high = statistics.wilson(round(values[0] * total), total)
@@ -147,7 +141,7 @@ def _mean_of_maps(some: pd.DataFrame, place: str, metric: str, predictions: Arch
     if len(values) == 1:
         key, stored = f"maps@{place}/{metric}", predictions(some["run"].iloc[0])
         values = list(stored[key].astype(float)) if key in stored else values
-    low, high = (math.nan, math.nan) if len(some) == 2 else statistics.t_interval(values)
+    low, high = statistics.t_interval(values)
     ids = tuple(row_id(row) for row in some.to_dict("records"))
     return float(some["value"].mean()), low, high, len(some), some["width"].iloc[0], ids
 
@@ -175,11 +169,6 @@ def interval(line: Mapping, percent: bool = True, signed: bool = False) -> Cell:
     alone = f"({seeds_of(line['seeds'])})".replace(" ", "\u00a0")
     text = f"{mean} [{low},\u00a0{high}]" if line["low"] == line["low"] else f"{mean} {alone}"
     return Cell(text, line["rows"])
-
-
-def seeds_of(number: int) -> str:
-    """ "one seed", "3 seeds"; "–" for none."""
-    return "–" if not number else ONE_SEED if number == 1 else f"{number} seeds"
 
 
 def level_table(found: pd.DataFrame, measure: str, levels: Iterable[str]) -> pd.DataFrame:
@@ -347,7 +336,7 @@ def spatial_table(frame: pd.DataFrame, name: str) -> pd.DataFrame:
         for shown, (distortion, level, metric, scale) in columns.items():
             some = rows[(rows["model"] == model) & (rows["distortion"] == distortion) & (rows["level"] == level)]
             some = some[some["metric"] == metric]
-            low, high = over_seeds(list(some["value"]))
+            low, high = statistics.t_interval(some["value"])
             ids = [row_id(row) for row in some.to_dict("records")]
             cell = {"mean": some["value"].mean(), "low": low, "high": high, "rows": ids, "seeds": len(some)}
             line[shown] = interval(cell, percent=scale == 100) if len(some) else Cell(NOT_RUN)

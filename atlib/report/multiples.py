@@ -45,7 +45,8 @@ def curves(
             if unchanged:
                 axis.axvline(order.index(unchanged), color="#888888", linestyle=":", linewidth=1)
             given: dict[str, Any] = {"x": "place", "y": "value", "hue": "role", "palette": COLOURS, "legend": False}
-            seaborn.lineplot(placed, ax=axis, linewidth=1.8, errorbar=_band, marker="o", markersize=3.5, **given)
+            line: dict[str, Any] = {"errorbar": plots.interval, "linewidth": 1.8, "marker": "o", "markersize": 3.5}
+            seaborn.lineplot(placed, ax=axis, **line, **given)
             few = placed[placed.groupby("role")["seed"].transform("nunique") == 2]
             if len(few):
                 seaborn.scatterplot(few, ax=axis, s=14, alpha=0.45, linewidth=0, **given)
@@ -58,11 +59,6 @@ def curves(
                     text.set(ha="right", rotation_mode="anchor")
         _name_lines(axes[0, -1], placed, apart=0.29 if long else 0.17)
     return figure
-
-
-def _band(values: pd.Series) -> tuple[float, float]:
-    """`plots.interval` of three seeds or more; of two seeds it would span the whole panel and say nothing."""
-    return plots.interval(values) if len(values) > 2 else (float("nan"), float("nan"))
 
 
 def _name_lines(axis: Axes, placed: pd.DataFrame, apart: float) -> None:

@@ -349,8 +349,8 @@ def not_run() -> Drawing:
 
 
 def interval(values: pd.Series) -> tuple[float, float]:
-    """The 95 % t-interval of the mean of shares, within [0, 1]; NaN for fewer than two."""
-    low, high = t_interval(values) if len(values) > 1 else (float("nan"), float("nan"))
+    """The 95 % t-interval of the mean of shares, within [0, 1]; NaN for fewer than three."""
+    low, high = t_interval(values)
     return max(low, 0), min(high, 1)  # max and min return a NaN given as the first argument
 
 

@@ -57,10 +57,13 @@ def wilson(count: int, total: int, confidence: float = 0.95) -> tuple[float, flo
 
 
 def t_interval(values: Iterable[float], confidence: float = 0.95) -> tuple[float, float]:
-    """Student's t-interval of the mean of one value per seed; (NaN, NaN) for fewer than two or a missing one."""
+    """Student's t-interval of the mean of one value per seed; (NaN, NaN) for fewer than three or a missing one.
+
+    Two values would give an interval about thirteen times as wide as they are apart, which says nothing.
+    """
     in_range("confidence", confidence, 0, 1 - 1e-9, open_low=True)
     x = [float(value) for value in values]
-    if len(x) < 2 or not all(map(math.isfinite, x)):
+    if len(x) < 3 or not all(map(math.isfinite, x)):
         return math.nan, math.nan
     # statistics is exact, so that neither the order of the seeds nor a change of sign can tip a verdict
     mean, error = statistics.fmean(x), statistics.stdev(x) / math.sqrt(len(x))
@@ -110,7 +113,7 @@ def estimate(values: Iterable[float], pictures: float = 0.0) -> Estimate:
     """
     x = [float(value) for value in values]
     mean = statistics.fmean(x) if x else math.nan
-    if len(x) < 2 or not all(map(math.isfinite, x)):
+    if len(x) < 3 or not all(map(math.isfinite, x)):
         return Estimate(mean)
     # statistics is exact, so that neither the order of the seeds nor a change of sign can tip a verdict
     seeds, df = statistics.variance(x) / len(x), len(x) - 1

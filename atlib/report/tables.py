@@ -20,8 +20,17 @@ MODELS = (
     "pgd-linf-8", "pgd-linf-4", "pgd-linf-2", "pgd-linf-1", "pgd-l2-12", "pgd-l2-8", "pgd-l2-4",
     "fgsm-8", "fgsm-4", "normal", "underfit", "spatial",
 )  # fmt: skip
-ONE_SEED = "one seed"
 SENTENCE = 40  # characters of a cell that is given room for several words a line
+
+
+def seeds_of(number: int) -> str:
+    """ "one seed", "2 seeds"; "–" for none."""
+    return {0: "–", 1: "one seed"}.get(number, f"{number} seeds")
+
+
+def with_interval(mean: str, low: str, high: str, seeds: int) -> str:
+    """A mean over seeds and its interval, all written out already; how few seeds there are where it has none."""
+    return f"{mean} [{low}, {high}]" if seeds > 2 else f"{mean} ({seeds_of(seeds)})"
 
 
 def in_order(found: Iterable[str]) -> list[str]:
@@ -83,7 +92,7 @@ def one_cell(rows: pd.DataFrame) -> Cell:
     else:
         low, high = statistics.t_interval(rows["value"])
     ids, mean = [row_id(row) for row in rows.to_dict("records")], percent(rows["value"].mean(), 2)
-    return Cell(f"{mean} (two seeds)" if len(rows) == 2 else f"{mean} [{percent(low)}, {percent(high)}]", ids)
+    return Cell(f"{mean} ({seeds_of(2)})" if len(rows) == 2 else f"{mean} [{percent(low)}, {percent(high)}]", ids)
 
 
 def html(table: pd.DataFrame, caption: str) -> str:
@@ -231,7 +240,7 @@ def effect(decision: pd.Series, digits: int = 3) -> str:
     if number == 0:
         return NOT_RUN
     mean, low, high = (f"{decision[name]:+.{digits}f}" for name in ("effect", "low", "high"))
-    return f"{mean} ({ONE_SEED})" if number == 1 else f"{mean} [{low}, {high}]"
+    return with_interval(mean, low, high, number)
 
 
 def setting(name: str) -> claims.Setting:
