@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 from collections.abc import Iterator
@@ -130,13 +129,6 @@ def test_frames_that_were_not_written_together_are_refused(tmp_path: Path) -> No
     (tmp_path / "explorer" / "a.webp").write_bytes(b"two")
     with pytest.raises(InputError, match=r"a\.webp: not what explorer\.json describes"):
         explored.load(tmp_path)
-
-
-def test_a_column_of_few_colours_is_kept_without_loss() -> None:
-    column = np.zeros((64, 32, 3), np.uint8)
-    column[::2, 5:9] = [255, 0, 255]
-    with Image.open(io.BytesIO(explored.smallest(column))) as image:
-        assert np.array_equal(np.asarray(image.convert("RGB")), column)
 
 
 # --- what is said -----------------------------------------------------------------------------------------------------

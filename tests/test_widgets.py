@@ -22,7 +22,7 @@ from atlib.configuration import resolve
 from atlib.errors import InputError
 from atlib.files import REPOSITORY
 from atlib.report import frames, pages, widgets
-from atlib.report.controls import STYLE, Panel, frame_html, percent, webp
+from atlib.report.controls import STYLE, Panel, address, frame_html, percent
 
 STATE = "application/vnd.jupyter.widget-state+json"
 
@@ -159,7 +159,7 @@ def test_pictures_are_chosen_by_looking(building: None) -> None:
     css = box.children[0].value
     found = frames.load("cifar10")
     clean = found.arrays["explorer/shown"][1, found.about["saturation"].index("2"), 0]
-    assert f'.atlib-key-picture button:nth-child(2){{background-image:url("{webp(clean)}")' in css
+    assert f'.atlib-key-picture button:nth-child(2){{background-image:url("{address(clean)}")' in css
 
 
 # --- live -------------------------------------------------------------------------------------------------------------

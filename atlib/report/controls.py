@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import base64
 import hashlib
-import io
 import json
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +16,8 @@ import comm.base_comm
 import ipywidgets
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+
+from . import webp
 
 Picture = NDArray[np.uint8]  # 3×H×W, or H×W for a map
 STYLE = f"<style>\n{(Path(__file__).parent / 'sliders.css').read_text(encoding='utf-8')}</style>"
@@ -56,12 +55,9 @@ class Panel:
     right: bool | None = None
 
 
-def webp(picture: Picture) -> str:
+def address(picture: Picture) -> str:
     """A picture as a data: address. A map is grey."""
-    image = Image.fromarray(picture if picture.ndim == 2 else np.ascontiguousarray(picture.transpose(1, 2, 0)))
-    buffer = io.BytesIO()
-    image.convert("RGB").save(buffer, "webp", quality=60, method=6)
-    return "data:image/webp;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return webp.address(webp.smallest(picture if picture.ndim == 2 else picture.transpose(1, 2, 0), quality=60))
 
 
 def percent(share: float) -> str:
@@ -81,7 +77,7 @@ def frame_html(panels: Sequence[Panel], columns: int | None = None) -> str:
         text = "<br>".join(escape(f"{name} {percent(share)}") for name, share in panel.chances.items())
         kind = ' class="wrong"' if panel.right is False else ""
         parts.append(
-            f'<div{kind}><img decoding="sync" alt="{escape(panel.alt)}" src="{webp(panel.picture)}">'
+            f'<div{kind}><img decoding="sync" alt="{escape(panel.alt)}" src="{address(panel.picture)}">'
             f"<strong>{escape(panel.title)}"
             f"</strong>{bar}{text}</div>"
         )
@@ -171,7 +167,7 @@ def choice(
 def thumbnails(key: str, pictures: Sequence[Picture]) -> str:
     """CSS that lays a picture above the text of each button of a control."""
     return "".join(
-        f'.atlib-key-{key} button:nth-child({n}){{background-image:url("{webp(picture)}")!important}}'
+        f'.atlib-key-{key} button:nth-child({n}){{background-image:url("{address(picture)}")!important}}'
         for n, picture in enumerate(pictures, 1)
     )
 

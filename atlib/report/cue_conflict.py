@@ -57,8 +57,9 @@ def over_seeds(lines: pd.DataFrame, metric: str, digits: int = 2) -> Cell:
     values, ids = list(lines[metric]), list(lines[f"{metric}_row"])
     if not values:
         return Cell(NOT_RUN)
-    shown = (f"{value:.{digits}f}" for value in (sum(values) / len(values), *statistics.t_interval(values)))
-    return Cell(with_interval(*shown, seeds=len(values)), ids)
+    ends = statistics.t_interval(values)
+    mean, low, high = (f"{value:.{digits}f}" for value in (sum(values) / len(values), *ends))
+    return Cell(with_interval(mean, low, high, len(values)), ids)
 
 
 def networks(table: pd.DataFrame) -> pd.DataFrame:

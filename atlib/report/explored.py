@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import hashlib
-import io
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -22,15 +21,13 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
 from torch import Tensor
 from tqdm.auto import tqdm
 
 from .. import data, provenance, rows
 from ..errors import InputError, command_line
 from ..files import atomic, file_hash, read_json, results_dir, runs_dir, write_json
-from . import frames, photographs
+from . import frames, photographs, webp
 
 NAME = "explorer"
 COUNT = 3
@@ -85,7 +82,10 @@ def make(samples: int = SAMPLES, folder: Path | None = None) -> Path:
                 said.append([answer(one, label) for one in frames.probabilities(found, image[None])])
             name = f"{number}-{distortion}"
             answers[name] = said
-            sprites = {"shown": smallest(photographs.column(torch.stack(shown))), "maps": grey(torch.stack(maps))}
+            sprites = {
+                "shown": webp.smallest(photographs.column(torch.stack(shown)), PICTURE_QUALITY),
+                "maps": webp.lossy(photographs.lines(torch.stack(maps)), MAP_QUALITY),
+            }
             for kind, content in sprites.items():
                 hashes[f"{name}-{kind}.webp"] = write_sprite(target.with_suffix("") / f"{name}-{kind}.webp", content)
     about: dict[str, Any] = {
@@ -131,21 +131,6 @@ def answer(chances: Tensor, label: int) -> list[float]:
     """A network's answer: its class, that class's probability, and that of the true class."""
     best = int(chances.argmax())
     return [best, round(float(chances[best]), 4), round(float(chances[label]), 4)]
-
-
-def smallest(column: NDArray[np.uint8]) -> bytes:
-    """A column of pictures as WebP: without loss where that is smaller, as it is with few colours."""
-    buffer = io.BytesIO()
-    Image.fromarray(column).save(buffer, "webp", quality=PICTURE_QUALITY, method=6)
-    return min(photographs.encoded(column).tobytes(), buffer.getvalue(), key=len)
-
-
-def grey(maps: Tensor) -> bytes:
-    """Lines of maps L×N×H×W as WebP, with a little loss."""
-    buffer = io.BytesIO()
-    image = Image.fromarray(photographs.lines(maps)).convert("RGB")
-    image.save(buffer, "webp", quality=MAP_QUALITY, method=6)
-    return buffer.getvalue()
 
 
 def write_sprite(path: Path, content: bytes) -> str:

@@ -7,7 +7,6 @@ another photograph or distortion when it is chosen (book/live/explorer.js). With
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Mapping
 from html import escape
@@ -20,7 +19,7 @@ from PIL import Image
 
 from .. import rows
 from ..files import checkout_path, results_dir
-from . import explored, gallery, hero, live, photographs
+from . import explored, gallery, hero, live, photographs, webp
 from .explored import UNCHANGED
 from .frames import Frames
 from .photographs import NETWORKS, TITLES
@@ -132,8 +131,8 @@ def thumbnail(number: int, folder: Path | None = None) -> str:
     sprite = (folder or results_dir() / "frames") / explored.NAME / f"{number}-patch-shuffle-shown.webp"
     with Image.open(sprite) as column:
         whole = column.convert("RGB").crop((0, 0, column.width, column.width))
-    content = gallery.smallest(np.asarray(whole.resize((THUMB, THUMB), Image.Resampling.LANCZOS)))
-    return "data:image/webp;base64," + base64.b64encode(content).decode()
+    content = webp.smallest(np.asarray(whole.resize((THUMB, THUMB), Image.Resampling.LANCZOS)))
+    return webp.address(content)
 
 
 def html(frame: pd.DataFrame, folder: Path | None = None) -> str:

@@ -7,17 +7,14 @@ strong it is black on white, in the dark white on black. Pictures carry alternat
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from . import frames, photographs
+from . import frames, photographs, webp
 from .controls import percent
 from .frames import Frames
 from .photographs import TITLES
@@ -57,18 +54,11 @@ class Tile(NamedTuple):
 
 def tile(one: Tile) -> str:
     """A tile as HTML."""
-    content = base64.b64encode(smallest(one.picture)).decode()
     kind = ' class="map"' if one.picture.ndim == 2 else ""
     side = one.picture.shape[0]
-    image = f'<img{kind} width="{side}" height="{side}" alt="{escape(one.alt)}" src="data:image/webp;base64,{content}">'
+    source = webp.address(webp.smallest(one.picture))
+    image = f'<img{kind} width="{side}" height="{side}" alt="{escape(one.alt)}" src="{source}">'
     return f"<div{one.kind and f' class={one.kind!r}'}>{image}{one.below}</div>"
-
-
-def smallest(picture: NDArray[np.uint8]) -> bytes:
-    """A picture's WebP file: without loss where that is smaller, as it is with few colours."""
-    buffer = io.BytesIO()
-    Image.fromarray(picture).convert("RGB").save(buffer, "webp", quality=85, method=6)
-    return min(photographs.encoded(picture).tobytes(), buffer.getvalue(), key=len)
 
 
 def grid(parts: Sequence[str | Tile], columns: int, few: int, kind: str = "") -> str:

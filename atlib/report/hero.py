@@ -7,7 +7,6 @@ one level.
 
 from __future__ import annotations
 
-import base64
 import json
 from html import escape
 from typing import Any
@@ -16,7 +15,7 @@ import pandas as pd
 
 from .. import rows
 from ..files import checkout_path
-from . import gallery, live, photographs
+from . import gallery, live, photographs, webp
 from .controls import percent
 from .frames import Frames
 from .photographs import NETWORKS, TITLES
@@ -137,8 +136,7 @@ def html(frame: pd.DataFrame, found: Frames | None = None, start: str = START) -
     number, levels = gallery.numbers(found)[0], list(photographs.SATURATION)
     told, at = frames_of(found, frame), levels.index(start)
     sprites = {
-        name: "data:image/webp;base64,"
-        + base64.b64encode(found.arrays[f"{number}/saturation/{kind}"].tobytes()).decode()
+        name: webp.address(found.arrays[f"{number}/saturation/{kind}"].tobytes())
         for name, kind in (("shown", "shown"), ("maps", "smoothgrad"))
     }
     style = (checkout_path("book/live") / "hero.css").read_text(encoding="utf-8")

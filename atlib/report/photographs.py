@@ -35,7 +35,7 @@ from .. import data, models, provenance, rows, saliency, style, transforms
 from ..configuration import find_run
 from ..errors import InputError, command_line, one_of
 from ..files import atomic, load_tensors, read_json, results_dir, runs_dir, tensor_digest
-from . import frames
+from . import frames, webp
 from .frames import Frames
 
 DATASET, SIDE = "caltech101", 112
@@ -230,12 +230,7 @@ def lines(maps: Tensor) -> NDArray[np.uint8]:
 
 def encoded(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The bytes of a WebP file: without loss in colour, with little in grey."""
-    buffer = io.BytesIO()
-    if image.ndim == 3:
-        Image.fromarray(image).save(buffer, "webp", lossless=True, method=6, exact=True)
-    else:
-        Image.fromarray(image).convert("RGB").save(buffer, "webp", quality=80, method=6)
-    return np.frombuffer(buffer.getvalue(), np.uint8)
+    return np.frombuffer(webp.lossless(image) if image.ndim == 3 else webp.lossy(image, 80), np.uint8)
 
 
 def packed(name: str, looks: Sequence[Look]) -> dict[str, NDArray[Any]]:
