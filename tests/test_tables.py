@@ -255,6 +255,21 @@ def test_the_grid_shows_networks_that_have_been_run_and_counts_the_others(tmp_pa
     assert "**1 of 12** runs" in inventory.grid_sentence(planned, frame)
 
 
+@pytest.mark.parametrize(
+    ("seeds", "text"),
+    [
+        ([], ""),
+        ([2], "2"),
+        ([2, 1], "1, 2"),
+        ([10, 2, 1, 3], "1–3, 10"),
+        (range(1, 26), "1–25"),
+        ([1, 3, 5], "1, 3, 5"),
+    ],
+)
+def test_seeds_are_named_in_order(seeds, text):
+    assert tables.seed_numbers(seeds) == text
+
+
 def test_the_grid_counts_many_seeds_instead_of_showing_each(tmp_path):
     planned = [p for p in grid.load() if p.block in ("shapes", "replication", "g")]
     run = publish(tmp_path, {"attack": "none", "precision": "fp32", "amplitude": 0.2}, 25, cues(0.9, 0.01, 0.5))

@@ -307,7 +307,8 @@ def settings_table(about: Mapping[str, dict]) -> pd.DataFrame:
     lines = []
     for key in sorted(groups, key=lambda k: (k[0], k[3], order.get(k[1], len(order)), str(k))):
         some, values = groups[key], dict(zip(shared.values(), key[2:], strict=True))
-        line = {"network": key[1], "data set": key[0], "seeds": ", ".join(str(r["config"]["seed"]) for r in some)}
+        seeds = tables.seed_numbers(r["config"]["seed"] for r in some)
+        line = {"network": key[1], "data set": key[0], "seeds": seeds}
         line |= {name: _setting(value) for name, value in values.items()}
         minutes = [r["training"]["seconds"] / 60 for r in some]
         lines.append(line | {"minutes": f"{np.mean(minutes):.0f}"})

@@ -28,6 +28,17 @@ def seeds_of(number: int) -> str:
     return {0: "–", 1: "one seed"}.get(number, f"{number} seeds")
 
 
+def seed_numbers(seeds: Iterable[int]) -> str:
+    """Which seeds, in order: "1, 2", "1–5", "1–3, 7"; three or more in a row are named by the first and the last."""
+    texts: list[str] = []
+    kept = sorted(set(seeds))
+    while kept:
+        row = [seed for place, seed in enumerate(kept) if seed == kept[0] + place]
+        texts += [f"{row[0]}–{row[-1]}"] if len(row) > 2 else map(str, row)
+        kept = kept[len(row) :]
+    return ", ".join(texts)
+
+
 def with_interval(mean: str, low: str, high: str, seeds: int) -> str:
     """A mean over seeds and its interval, all written out already; how few seeds there are where it has none."""
     return f"{mean} [{low}, {high}]" if seeds > 2 else f"{mean} ({seeds_of(seeds)})"
