@@ -624,6 +624,7 @@ MALFORMED: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "formula without a day": (edit("claim.formula", "a − b"), "registered and formula: go together"),
     "seen without a day": (edit("claim.seen", ["cifar10"]), "is for entries with a date"),
     "or_more of a direction": (edit("claim.or_more", True), "is for claims that two things are equal"),
+    "the paper's words as a number": (edit("claim.paper_says", 3), "paper_says = 3: must be text"),
     "control of no kind": (edit("claim.control", "none"), "control = 'none'"),
     "primary that isn't there": (edit("primary", [{"id": "x", "part": "a", "reason": "b"}]), "primary: id = 'x'"),
     "seeds of a setting": (edit("settings.cifar10.seeds", 3), "the first and the last seed"),

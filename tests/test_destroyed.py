@@ -246,6 +246,23 @@ def test_accuracies_of_single_cue_networks() -> None:
     assert "not run" in destroyed_tables.proxies_sentence(found, destroyed.load())
 
 
+def edges(low: float, high: float) -> pd.DataFrame:
+    """Pictures of which the filters leave so much of the edges."""
+    kept = {("low-pass", "0.1"): low, ("low-pass", "0.2"): low, ("high-pass", "0.1"): high, ("high-pass", "0.2"): high}
+    return pd.DataFrame(
+        {"dataset": "cifar10", "distortion": name, "level": level, "metric": metric, "value": value}
+        for (name, level), value in kept.items()
+        for metric in ("shape", "texture")
+    )
+
+
+def test_outlines_are_spoken_of_only_while_the_filters_leave_them_so() -> None:
+    said = destroyed_tables.filters_sentence(edges(0.25, 0.875))
+    assert "0.25 and 0.25 after the low-pass filter and 0.88 and 0.88 after the high-pass" in said
+    assert "not that they use outlines" in said
+    assert "not that they use" not in destroyed_tables.filters_sentence(edges(0.9, 0.875))
+
+
 def test_figures_show_every_path_and_say_when_there_is_nothing() -> None:
     frame = pd.DataFrame(
         [("blur", "1", 0.5, 0.9), ("blur", "2", 0.2, 0.6), ("other", "", 0.4, 0.1)],

@@ -59,13 +59,27 @@ def test_an_entry_says_which_rows_had_been_seen_and_which_word_it_had(entries) -
     assert "by the rules and rows before" not in entries["robustness-gained"]
     assert "no control here: nothing is lost in clean accuracy" in entries["maps-sparser"]
     assert "<strong>primary</strong>" in entries["shape-bias"] and "q =" not in entries["shape-bias"]
-    assert "q = 0.0" in entries["low-pass-better"]
+    assert "q = 0.0" in entries["low-pass-better"] and "after Holm" not in entries["low-pass-better"]
+    assert "Our wording is firmer than the paper's" in unescape(entries["shuffle-confidence"])
+
+
+def test_a_primary_claim_prints_its_corrected_p(published, entries) -> None:
+    found = {one.claim.id: one for one in verdicts.verdicts(published)}["saturation-less-sensitive"]
+    (cifar,) = [one for one in found.decisions if one.dataset == "cifar10"]
+    p = min(cifar.judged.above, cifar.judged.below)
+    assert cifar.verdict == UNDECIDED and 0.05 < p < 1
+    assert f"p = {p:.3f} after Holm’s correction (needed: below .05)" in entries["saturation-less-sensitive"]
+    assert cifar.judged.low > found.claim.e, "alone it would hold"
+
+
+def test_a_tiny_value_is_not_called_zero() -> None:
+    assert (ledger._small(0.0004), ledger._small(0.0312)) == ("&lt; .001", "= 0.031")
 
 
 def test_the_ledger_says_all_that_the_file_says() -> None:
     text = re.sub(r"\s+", " ", ledger.ledger(frame_of([])))
     for claim in claims.load().claims:
-        for part in (claim.claim, claim.known, *claim.changes, claim.formula):
+        for part in (claim.claim, claim.known, *claim.changes, claim.formula, claim.paper_says):
             assert escape(" ".join(part.split()).rstrip(".")) in text
     assert "main minus normal" in text and "below -0.02" in text and "within ±0.05" in text
 

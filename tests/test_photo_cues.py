@@ -21,6 +21,12 @@ def answered(model: str, content: int, style: int, total: int = 20) -> list[dict
     ]
 
 
+def records(frame: pd.DataFrame, strength: float) -> dict[str, dict]:
+    """What the runs behind some rows recorded of the strength of the style."""
+    one = {"evaluation": {"measurements": {"conflict@": {"cues": {"strength": strength}}}}}
+    return dict.fromkeys(frame["run"], one)
+
+
 def test_answers_by_content_style_and_neither() -> None:
     frame = pd.DataFrame([*answered("pgd-linf-4", 9, 1), *answered("normal", 6, 6)])
     found = photo_cues.found(frame)
@@ -30,8 +36,11 @@ def test_answers_by_content_style_and_neither() -> None:
     assert all(len(rows) == 4 for rows in found["rows"])
     shown = photo_cues.table(frame).iloc[1]
     assert list(shown) == ["trained against attacks", "2", "45.0", "5.0", "50.0", "0.90 [0.60, 0.98]"]
-    html = photo_cues.html(frame)
+    html = photo_cues.html(frame, records(frame, 0.75))
     assert "20 Caltech-101 test photographs" in html and "seed 2 alone" in html
+    assert "Ghiasi et al. at strength .75 of 1," in html
+    mixed = records(frame, 0.75) | records(frame.iloc[:4], 0.5)
+    assert "at strength .5 or .75 of 1," in photo_cues.html(frame, mixed)
 
 
 def test_whether_the_networks_can_be_told_apart_is_read_off_their_intervals() -> None:
@@ -55,4 +64,4 @@ def test_a_style_that_is_hardly_ever_named_carries_no_class() -> None:
 
 def test_what_was_not_run_is_said() -> None:
     rows = answered("normal", 6, 6)[:3]  # a network that names neither cue has no bias, and no line
-    assert "not run" in photo_cues.html(pd.DataFrame(rows))
+    assert "not run" in photo_cues.html(pd.DataFrame(rows), {})

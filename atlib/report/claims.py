@@ -107,6 +107,7 @@ class Claim:
     smallest_effect: of each metric of the statistic. registered: the day of a later registration, or empty. seen: data
     sets whose deciding rows had been seen on that day. control: whether the network stopped early is to be compared
     with, where it can be. or_more: of an "equal" claim, whether a positive difference bears it out as well.
+    paper_says: what the paper says, where it says less than the claim; it completes "The paper says".
     """
 
     id: str
@@ -126,6 +127,7 @@ class Claim:
     seen: tuple[str, ...] = ()
     control: bool = True
     or_more: bool = False
+    paper_says: str = ""
 
     @property
     def e(self) -> float:
@@ -288,6 +290,8 @@ def _check_later(where: str, checked: Mapping[str, Any]) -> None:
         raise InputError(f"{where}: registered and formula: go together")
     if checked["seen"] and not registered:
         raise InputError(f"{where}: seen: is for entries with a date of registration")
+    if not isinstance(said := checked.get("paper_says", ""), str) or (said and checked["origin"] != "paper"):
+        raise InputError(f"{where}: paper_says = {said!r}: must be text, and is for claims with the origin paper")
     for key in ("control", "or_more"):
         if checked.get(key, True) not in (True, False):
             raise InputError(f"{where}: {key} = {checked[key]!r}: must be true or false")

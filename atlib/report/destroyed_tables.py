@@ -54,6 +54,24 @@ def panels(frame: pd.DataFrame) -> dict[str, pd.DataFrame]:
     return found
 
 
+def filters_sentence(frame: pd.DataFrame, dataset: str = "cifar10") -> str:
+    """What the filters of the claims on frequencies leave of a picture's edges, and what that means, in Markdown."""
+    mine = panels(frame)[dataset].set_index(["distortion", "level"])["y"]
+    left = {name: [mine[name, level] for level in ("0.1", "0.2")] for name in ("low-pass", "high-pass")}
+    low, high = (f"{a:.2f} and {b:.2f}" for a, b in left.values())
+    said = (
+        f"How much of the outlines is left, by the correlation of edges that [methods](/notebooks/methods.ipynb) "
+        f"describes? With the cut-offs .1 and .2 on CIFAR-10, {low} after the low-pass filter and {high} after the "
+        "high-pass filter."
+    )
+    if max(left["low-pass"]) >= min(left["high-pass"]):
+        return said
+    return (
+        f"{said} So networks trained against attacks are ahead where most of the edges are gone and behind where most "
+        "of them are left. That shows that they tolerate blur, and not that they use outlines."
+    )
+
+
 def single_cue_accuracy(frame: pd.DataFrame) -> pd.DataFrame:
     """Accuracy under every distortion of networks that can use one cue alone, on `shapes` at the main amplitude.
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -72,8 +74,8 @@ def sentence(frame: pd.DataFrame) -> str:
     apart = ends["low"].max() > ends["high"].min()
     told = "tells the networks apart" if apart else "doesn't tell the networks apart"
     why = (
-        "They recognise the content, or say something else. So the style of another photograph hardly ever carries its "
-        "class, and there is no bias towards texture to be weakened. "
+        "They recognise the content, or say something else. So at this strength the style of another photograph hardly "
+        "ever carries its class, and the test can't say whether there is a bias towards texture to be weakened. "
         if most < RARE
         else ""
     )
@@ -81,8 +83,15 @@ def sentence(frame: pd.DataFrame) -> str:
     return f"No network names the class of the style for more than {least:.1f} % of the pictures. {why}The test {told}."
 
 
-def html(frame: pd.DataFrame) -> str:
-    """The table with its caption; one line that says so where nothing has been run."""
+def strengths(some: pd.DataFrame, about: Mapping[str, Mapping[str, Any]]) -> str:
+    """The strength of the style in the records of the runs behind `found`'s lines, as text: ".75"."""
+    runs = dict.fromkeys(id.partition(":")[0] for rows in some["rows"] for id in rows)
+    used = {about[run]["evaluation"]["measurements"]["conflict@"]["cues"]["strength"] for run in runs}
+    return " or ".join(f"{strength:g}".lstrip("0") for strength in sorted(used))
+
+
+def html(frame: pd.DataFrame, about: Mapping[str, Mapping[str, Any]]) -> str:
+    """The table with its caption; one line that says so where nothing has been run. about: `tables.records()`."""
     some = found(frame)
     if some.empty:
         return f"<p>Cue conflict on photographs: <strong>{NOT_RUN}</strong>.</p>"
@@ -92,6 +101,7 @@ def html(frame: pd.DataFrame) -> str:
         table(frame),
         f"What networks answer to {some['pictures'].iloc[0]:,} Caltech-101 test photographs (112 pixels), each in the "
         f"style of a photograph of another class; {which}. Shape bias: answers by content among those by either class, "
-        "with Wilson's 95 % interval over pictures. Style by the network of Ghiasi et al.; its strength was fixed by "
-        "the normal network's coverage before any other network saw a picture.",
+        "with Wilson's 95 % interval over pictures. Style by the network of Ghiasi et al. at strength "
+        f"{strengths(some, about)} of 1, which was fixed by the normal network's coverage before any other network saw "
+        "a picture.",
     )

@@ -347,7 +347,9 @@ def _why(claim: Claim, decision: Decision, others: Sequence[str]) -> str:
     if decision.kind == rule.HOLM:
         found.append("Holm's correction over the primary claims")
     if decision.dataset == "shapes":
-        found.append("networks were trained and measured again, and the one stopped early has five seeds, not three")
+        early = "common" in claim.statistic.metrics or with_control(claim.statistic) is not None  # is it asked at all?
+        more = ", and the one stopped early has five seeds, not three" if early else ""
+        found.append(f"networks were trained and measured again{more}")
     if not found and claim.statistic.quantifier == "all":
         found.append("each cell has its own interval; before, the worst cell within each seed decided")
     return "; ".join(found) or "the interval counts the choice of pictures, and the common set is of three networks"
