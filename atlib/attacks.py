@@ -17,7 +17,7 @@ import contextlib
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -70,9 +70,12 @@ def frozen(model: nn.Module) -> Iterator[None]:
 
 def check_logits(logits: Tensor, labels: Tensor) -> None:
     """NetworkError unless the logits are N×classes and every label is one of the classes."""
+    if not isinstance(logits, Tensor):
+        raise NetworkError(f"model: gives a {type(logits).__name__}: must be one tensor of logits, N×classes")
     if logits.dim() != 2 or len(logits) != len(labels) or logits.shape[1] < 2:
         raise NetworkError(
-            f"model: gives outputs of shape {tuple(logits.shape)} for {len(labels)} images: must be N×classes"
+            f"model: gives outputs of shape {tuple(logits.shape)} for {len(labels)} images: must be N×classes, with at "
+            "least two classes"
         )
     # not on a GPU, where the comparison would force a synchronisation at every step
     if not labels.is_cuda and len(labels) and int(labels.max()) >= logits.shape[1]:
@@ -139,7 +142,10 @@ def broken(gradient: Tensor) -> Tensor:
 
 
 def project(images: Tensor, centre: Tensor, eps: float, norm: str) -> Tensor:
-    """The nearest point of the eps-ball around `centre`, then of [0, 1]: still in the ball, as `centre` is in it."""
+    """The nearest point of the eps-ball around `centre`, then of [0, 1]: still in the ball, as `centre` is in it.
+
+    Up to the rounding of the images' type, which near 1 is about .5/255 in bfloat16.
+    """
     if norm == "linf":
         return torch.minimum(torch.maximum(images, centre - eps), centre + eps).clamp(0, 1)
     change = images - centre
@@ -171,11 +177,12 @@ def start(images: Tensor, eps: float, norm: str, random_start: bool, generator: 
     if not random_start:
         return images
     device = generator.device if generator is not None else images.device
+    drawn: dict[str, Any] = {"generator": generator, "device": device, "dtype": torch.float32}
     if norm == "linf":
-        noise = torch.rand(images.shape, generator=generator, device=device).to(images) * 2 * eps - eps
+        noise = torch.rand(images.shape, **drawn).to(images) * 2 * eps - eps
     else:
-        draws = torch.randn(images.shape, generator=generator, device=device)
-        share = torch.rand(len(images), generator=generator, device=device)  # uniform in the ball's volume
+        draws = torch.randn(images.shape, **drawn)
+        share = torch.rand(len(images), **drawn)  # uniform in the ball's volume
         radius = share ** (1 / images.shape[1:].numel())
         noise = (eps * radius.view(-1, 1, 1, 1) * normalised(draws)).to(images)
     return (images + noise).clamp(0, 1)
@@ -293,7 +300,8 @@ def robustness(
     """Which images a network still gets right under PGD, judged at the last iterate and at every iterate, in one pass.
 
     The start and the clean image count as iterates. With `drop_fooled` an image leaves the batch once it is
-    misclassified, which gives the same "always" in a fraction of the time, but no "last". Parameters as for `pgd`;
+    misclassified, which gives the same "always" in a fraction of the time, but no "last"; with a random start, whether
+    the gradient had vanished is then not asked of images that are wrong when clean. Parameters as for `pgd`;
     steps + 1 forward passes (one more with a random start, for the clean images). Errors as for `pgd`.
     """
     check(images, eps, norm, steps, step_size)
@@ -338,7 +346,10 @@ def warp(images: Tensor, flow: Tensor) -> Tensor:
     """Sample each image at its pixel positions plus `flow` (N×2×H×W, in pixels, x then y), bilinear, edges repeated.
 
     Zero flow gives the image back (up to rounding). The official code's grid swaps x and y and transposes the image.
+    Positions are in single precision at least: half precision doesn't tell the pixels of a large image apart.
     """
+    kind = torch.promote_types(images.dtype, torch.float32)
+    flow = flow.to(kind)
     height, width = images.shape[-2:]
     y, x = torch.meshgrid(
         torch.arange(height, device=images.device, dtype=flow.dtype),
@@ -347,7 +358,7 @@ def warp(images: Tensor, flow: Tensor) -> Tensor:
     )
     across, down = (x + flow[:, 0]) * 2 / max(width - 1, 1), (y + flow[:, 1]) * 2 / max(height - 1, 1)
     grid = torch.stack((across, down), dim=-1) - 1
-    return F.grid_sample(images, grid, mode="bilinear", padding_mode="border", align_corners=True)
+    return F.grid_sample(images.to(kind), grid, mode="bilinear", padding_mode="border", align_corners=True).to(images)
 
 
 def roughness(flow: Tensor) -> Tensor:
@@ -388,8 +399,9 @@ def spatial(
         return images.clone()
     with frozen(model):
         images = images.clone() if images.is_inference() else images
-        flow = images.new_zeros(len(images), 2, *images.shape[-2:])
-        best, smoothest = flow.clone(), images.new_full((len(images),), math.inf)
+        kind = torch.promote_types(images.dtype, torch.float32)
+        flow = images.new_zeros(len(images), 2, *images.shape[-2:], dtype=kind)
+        best, smoothest = flow.clone(), images.new_full((len(images),), math.inf, dtype=kind)
         failed = torch.zeros(len(images), dtype=torch.bool, device=images.device)
         for iterate in range(steps + 1):
             with torch.enable_grad():

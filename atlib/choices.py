@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 ATTACKS = ("none", "fgsm", "pgd", "spatial", "noise", "blur")  # the last two are controls, not attacks
-# Parameters that only some attacks have. Any other attack would ignore them without a word, so it refuses them.
+# Parameters that only some attacks have. A job refuses them for any other attack, which would ignore them; `resolve`
+# sets them to None.
 BELONGS = {
     "norm": ("pgd", "fgsm"),
     "eps": ("pgd", "fgsm"),

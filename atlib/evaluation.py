@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
-from . import data, measurements, models, progress, provenance, saliency, training
+from . import attacks, data, measurements, models, progress, provenance, saliency, training
 from .configuration import Config, config_of, dataset_arguments, find_run
 from .errors import AtlibError, InputError, one_of
 from .files import load_tensors, read_json, tensor_digest
@@ -68,15 +69,45 @@ from .progress import say
 
 @contextlib.contextmanager
 def exact() -> Iterator[None]:
-    """Single precision as it is written: no TF32, no autocast."""
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    before = matmul.allow_tf32, cudnn.allow_tf32
-    matmul.allow_tf32, cudnn.allow_tf32 = False, False
+    """Single precision as it is written: no TF32, no bfloat16, no autocast; afterwards every switch is as it was."""
+    switch_back = _single_precision()
     try:
         with torch.autocast("cuda", enabled=False), torch.autocast("cpu", enabled=False):
             yield
     finally:
-        matmul.allow_tf32, cudnn.allow_tf32 = before
+        switch_back()
+
+
+def _single_precision() -> Callable[[], None]:
+    """Switch TF32 and bfloat16 off; returns what switches them on again.
+
+    By torch's older switches, unless its newer ones are in use: then the older ones can't be read any more.
+    """
+    cudnn: Any = torch.backends.cudnn
+    mkldnn: Any = torch.backends.mkldnn
+    products = mkldnn.matmul.fp32_precision
+    try:
+        before, tf32, _ = torch.get_float32_matmul_precision(), cudnn.allow_tf32, torch.backends.cuda.matmul.allow_tf32
+    except RuntimeError:
+        switches = [torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn, mkldnn.matmul, mkldnn.conv, mkldnn.rnn]
+        kept = [switch.fp32_precision for switch in switches]
+        for switch in switches:
+            switch.fp32_precision = "ieee"
+
+        def newer() -> None:
+            for switch, precision in zip(switches, kept, strict=True):
+                switch.fp32_precision = precision
+
+        return newer
+    torch.set_float32_matmul_precision("highest")
+    cudnn.allow_tf32 = False
+
+    def older() -> None:
+        torch.set_float32_matmul_precision(before)
+        mkldnn.matmul.fp32_precision = products  # the line above has set it, too
+        cudnn.allow_tf32 = tf32
+
+    return older
 
 
 def subject_of(run: Path) -> Subject:
@@ -228,7 +259,7 @@ def complete(
         for name, level in missing:
             began = time.perf_counter()
             try:
-                with exact(), work.on(name, level):
+                with exact(), attacks.frozen(subject.model), work.on(name, level):
                     found = measurements.MEASUREMENTS[name].measure(subject, level)
                     check_finite(found)
             except AtlibError as error:

@@ -165,7 +165,8 @@ def predict(
     """
     if change is None and images is subject.test.images:
         return subject.answers
-    return _predict(subject, images, labels, change)
+    with attacks.frozen(subject.model):  # whatever mode it is in
+        return _predict(subject, images, labels, change)
 
 
 @torch.no_grad()

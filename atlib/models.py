@@ -7,6 +7,7 @@ He et al. 2016 (basic blocks 2-2-2-2). `stem` chooses the first layer: "3x3", us
 from __future__ import annotations
 
 import copy
+import math
 from pathlib import Path
 
 import torch
@@ -90,6 +91,12 @@ def resnet18(
     """
     in_range("classes", classes, 2, whole=True)
     in_range("width", width, 1, 1024, whole=True)
+    in_range("seed", seed, 0, whole=True)
+    for name, values in (("mean", mean), ("std", std)):
+        if len(values) != 3 or not all(map(math.isfinite, values)):
+            raise InputError(f"{name} = {values!r}: must be three numbers, one for each channel")
+    if min(std) <= 0:
+        raise InputError(f"std = {std!r}: must be above 0")
     one_of("stem", stem, STEMS)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)

@@ -62,7 +62,8 @@ class Own:
 
     name: as rows name it; source: what was asked for; subject: the network and its pictures; digest: of its weights;
     answers: its outputs for the first few test pictures; suspicion: lines on what seems wrong with it, one below the
-    other (normalised input and the like); chosen: how its pictures were chosen, if they are a part.
+    other (normalised input and the like); chosen: how its pictures were chosen, if they are a part; groups: the outputs
+    that stand for each class, if they were given.
     """
 
     name: str
@@ -72,6 +73,7 @@ class Own:
     answers: np.ndarray
     suspicion: str = ""
     chosen: str = ""
+    groups: Sequence[Sequence[int]] | None = None
 
 
 class Scaled(nn.Module):
@@ -252,10 +254,7 @@ def subject(
     check(raw, source, len(found.classes), images[:2])
     with torch.no_grad(), evaluation.exact():
         answers = raw(images).float().cpu().numpy()
-    state = raw.state_dict()
-    tensors = {key: value for key, value in state.items() if isinstance(value, Tensor)}
-    extra = "".join(str(value) for key, value in state.items() if key not in tensors)
-    digest = tensor_digest(tensors, str(groups) + extra)
+    digest = digest_of(raw, groups)
     shown = evaluation.Subject(raw, found.test, found.side, device, found.conflict, dataset=dataset)
     lines = [*suspicions(source, shown)]
     for line in lines:
@@ -268,7 +267,15 @@ def subject(
         how = "the first" if sample == "first" else "a sample, seed 0, with every class's share"
         chosen = f"{limit:,} of {len(found.test.labels):,} test pictures ({how})"
     readable = re.sub(r"[^\w.]+", "-", name or source).strip("-_.")[:LONGEST_NAME] or "network"
-    return Own(readable, source, shown, digest, answers, "\n".join(lines), chosen)
+    return Own(readable, source, shown, digest, answers, "\n".join(lines), chosen, groups)
+
+
+def digest_of(network: nn.Module, groups: Sequence[Sequence[int]] | None) -> str:
+    """A digest of all that a network's state holds, and of the outputs that stand for each class."""
+    state = network.state_dict()
+    tensors = {key: value for key, value in state.items() if isinstance(value, Tensor)}
+    extra = "".join(str(value) for key, value in state.items() if key not in tensors)
+    return tensor_digest(tensors, str(groups) + extra)
 
 
 def _source(model: nn.Module | str, name: str) -> str:
@@ -319,6 +326,8 @@ def evaluate(
     """
     evaluation.check_only(only)
     one_of("door", door, DOORS)
+    if digest_of(about.subject.model, about.groups) != about.digest:
+        raise InputError(f"{about.source}: its weights are others than own.subject saw; call own.subject again")
     folder = folder_of(about)
     if not folder.is_dir():
         evaluation.measurable(about.subject, only, about.source)

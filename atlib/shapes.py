@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .draws import rand, randn
 from .errors import in_range, one_of
 
 SIDE = 32
@@ -67,8 +68,8 @@ def _silhouette(shape: int, u: Tensor, v: Tensor) -> Tensor:
 def _texture(texture: int, count: int, generator: torch.Generator) -> Tensor:
     """`count` samples of a texture with random phases, N×32×32, each of mean 0 and RMS sqrt(1/2), like a unit sine."""
     y, x = torch.meshgrid(torch.arange(SIDE), torch.arange(SIDE), indexing="ij")
-    first, second = torch.rand(2, count, 1, 1, generator=generator) * 2 * math.pi
-    noise = torch.randn(count, 1, SIDE, SIDE, generator=generator)
+    first, second = rand(2, count, 1, 1, generator=generator) * 2 * math.pi
+    noise = randn(count, 1, SIDE, SIDE, generator=generator)
 
     def wave(across: float, down: float, phase: Tensor) -> Tensor:
         return torch.sin(2 * math.pi * (x / across + y / down) + phase)
@@ -116,14 +117,14 @@ def draw(
     count = len(shapes)
 
     def uniform(low: float, high: float) -> Tensor:
-        return torch.rand(count, 1, 1, generator=generator) * (high - low) + low
+        return rand(count, 1, 1, generator=generator) * (high - low) + low
 
     size, tilt = uniform(9.5, 13.0), uniform(-0.2, 0.2)
     centre = (SIDE - 1) / 2
     axis = torch.arange(SIDE, dtype=torch.float32) - centre
     x, y = axis[None, None, :] - uniform(-2.5, 2.5), axis[None, :, None] - uniform(-2.5, 2.5)
     u, v = (x * tilt.cos() + y * tilt.sin()) / size, (y * tilt.cos() - x * tilt.sin()) / size
-    inside, pattern = torch.empty(2, count, SIDE, SIDE)
+    inside, pattern = torch.empty(2, count, SIDE, SIDE, dtype=torch.float32)
     for index in range(len(SILHOUETTES)):
         chosen = shapes == index
         inside[chosen] = _silhouette(index, u[chosen], v[chosen])
@@ -131,8 +132,8 @@ def draw(
     cover = (inside * size + 0.5).clamp(0, 1)  # one pixel of soft edge
     sign = torch.where(uniform(0, 1) < 0.5, -1.0, 1.0)
     grey = uniform(0.4, 0.6) + cover * (sign * contrast / 2 + amplitude * pattern) - (1 - cover) * sign * contrast / 2
-    tint = (torch.rand(count, 3, 1, 1, generator=generator) - 0.5) * 0.1
-    grain = torch.randn(count, 3, SIDE, SIDE, generator=generator) * noise
+    tint = (rand(count, 3, 1, 1, generator=generator) - 0.5) * 0.1
+    grain = randn(count, 3, SIDE, SIDE, generator=generator) * noise
     pictures = grey[:, None] + tint + grain
     return Cues((pictures * 255).round().clamp(0, 255).to(torch.uint8), shapes, textures)
 

@@ -21,6 +21,7 @@ import re
 import sys
 import time
 import types
+import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -167,6 +168,9 @@ def target(source: str, dataset: str) -> Target:
     device = training.device_of_choice()
     if ":" not in source:
         folder = find_run(source, "model")
+        trained = read_json(folder / "training.json")["config"]["dataset"]
+        if dataset != trained:
+            raise InputError(f"dataset = {dataset!r}: {source} was trained on {trained}, and is attacked on that")
         return Target(source, str(read_json(folder / "training.json")["run"]), evaluation.subject_of(folder))
     run, model = "", networks.network(source).model.to(device)
     found = data.load(dataset, progress=False)
@@ -196,15 +200,19 @@ def attack(
     """
     in_range("pictures", pictures, 1, whole=True)
     in_range("minutes", minutes, 0)
+    in_range("batch", batch, 1, whole=True)
     chain, commit = suite(settings, seed), provenance.commit()
     folder, began = folder_of(about, settings, seed), time.monotonic()
     writable(runs_dir())
     subject = about.subject
     order = map_order(len(subject.test.labels))[:pictures]
-    with hold(folder / "lock", str(Path.cwd()), f"{folder}: already in use by process"), evaluation.exact():
+    with training.exclusive(folder), evaluation.exact():
+        for path in folder.glob("*.npz"):  # other batches would have other places, and pictures would count twice
+            if (size := int(stored(path).get("batch", BATCH))) != batch:
+                raise InputError(f"batch = {batch}: {folder} was begun with {size}; use that, or delete it")
         for number, places in enumerate(order.split(batch)):
             path = folder / f"{number * batch:05d}.npz"
-            if path.is_file() and len(np.load(path)["places"]) >= len(places):
+            if path.is_file() and len(stored(path)["places"]) >= len(places):
                 continue
             if time.monotonic() - began > 60 * minutes:
                 break
@@ -219,7 +227,11 @@ def attack(
                 "processor": str(about_it["hardware"].get("processor", "")),
                 "threads": str(torch.get_num_threads()),
             }
-            arrays = found | {"places": places.numpy()} | {key: np.array(text) for key, text in note.items()}
+            arrays = (
+                found
+                | {"places": places.numpy(), "batch": np.array(batch)}
+                | {key: np.array(text) for key, text in note.items()}
+            )
             buffer = io.BytesIO()
             np.savez_compressed(buffer, **arrays)
             with atomic(path) as temporary:
@@ -229,9 +241,18 @@ def attack(
     return folder
 
 
+def stored(path: Path) -> dict[str, np.ndarray]:
+    """A batch as it was kept; InputError if its file is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as found:
+            return dict(found)
+    except (OSError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: can't be read ({error}); delete it, and its pictures are attacked again") from None
+
+
 def rows_of(about: Target, settings: Settings, folder: Path, seed: int = 0) -> list[dict[str, object]]:
     """Rows of what is kept of a network: accuracy after each attack, cumulatively, and the share without a gradient."""
-    batches = [dict(np.load(path, allow_pickle=False)) for path in sorted(folder.glob("*.npz"))]
+    batches = [stored(path) for path in sorted(folder.glob("*.npz"))]
     if not batches:
         return []
     common = {
@@ -257,7 +278,7 @@ def rows_of(about: Target, settings: Settings, folder: Path, seed: int = 0) -> l
 
 
 def publish(lines: Sequence[dict[str, object]], path: Path | None = None) -> Path:
-    """Put rows into results/stronger.csv, in the place of those of the same network, data set and settings."""
+    """Put rows into results/stronger.csv, in the place of those of the same network, data set, settings and seed."""
     path = path or results_dir() / "stronger.csv"
     with hold(runs_dir() / "stronger" / "publish.lock", str(os.getpid()), f"{path}: being written by process"):
         _publish(lines, path)
@@ -269,8 +290,9 @@ def _publish(lines: Sequence[dict[str, object]], path: Path) -> None:
     if path.is_file():
         with path.open(encoding="utf-8", newline="") as file:
             kept = [dict(row) for row in csv.DictReader(file)]
-    mine = {(line["model"], line["dataset"], line["settings"]) for line in lines}
-    kept = [row for row in kept if (row["model"], row["dataset"], row["settings"]) not in mine]
+    key = ("model", "dataset", "settings", "seed")
+    mine = {tuple(str(line[name]) for name in key) for line in lines}
+    kept = [row for row in kept if tuple(str(row[name]) for name in key) not in mine]
     every = sorted([*kept, *lines], key=lambda row: str(row["model"]))  # stable: the order of the attacks stays
     with atomic(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")

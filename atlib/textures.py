@@ -93,7 +93,7 @@ KINDS: tuple[Callable[[torch.Generator], Tensor], ...] = (_waves, _cells, _strok
 
 
 def _coloured(field: Tensor, generator: torch.Generator) -> Tensor:
-    """A field in the colours of a random palette, each of which covers an equal share of the picture."""
+    """A field in the colours of a random palette, in equal shares; of stepped ones the first and last have half one."""
     colours = torch.rand(int(_uniform(generator, 3, 7)), 3, generator=generator)
     steps = float(torch.rand((), generator=generator)) < 0.5
     rank = field.flatten().argsort().argsort().reshape(SIDE, SIDE) / (SIDE * SIDE - 1) * (len(colours) - 1)

@@ -187,6 +187,7 @@ class Run:
             raise InputError(f"share = {config.share:g}: must be at least 1/{self.total}, or no batch is adversarial")
         self.step, self.seconds = 0, 0.0
         self.log: list[dict] = []
+        self.begin_line()
         self.looks: list[dict] = []
         self.on_gpu = device.type == "cuda"
         self.unchecked: list[Tensor] = []  # losses of the last steps, on a GPU
@@ -213,8 +214,8 @@ class Run:
         # a multiple of the golden ratio, which keeps them far from each other. (Seed 1 is as it was before that.)
         return torch.Generator().manual_seed(((self.config.seed - 1) * 0x9E3779B1 + step) % 2**32)
 
-    def advance(self) -> tuple[bool, float | Tensor]:
-        """One step; whether its batch was adversarial, and its loss (on a GPU still there)."""
+    def advance(self) -> float | Tensor:
+        """One step; its loss (on a GPU still there)."""
         images, labels = self.batch(self.step)
         adversarial = is_adversarial(self.step, self.config.share or 0)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
@@ -237,7 +238,8 @@ class Run:
         self.unchecked.append(loss.detach())
         if not self.on_gpu or len(self.unchecked) >= CHECK_EVERY:
             self.check_losses()
-        return adversarial, loss.detach() if self.on_gpu else float(loss.detach())
+        self.losses[adversarial].append(loss.detach() if self.on_gpu else float(loss.detach()))
+        return self.losses[adversarial][-1]
 
     def check_losses(self) -> None:
         """InputError if one of the losses since the last check is NaN or infinite; also before anything is kept."""
@@ -250,6 +252,7 @@ class Run:
 
     def save(self) -> None:
         self.check_losses()
+        self.count_time()
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         for name, parameter in self.model.named_parameters():
             momentum = self.optimiser.state[parameter].get("momentum_buffer")
@@ -257,6 +260,8 @@ class Run:
                 tensors[f"momentum.{name}"] = momentum
         meta = {"step": self.step, "seconds": self.seconds, "log": self.log, "looks": self.looks}
         meta |= {"precision": self.precision, "run": self.config.run, "inputs": self.inputs}
+        meta |= {"losses": [[float(loss) for loss in self.losses[kind]] for kind in (False, True)]}
+        meta |= {"line_seconds": self.line_seconds}
         save_tensors(self.path, tensors, meta)
 
     def restore(self) -> None:
@@ -279,6 +284,24 @@ class Run:
                 self.optimiser.state[parameter]["momentum_buffer"] = tensors[f"momentum.{name}"].to(self.device)
         self.step, self.seconds, self.log, self.looks = (meta[k] for k in ("step", "seconds", "log", "looks"))
         self.precision = meta["precision"]
+        if "losses" in meta:  # checkpoints of before 2026-11-28 don't have it
+            self.losses[False], self.losses[True] = meta["losses"]
+            self.line_seconds = meta["line_seconds"]
+
+    def begin_line(self) -> None:
+        """Begin to gather what the log's next line says: losses (of adversarial batches or not) and time."""
+        self.losses: dict[bool, list[float | Tensor]] = {False: [], True: []}
+        self.line_seconds, self.timed = 0.0, time.monotonic()
+
+    def count_time(self) -> None:
+        """Add the time since the last call to the line's."""
+        now = time.monotonic()
+        self.line_seconds, self.timed = self.line_seconds + now - self.timed, now
+
+    def images_per_second(self) -> float:
+        """Since the log's last line."""
+        self.count_time()
+        return self.batch_size * sum(map(len, self.losses.values())) / max(self.line_seconds, 1e-9)
 
     def look(self) -> None:
         """Keep a half-precision snapshot with its hold-out accuracy: what an underfit control is chosen from."""
@@ -289,7 +312,7 @@ class Run:
         meta = {"architecture": self.architecture, "config": asdict(self.config)}
         models.save(self.config.folder / name, self.model, meta)
 
-    def report(self, losses: dict[bool, list[float | Tensor]], images_per_second: float) -> str:
+    def report(self) -> str:
         """Measure the network on the hold-out, add a line to the log, and return it as text."""
         self.check_losses()
         side = int(self.config.side or 0)
@@ -300,7 +323,7 @@ class Run:
         labels = self.dataset.holdout.labels[:QUICK_PGD].to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
             left = attacks.robustness(self.model, images, labels, eps=eps / 255, steps=10, drop_fooled=True).always
-        mean = {kind: float(sum(v)) / len(v) if v else None for kind, v in losses.items()}
+        mean = {kind: float(sum(v)) / len(v) if v else None for kind, v in self.losses.items()}
         line = {
             "epoch": round(self.step / self.steps_per_epoch, 3),
             "loss_clean": mean[False],
@@ -308,19 +331,20 @@ class Run:
             "accuracy": clean,
             "pgd_accuracy": float(left.float().mean()),
             "pgd_eps": eps,
-            "images_per_second": round(images_per_second, 1),
+            "images_per_second": round(self.images_per_second(), 1),
         }
         self.log.append(line)
+        self.begin_line()
         return describe(line, self.config)
 
-    def now(self, loss: float | Tensor, images_per_second: float) -> str:
+    def now(self, loss: float | Tensor) -> str:
         """Where the training is, in a line: as `describe`, between two lines of the log."""
         config, last = self.config, self.log[-1] if self.log else None
         reached = f"  hold-out {last['accuracy']:.3f}  {attacked(last)}" if last else ""
         left = (self.total - self.step) * self.seconds / max(1, self.step)
         return (
             f"{config.model}  epoch {self.step / self.steps_per_epoch:.1f}/{config.epochs:g}  "
-            f"{progress.duration(left)} left  loss {loss:.3f}{reached}  {images_per_second:.0f} images/s"
+            f"{progress.duration(left)} left  loss {loss:.3f}{reached}  {self.images_per_second():.0f} images/s"
         )
 
 
@@ -398,30 +422,25 @@ def _train_underfit(config: Config, progress: bool) -> None:
 
 def _loop(run: Run, shown: bool) -> None:
     config = run.config
-    losses: dict[bool, list[float | Tensor]] = {False: [], True: []}
-    saved = began = time.monotonic()
-    images = 0
+    saved = run.timed = time.monotonic()
     look_every = max(1, run.steps_per_epoch // LOOKS_PER_EPOCH)
     line = progress.Line(shown)
     try:
         while run.step < run.total:
             before = time.monotonic()
-            adversarial, loss = run.advance()
-            losses[adversarial].append(loss)
-            images += run.batch_size
+            loss = run.advance()
             looks = config.attack == "none" and (run.step % look_every == 0 or run.step == run.total)
             reports = run.step % run.steps_per_epoch == 0 or run.step == run.total
             if looks or reports:
                 run.check_losses()  # waits for a GPU: the time it still takes is the training's
             run.seconds += time.monotonic() - before
-            line.show(functools.partial(run.now, loss, images / (time.monotonic() - began)))
+            line.show(functools.partial(run.now, loss))
             if looks:
                 run.look()
             if reports:
-                line.keep(run.report(losses, images / (time.monotonic() - began)))
+                line.keep(run.report())
                 if collapsed(config, run.log):
                     line.keep(f"warning: {config.model} has collapsed: PGD accuracy {run.log[-1]['pgd_accuracy']:.3f}")
-                losses, images, began = {False: [], True: []}, 0, time.monotonic()
             if time.monotonic() - saved > CHECKPOINT_SECONDS:
                 run.save()
                 saved = time.monotonic()

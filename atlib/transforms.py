@@ -22,6 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .data.batches import sent
+from .draws import rand, randn
 from .errors import InputError, in_range, one_of
 
 SIDE = 32  # the side at which the strength of a blur is given
@@ -98,9 +99,9 @@ def noise(
     in_range("sigma", sigma, 0)
     shown = pixels(images)
     if generator is not None or not len(images):
-        draws = torch.randn(images.shape, generator=generator)
+        draws = randn(*images.shape, generator=generator)
     else:
-        draws = each(numbered(images, numbers), seed, lambda own: torch.randn(images.shape[1:], generator=own))
+        draws = each(numbered(images, numbers), seed, lambda own: randn(*images.shape[1:], generator=own))
     return (shown + sigma * sent(draws, shown.device).to(shown)).clamp(0, 1)
 
 
@@ -118,19 +119,21 @@ def blur(images: Tensor, sigma: float) -> Tensor:
 def _blurred(images: Tensor, sigma: float) -> Tensor:
     if sigma == 0:
         return images.clone()
+    kind = images.dtype  # in half precision the kernel's sum is not one, so that the blur would change the brightness
+    images = images.to(torch.promote_types(kind, torch.float32))
     side = min(images.shape[-2:])
     scaled = sigma * side / SIDE  # in pixels
     reach = math.ceil(3 * scaled)
     if reach >= side:
-        most = (side - 1) * SIDE / (3 * side)
-        raise InputError(f"sigma = {sigma:g}: must be at most {most:.4g}, its kernel has to fit into the picture")
+        most = math.floor((side - 1) * SIDE / (3 * side) * 100) / 100  # rounded down, as it is a bound
+        raise InputError(f"sigma = {sigma:g}: must be at most {most:g}, its kernel has to fit into the picture")
     # torchvision's gaussian_blur, operation by operation and so bit for bit, for machines that have none
     offsets = torch.linspace(-float(reach), float(reach), 2 * reach + 1, dtype=images.dtype, device=images.device)
     density = torch.exp(-0.5 * (offsets / scaled).pow(2))
     line = density / density.sum()
     kernel = torch.mm(line[:, None], line[None, :]).expand(images.shape[-3], 1, -1, -1)
     padded = F.pad(images, [reach] * 4, mode="reflect")
-    return F.conv2d(padded, kernel, groups=images.shape[-3]).clamp(0, 1)
+    return F.conv2d(padded, kernel, groups=images.shape[-3]).clamp(0, 1).to(kind)
 
 
 # --- The paper's distortions -----------------------------------------------------------------------------------------
@@ -260,7 +263,7 @@ def random_drop(images: Tensor, share: float, *, seed: int = 0, numbers: Sequenc
     )  # one draw for both frequencies of a conjugate pair
 
     def draw(generator: torch.Generator) -> Tensor:
-        return torch.rand(channels, height * width, generator=generator)[:, canonical] >= share
+        return rand(channels, height * width, generator=generator)[:, canonical] >= share
 
     kept = each(numbers, seed, draw)
     return keep(images, kept.reshape(n, channels, height, width // 2 + 1))

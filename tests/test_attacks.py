@@ -1010,3 +1010,42 @@ def test_the_rounding_of_an_antialiased_resize_is_taken() -> None:
         attacks.pgd(
             Untouchable(), torch.ones(4, 3, 8, 8).index_fill(0, torch.tensor(0), 1.0001), torch.arange(4), eps=0.1
         )
+
+
+@pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16])
+def test_in_half_precision_pixels_move_by_the_flow_alone(kind: torch.dtype) -> None:
+    """Half precision doesn't tell the pixels of a large image apart: it was read elsewhere, or outside."""
+    images = torch.rand(1, 3, 224, 224).to(kind)
+    still = attacks.warp(images, torch.zeros(1, 2, 224, 224))
+    assert still.dtype == kind and (still.float() - images.float()).abs().max() <= torch.finfo(kind).eps
+    labels = torch.zeros(1, dtype=torch.long)
+    moved = attacks.spatial(Halves(0), images, labels, max_flow=0.01, steps=2)
+    assert moved.dtype == kind and (moved.float() - images.float()).abs().max() < 0.02
+
+
+def test_outputs_that_are_no_logits_are_one_line() -> None:
+    class Pair(nn.Module):
+        def forward(self, images: Tensor) -> tuple[Tensor, Tensor]:
+            return images.flatten(1), images
+
+    images, labels = torch.rand(2, 3, 4, 4), torch.zeros(2, dtype=torch.long)
+    with pytest.raises(NetworkError, match="model: gives a tuple: must be one tensor of logits, N×classes"):
+        attacks.pgd(Pair(), images, labels, eps=0.1)
+    single = nn.Sequential(nn.Flatten(), nn.Linear(48, 1))
+    with pytest.raises(NetworkError, match="at least two classes"):
+        attacks.pgd(single, images, labels, eps=0.1)
+
+
+@pytest.mark.parametrize("norm", attacks.NORMS)
+def test_torchs_default_type_does_not_change_a_random_start(norm: str) -> None:
+    images = torch.rand(2, 3, 8, 8)
+
+    def begin() -> Tensor:
+        return attacks.start(images, 0.1, norm, True, torch.Generator().manual_seed(3))
+
+    before = begin()
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert torch.equal(begin(), before)
+    finally:
+        torch.set_default_dtype(torch.float32)

@@ -25,7 +25,7 @@ from atlib import attacks, data, evaluation, measured, measurements, models, pro
 from atlib.configuration import Config, dataset_arguments, resolve
 from atlib.errors import InputError, NetworkError
 from atlib.evaluation import Findings, Row, Subject
-from atlib.files import load_tensors, read_json, runs_dir, tensor_digest, write_json
+from atlib.files import REPOSITORY, load_tensors, read_json, runs_dir, tensor_digest, write_json
 from atlib.rows import COLUMNS, read_rows
 
 CPU = torch.device("cpu")
@@ -381,6 +381,47 @@ def test_exact_turns_tf32_off_and_back(switches: tuple[bool, bool], fails: bool,
     except RuntimeError:
         assert fails
     assert (matmul.allow_tf32, cudnn.allow_tf32) == switches
+
+
+# In a process of its own each, as torch remembers which of its switches were ever used.
+SWITCHES = """
+import sys
+import torch
+from atlib import evaluation
+
+def told():
+    cudnn, mkldnn = torch.backends.cudnn, torch.backends.mkldnn
+    reads = [lambda: cudnn.allow_tf32, lambda: torch.backends.cuda.matmul.allow_tf32]
+    reads += [torch.get_float32_matmul_precision, lambda: cudnn.conv.fp32_precision]
+    reads += [lambda: mkldnn.matmul.fp32_precision, lambda: mkldnn.conv.fp32_precision]
+    for read in reads:
+        try:
+            yield read()
+        except RuntimeError:
+            yield "not to be read"
+
+exec(sys.argv[1])
+before = list(told())
+with evaluation.exact():
+    assert torch.backends.cuda.matmul.fp32_precision == torch.backends.mkldnn.matmul.fp32_precision == "ieee"
+    assert torch.backends.cudnn.conv.fp32_precision in ("ieee", "none")
+    assert "allow_tf32" not in sys.argv[1] or list(told())[:2] == [False, False]
+assert list(told()) == before, (before, list(told()))
+"""
+
+
+@pytest.mark.parametrize(
+    "used",
+    [
+        "torch.set_float32_matmul_precision('medium')",
+        "torch.backends.cuda.matmul.allow_tf32 = True",
+        "torch.backends.fp32_precision = 'tf32'",
+    ],
+)
+def test_exact_leaves_no_bfloat16_and_torch_as_it_was(used: str) -> None:
+    """With "medium", products of matrices stayed bfloat16, and torch could not be asked for its precision any more."""
+    ended = subprocess.run([sys.executable, "-c", SWITCHES, used], cwd=REPOSITORY, capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stderr
 
 
 @pytest.mark.filterwarnings("error")

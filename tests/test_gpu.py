@@ -58,17 +58,18 @@ def test_no_step_on_a_gpu_waits_for_the_cpu(given: dict, monkeypatch: pytest.Mon
     monkeypatch.setattr(attacks, "check_logits", lambda logits, labels: None)  # asks nothing of labels on a GPU
     waits = Waits()
     with waits:
-        losses = [run.advance()[1] for _ in range(3)]
+        losses = [run.advance() for _ in range(3)]
     assert waits.found == []
     assert all(isinstance(loss, torch.Tensor) for loss in losses) and len(run.unchecked) == 3
 
     # and the weights are those of a run whose every step is checked
     checked = training.Run(run.config, small_shapes(), torch.device("cpu"))
-    assert [checked.advance()[1] for _ in range(3)] == [float(loss) for loss in losses]
+    assert [checked.advance() for _ in range(3)] == [float(loss) for loss in losses]
     for name, value in run.model.state_dict().items():
         assert torch.equal(value, checked.model.state_dict()[name]), name
-    run.report({False: [], True: losses}, 1.0)
-    assert run.unchecked == [] and run.log[0]["loss_adversarial"] == pytest.approx(float(sum(losses)) / 3)
+    kind = "loss_adversarial" if run.losses[True] else "loss_clean"
+    run.report()
+    assert run.unchecked == [] and run.log[0][kind] == pytest.approx(float(sum(losses)) / 3)
 
 
 def test_the_mode_that_notes_what_waits_does_note_it() -> None:

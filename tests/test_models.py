@@ -317,3 +317,17 @@ def test_a_network_leaves_every_generator_alone(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(torch.cuda, "manual_seed_all", seeded.append)
     models.resnet18(width=4, seed=7)
     assert seeded == []
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"mean": (0.5,)}, r"mean = \(0\.5,\): must be three numbers"),
+        ({"mean": (0.5, 0.5, float("nan"))}, "mean = .*: must be three numbers"),
+        ({"std": (0.2, 0, 0.2)}, r"std = .*: must be above 0"),
+        ({"seed": 1.5}, r"seed = 1\.5"),
+    ],
+)
+def test_what_a_network_cannot_be_made_of_is_one_line(given: dict, said: str) -> None:
+    with pytest.raises(InputError, match=said):
+        models.resnet18(width=4, **given)

@@ -212,6 +212,30 @@ def test_a_function_of_the_readers() -> None:
     assert same.digest == about.digest and same.name == "by-hand" and own.folder_of(same) != own.folder_of(about)
 
 
+def test_a_network_that_has_changed_since_is_not_measured_as_the_old_one() -> None:
+    """Rows of both lay in one folder."""
+    about = own.subject("mine:good", "shapes", limit=20)
+    own.evaluate(about, only=("clean",), progress=False)
+    with torch.no_grad():
+        next(about.subject.model.parameters()).mul_(-1)
+    with pytest.raises(
+        InputError, match=r"^mine:good: its weights are others than own\.subject saw; call own\.subject"
+    ):
+        own.evaluate(about, only=("noise@0.1",), progress=False)
+
+
+def test_a_network_in_training_mode_is_measured_in_evaluation_mode_and_left_as_it_was() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.BatchNorm2d(3), nn.Flatten(), nn.Dropout(0.5), nn.Linear(3 * 32 * 32, 10)).eval()
+    about = own.subject(model, "shapes", name="mine", limit=40)
+    expected = read_rows(own.evaluate(about, only=("noise@0.1",), progress=False) / "rows.csv")
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    model.train()
+    found = read_rows(own.evaluate(about, only=("noise@0.1",), again=True, progress=False) / "rows.csv")
+    assert found.equals(expected) and model.training
+    assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
+
+
 def test_a_function_may_go_to_another_folder(tmp_path: Path) -> None:
     assert isinstance(networks.network("mine:moves").model, nn.Module) and str(tmp_path) not in sys.path
 

@@ -153,3 +153,36 @@ def test_the_libraries_find_what_is_there_and_nothing_else(name):
     images = pictures(0.5 + 3 / 255, 0.5 + 12 / 255)
     with stronger.drawn(0):
         assert stronger.resists(Bright(), images, torch.tensor([1, 1]), attack).tolist() == [False, True]
+
+
+def test_batches_of_another_size_do_not_mix(about, tmp_path, monkeypatch):
+    """Their pictures were counted twice."""
+    monkeypatch.setenv("ATLIB_RUNS", str(tmp_path))
+    monkeypatch.setattr(stronger, "suite", lambda settings, seed: dict.fromkeys(stronger.ATTACKS[2:], darker(0.0)))
+    stronger.attack(about, stronger.Settings(), pictures=8, batch=4)
+    with pytest.raises(InputError, match=r"^batch = 2: .* was begun with 4; use that, or delete it$"):
+        stronger.attack(about, stronger.Settings(), pictures=8, batch=2)
+    with pytest.raises(InputError, match=r"^batch = 0"):
+        stronger.attack(about, stronger.Settings(), pictures=8, batch=0)
+
+
+def test_a_damaged_batch_is_one_line(about, tmp_path, monkeypatch):
+    monkeypatch.setenv("ATLIB_RUNS", str(tmp_path))
+    monkeypatch.setattr(stronger, "suite", lambda settings, seed: dict.fromkeys(stronger.ATTACKS[2:], darker(0.0)))
+    folder = stronger.attack(about, stronger.Settings(), pictures=4, batch=4)
+    (path,) = folder.glob("*.npz")
+    path.write_bytes(b"nothing")
+    with pytest.raises(
+        InputError, match=r"00000\.npz: can't be read .*; delete it, and its pictures are attacked again"
+    ):
+        stronger.rows_of(about, stronger.Settings(), folder)
+
+
+def test_rows_of_another_seed_stay(tmp_path):
+    line = dict.fromkeys(stronger.COLUMNS, "x") | {"model": "a", "seed": 0}
+    path = tmp_path / "stronger.csv"
+    stronger.publish([line], path)
+    stronger.publish([line | {"seed": 1}], path)
+    stronger.publish([line | {"seed": 1, "count": 7}], path)
+    with path.open() as file:
+        assert [(row["seed"], row["count"]) for row in csv.DictReader(file)] == [("0", "x"), ("1", "7")]

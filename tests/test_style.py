@@ -421,6 +421,20 @@ def test_stopped_it_goes_on_and_equals_an_undisturbed_one(fake: list[int], monke
     assert fake == [3, 1, 2] and torch.equal(load_tensors(whole)[0]["images"], first)
 
 
+def test_a_set_that_another_process_has_made_meanwhile_is_not_painted_again(
+    fake: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    look = sets.hashes_of
+
+    def meanwhile(*given: object) -> object:  # after the first look for the set, and before its lock
+        monkeypatch.setattr(sets, "hashes_of", look)
+        style.make("shapes", stylist="fake", progress=False)
+        return look(*given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(sets, "hashes_of", meanwhile)
+    assert style.make("shapes", stylist="fake", progress=False).is_file() and sum(fake) == 10
+
+
 def test_what_a_set_is_not_taken_for(fake: list[int]) -> None:
     images = data.load("shapes").test.images
     refused(

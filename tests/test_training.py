@@ -84,7 +84,7 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     steps: list[int] = []
     advance = training.Run.advance
 
-    def told(run: training.Run) -> tuple[bool, float | Tensor]:
+    def told(run: training.Run) -> float | Tensor:
         steps.append(run.step)
         return advance(run)
 
@@ -685,6 +685,20 @@ def stopped(config: Config, monkeypatch: pytest.MonkeyPatch) -> Path:
     path = config.folder / "checkpoint.safetensors"
     assert path.is_file()
     return path
+
+
+def test_a_resumed_run_logs_the_whole_epoch(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its first line knew only the steps after the checkpoint: losses of others, and perhaps none of one kind."""
+    config = tiny(share=0.5, epochs=1, steps=1, batch=64)
+    undisturbed = replace(config, seed=1)
+    training.train(undisturbed, progress=False)
+    expected = record(undisturbed)["log"]
+    monkeypatch.setenv("ATLIB_RUNS", str(config.folder.parent.parent / "resumed"))
+    stopped(config, monkeypatch)
+    training.train(config, progress=False)
+    again = record(config)["log"]
+    for name in ("epoch", "loss_clean", "loss_adversarial", "accuracy", "pgd_accuracy"):
+        assert [line[name] for line in again] == [line[name] for line in expected], name
 
 
 def flipped(content: bytes, place: int) -> bytes:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
 from atlib import transforms
 from atlib.errors import InputError
@@ -443,3 +444,31 @@ def test_blur_is_computed_in_the_pictures_own_precision() -> None:
 def test_filters_refuse_what_is_no_batch_of_pictures(change: Callable, images: Any) -> None:
     with pytest.raises(InputError, match=r"^images = "):
         change(images, 0.1)
+
+
+def test_neither_torchs_default_type_nor_half_precision_changes_what_is_drawn_or_blurred() -> None:
+    images = torch.rand(2, 3, 16, 16)
+    kinds: list[Callable[[], Tensor]] = [
+        lambda: transforms.noise(images, 0.1, seed=1),
+        lambda: transforms.noise(images, 0.1, torch.Generator().manual_seed(1)),
+        lambda: transforms.random_drop(images, 0.5, seed=1),
+    ]
+    before = [draw() for draw in kinds]
+    torch.set_default_dtype(torch.float64)
+    try:
+        after = [draw() for draw in kinds]
+    finally:
+        torch.set_default_dtype(torch.float32)
+    assert all(map(torch.equal, before, after))
+    for kind in (torch.float16, torch.bfloat16):
+        flat = torch.full((1, 3, 32, 32), 0.8, dtype=kind)
+        blurred = transforms.blur(flat, 1.0)
+        assert blurred.dtype == kind and torch.equal(blurred, flat), "brightness stays"
+
+
+@pytest.mark.parametrize("side", [32, 64, 112, 224])
+def test_the_largest_blur_that_is_named_can_be_asked_for(side: int) -> None:
+    with pytest.raises(InputError, match="must be at most") as error:
+        transforms.blur(torch.rand(1, 3, side, side), 1000)
+    most = float(str(error.value).split("at most ")[1].split(",")[0])
+    assert transforms.blur(torch.rand(1, 3, side, side), most).shape == (1, 3, side, side)

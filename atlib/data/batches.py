@@ -32,7 +32,7 @@ def augment(images: Tensor, kind: str, side: int, generator: torch.Generator) ->
     size = min(stored, side)
     room = images.shape[-1] - size
     corners = sent(torch.randint(room + 1, (2, count), generator=generator, device=device), images.device)
-    flips = sent(torch.rand(count, generator=generator, device=device) < 0.5, images.device)
+    flips = sent(torch.rand(count, generator=generator, device=device, dtype=torch.float32) < 0.5, images.device)
     return to_float(crop(images, size, corners[0], corners[1], flips), side)
 
 
@@ -60,6 +60,8 @@ def prepare(images: Tensor, side: int) -> Tensor:
     Larger pictures are cropped at their centre (256 to 224), smaller ones resized (Tiny ImageNet, 64 to 224). The
     result is in channels-last memory format.
     """
+    if images.dim() == 4 and images.shape[-2] != images.shape[-1]:
+        raise InputError(f"images = {tuple(images.shape)}: must be square, N×3×H×H")
     margin = max(0, (images.shape[-1] - side) // 2)
     return to_float(images[..., margin : margin + side, margin : margin + side], side)
 

@@ -79,6 +79,8 @@ def make(
     writable(path.parent)
     folder = path.with_suffix(".part")
     with hold(folder / "lock", f"process {os.getpid()}", f"{path}: is being made by another process,"):
+        if path.is_file() and not others:
+            return path  # another process has made it meanwhile
         if others:
             print(f"{path}: differs from what is asked for in {', '.join(others)}: made again", flush=True)
         codes = coded(source, network, choice, progress)
