@@ -39,7 +39,10 @@ DEFAULTS: dict[str, dict[str, object]] = {
 
 @dataclass(frozen=True)
 class Config:
-    """Everything that decides a run; `resolve` fills in and checks it. None: does not apply."""
+    """Everything that decides a run; `resolve` fills in and checks it. None: does not apply.
+
+    batch: never more than there are training pictures; an epoch leaves out its last, incomplete batch.
+    """
 
     dataset: str = "shapes"
     side: int | None = None

@@ -155,6 +155,7 @@ def html(frame: pd.DataFrame, found: Frames | None = None, start: str = START) -
 <p class="hero-text">Saturation <span data-hero="words">{escape(told[at]["words"])}</span></p></div>
 {columns}</div>
 <p class="hero-ways" data-hero="ways">{escape(told[at]["ways"])}</p>
+<p class="hero-text">One network of each kind, on Caltech-101: an example, and not what the answer rests on.</p>
 <p class="hero-spoken" data-hero="spoken" role="status"></p>
 <details><summary>How the picture was chosen, and what this rests on</summary>
 {rests_on(found, frame)}</details>

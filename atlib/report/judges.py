@@ -100,7 +100,8 @@ def sentence(folder: Path | None = None) -> str:
         f"{judge}, which took no part, and {share(robust, judge, 'same')} into the very class that {robust} now sees; "
         f"in the eyes of the normal network, {share(robust, plain, 'another')} and {share(robust, plain, 'same')}. But "
         f"at so large a budget an attack on the normal network works on others as well: {judge} sees another class in "
-        f"{share(plain, judge, 'another')}, {robust} in {share(plain, robust, 'another')}. One attack on one network "
+        f"{share(plain, judge, 'another')}, {robust} in {share(plain, robust, 'another')}. Random changes of that size "
+        "were not tried, so part of this may only show that they break any network. One attack on one network "
         "of each kind illustrates the claim, and doesn't decide it.\n\n**The horse shows what changes a network's "
         "answer. It doesn't show what the network uses to find it.**"
     )

@@ -79,7 +79,7 @@ class Estimate:
     errors: tuple[tuple[float, float], ...] = ()
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
-        """The confidence interval; (NaN, NaN) of fewer than two seeds."""
+        """The confidence interval; (NaN, NaN) of fewer than three seeds."""
         in_range("confidence", confidence, 0, 1 - 1e-9, open_low=True)
         if not self.errors:
             return math.nan, math.nan
@@ -155,7 +155,7 @@ def across_seeds(frame: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
     """One line for each cell (CELL), its seeds side by side.
 
     Columns: CELL, seeds and values (tuples in the order of the seeds), mean, low, high (t-interval over seeds), note
-    ("one seed", "3 seeds"). One seed alone has its value as mean and no interval. InputError if a cell has two runs
+    ("one seed", "3 seeds"). Fewer than three seeds have a mean and no interval. InputError if a cell has two runs
     of one seed.
     """
     table = []

@@ -215,7 +215,10 @@ def unfold(ids: Iterable[str]) -> str:
 
 def _folded(summary: str, lines: Sequence[str]) -> str:
     """A list that unfolds, below a line on what its ids are good for."""
-    how = "<p>Any of these rows is measured again by <code>make verify ROW=…</code></p>"
+    how = (
+        "<p><code>make verify ROW=…</code> measures a row again, if its network's weights are at hand: in "
+        "<code>models/</code>, or in your own <code>runs/</code>.</p>"
+    )
     return f'<details class="rows-ids"><summary>{summary}</summary>{how}<ul>{"".join(lines)}</ul></details>'
 
 
@@ -226,6 +229,8 @@ LEDGER = "claims.html"  # the page of the ledger, in the same folder as every pa
 ALONE = {
     "maps-on-contours-distorted": "Maps of adversarially trained networks lie on contours on saturated and stylised "
     "pictures, too, where those of normal networks fail.",
+    "stylised-common": "Adversarially trained networks are more invariant to local texture, judged on restyled "
+    "pictures that all networks compared know unchanged.",
     "saturation-conditional": "Saturation costs adversarially trained networks less accuracy by the paper's own count, "
     "over the pictures that each network itself knew when clean.",
     "not-just-less-accurate-stylised": "On stylised pictures, too, they are ahead of a network stopped early at the "
