@@ -18,7 +18,7 @@ import yaml
 from atlib import attacks, configuration, transforms
 from atlib.errors import InputError
 from atlib.files import REPOSITORY
-from atlib.report import beside_paper, claims, lens, pages, photographs, tables
+from atlib.report import beside_paper, claims, lens, pages, photographs, strangers, tables
 from atlib.rows import archive, correct, load, read_rows
 
 SOURCES = {name: source for name, (source, _) in pages.pairs().items()}
@@ -188,6 +188,14 @@ TYPED: dict[str, Callable[[pd.DataFrame], bool]] = {
     "Networks trained on noise and blur are planned and have not been run.": lambda frame: not rivals(frame),
     "would be the test, and have not been run.": lambda frame: not rivals(frame),
     "neither have networks trained on noise.": lambda frame: not rivals(frame),
+    "right on two thirds of clean pictures where its partner is right on nearly all": lambda _: (
+        0.62 < strangers.accuracy("woods_lipschitz", "clean@") < 0.7
+        and strangers.accuracy("woods_normal", "clean@") > 0.9
+    ),
+    "On Caltech-101 there is one such network, which is two points too accurate": lambda frame: (
+        seeds_of(frame)[2] == 1 and 0.015 < too_accurate(frame) < 0.025
+    ),
+    "lose half of their answers to 2 × 2 patches": lambda frame: 0.4 < texture_in_four(frame) < 0.6,
 }
 
 
@@ -196,6 +204,24 @@ def seeds_of(frame: pd.DataFrame) -> list[int]:
     mine = lens.in_main_setting(frame, "caltech101")
     models = ("normal", tables.setting("caltech101").main, "underfit")
     return [int(mine.loc[mine["model"] == model, "seed"].nunique()) for model in models]
+
+
+def too_accurate(frame: pd.DataFrame) -> float:
+    """On Caltech-101, the clean accuracy of the network stopped early minus that which it is to match."""
+    mine = lens.in_main_setting(frame, "caltech101")
+    mine = mine[(mine["distortion"] == "clean") & (mine["metric"] == "accuracy")]
+    early = mine[mine["model"] == "underfit"]
+    robust = mine[(mine["model"] == tables.setting("caltech101").main) & mine["seed"].isin(early["seed"])]
+    return float(early["value"].mean() - robust["value"].mean())
+
+
+def texture_in_four(frame: pd.DataFrame) -> float:
+    """Of what networks that know only texture recognise on `shapes`, the share that is lost in 2 × 2 patches."""
+    mine = frame[(frame["recipe"] == tables.setting("shapes-texture").recipe) & (frame["model"] == "normal")]
+    mine = mine[(mine["dataset"] == "shapes") & (mine["metric"] == "accuracy")]
+    places = (mine["distortion"] + "@" + mine["level"]).map(str)
+    clean, cut = (mine.loc[places == place, "value"].mean() for place in ("clean@", "patch-shuffle@2"))
+    return float(1 - cut / clean)
 
 
 def known_in_four() -> float:
