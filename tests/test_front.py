@@ -73,8 +73,11 @@ def test_the_answer_is_refused_when_a_verdict_that_it_rests_on_has_changed(frame
 def test_how_sure_counts_the_verdicts(frame: pd.DataFrame) -> None:
     said = front.how_sure(frame, lambda text, page: text)
     here = ledger.counts(verdicts.verdicts(frame), "cifar10")
-    paper, judged, seen, held, failed, unsure = map(int, re.findall(r"(?<!-)\b\d+\b", said))
+    paper, judged, seen, firmer, held, failed, unsure = map(int, re.findall(r"(?<!-)\b\d+\b", said))
     assert seen == ledger.seen_before(verdicts.verdicts(frame), "cifar10") > 0
+    decided = [(one.claim, d) for one in verdicts.verdicts(frame) for d in one.decisions if d.dataset == "cifar10"]
+    mine = [d for claim, d in decided if claim.paper_says and d.counts]
+    assert firmer == sum(d.verdict != "not run" for d in mine) > 0
     assert held == here["holds"] and failed == here["does not hold"] and judged == held + failed + unsure
     assert judged == sum(number for verdict, number in here.items() if verdict != "not run") and paper >= judged
 

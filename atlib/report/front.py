@@ -41,7 +41,7 @@ def answer(frame: pd.DataFrame) -> str:
 
 
 def how_sure(frame: pd.DataFrame, link: Callable[[str, str], str]) -> str:
-    """How many claims there are, how they stand on CIFAR-10, and that every number can be measured again.
+    """How many claims there are, how they stand on CIFAR-10, and where it is said how to measure again.
 
     link: makes a link of a text and a page's name, "claims" or "reproduce".
     """
@@ -49,13 +49,12 @@ def how_sure(frame: pd.DataFrame, link: Callable[[str, str], str]) -> str:
     paper = sum(one.claim.origin == "paper" for one in found)
     here = ledger.counts(found, "cifar10")
     held, failed, unsure, beyond = (here.get(word, 0) for word in (HOLDS, FAILS, UNDECIDED, BEYOND))
-    judged, later = held + failed + unsure + beyond, ledger.seen_before(found, "cifar10")
-    seen = f" ({later} of them registered after these rows had been seen)" if later else ""
+    judged, seen = held + failed + unsure + beyond, ledger.reservations(found, "cifar10")
     control = f", {beyond} hold against ordinary networks but not beyond the early-stopped one" if beyond else ""
     return (
         f"We turned the paper into {link(f'{paper} claims', 'claims')} that numbers can decide. Of {judged} judged on "
         f"CIFAR-10{seen}, {held} hold, {failed} do not and {unsure} are undecided{control}. "
-        f"{link('Every measurement can be repeated', 'reproduce')}."
+        f"{link('How to repeat a measurement', 'reproduce')}."
     )
 
 

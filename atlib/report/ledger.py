@@ -291,6 +291,21 @@ def seen_before(found: Sequence[Verdict], dataset: str) -> int:
     )
 
 
+def reservations(found: Sequence[Verdict], dataset: str) -> str:
+    """What to bear in mind of the paper's claims that a data set has judged, in brackets after a space, or nothing."""
+    firmer = sum(
+        d.dataset == dataset and d.counts and d.judged.verdict != NOT_RUN
+        for one in found
+        if one.claim.paper_says
+        for d in one.decisions
+    )
+    said = (
+        [f"{later} of them registered after these rows had been seen"] if (later := seen_before(found, dataset)) else []
+    )
+    said += [f"{firmer} worded more firmly than in the paper"] if firmer else []
+    return f" ({', '.join(said)})" if said else ""
+
+
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
 
 
@@ -306,7 +321,6 @@ def ledger_sentence(frame: pd.DataFrame, dataset: str = "cifar10", shown: str = 
     rest = {origin: sum(one.claim.origin == origin for one in found) for origin in ("ours", "later", "question")}
     here = counts(found, dataset)
     judged = sum(number for verdict, number in here.items() if verdict != NOT_RUN)
-    later = seen_before(found, dataset)
     texts = {
         HOLDS: "hold",
         BEYOND: "hold against the normal network, but not against the control",
@@ -317,15 +331,7 @@ def ledger_sentence(frame: pd.DataFrame, dataset: str = "cifar10", shown: str = 
     listed = f"{', '.join(said[:-1])} and {said[-1]}" if len(said) > 1 else "".join(said)
     excluded = counts(found, "overall").get(EXCLUDED, 0)
     more = f" {in_words(excluded).capitalize()} can no longer hold over all data sets." if excluded else ""
-    firmer = sum(
-        bool(one.claim.paper_says) and d.verdict != NOT_RUN
-        for one in paper
-        for d in one.decisions
-        if d.dataset == dataset and d.counts
-    )
-    said_of = [f"{later} of them registered after these rows had been seen"] if later else []
-    said_of += [f"{firmer} of them worded more firmly than in the paper, as their entries say"] if firmer else []
-    seen = f" ({'; '.join(said_of)})" if said_of else ""
+    seen = reservations(found, dataset)
     return (
         f"We turned the paper into **{len(paper)}** claims that numbers can decide, and added "
         f"{len(found) - len(paper)} more: {rest['ours']} of ours, {rest['later']} of later work, {rest['question']} "
