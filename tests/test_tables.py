@@ -352,3 +352,19 @@ def test_a_sentence_in_a_cell_is_given_room_and_names_of_columns_are_all_there_i
     assert f'<td><div class="sentence">{said}</div></td>' in tables.html(found, "A table")
     assert "<td>short</td>" in tables.html(found, "A table")
     assert re.findall(r"<th[^>]*>([^<]*)</th>", tables.html(turned, "A table")) == ["after", "normal", "stopped early"]
+
+
+def test_networks_that_have_not_learnt_their_task_are_named():
+    def trained(*accuracies):
+        lines = [
+            {"model": "pgd-linf-8", "seed": seed, "amplitude": 0.2, "accuracy": accuracy, "coverage": 0.5}
+            for seed, accuracy in enumerate(accuracies, 1)
+        ]
+        return cue_conflict.unconverged_sentence(pd.DataFrame(lines))
+
+    assert trained(1.0, 0.96) == "Every one of these networks has a clean accuracy of at least 0.95."
+    assert trained(1.0, 0.61) == (
+        "One network has not learnt its task, and the figure and the means show pgd-linf-8 of seed 2 at amplitude 0.2 "
+        "(clean accuracy 0.61, coverage 0.50) all the same."
+    )
+    assert trained(0.3, 0.61).startswith("2 networks have not learnt their task, and the figure and the means show pgd")

@@ -193,4 +193,6 @@ def unconverged_sentence(rows: pd.DataFrame, least: float = 0.95) -> str:
     ]
     if not found:
         return f"Every one of these networks has a clean accuracy of at least {least:g}."
-    return f"Not converged, and in the means all the same: {'; '.join(found)}."
+    who = "One network has" if len(found) == 1 else f"{len(found)} networks have"
+    whose = "its" if len(found) == 1 else "their"
+    return f"{who} not learnt {whose} task, and the figure and the means show {'; '.join(found)} all the same."
