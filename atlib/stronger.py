@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+import importlib.util
 import io
 import os
 import re
@@ -66,15 +67,21 @@ class Settings(NamedTuple):
 def adv_lib() -> Any:
     """adv-lib's APGD; InputError in one line where it is not installed.
 
-    Its package imports visdom, a server for plots that none of this uses, so that an empty module does.
+    Its package imports visdom, a server for plots that none of this uses: where it isn't installed, an empty module
+    does, for as long as the import takes.
     """
-    try:
-        from ._torchvision import torchvision  # noqa: F401 (adv-lib imports torchvision, which needs this first)
+    from ._torchvision import torchvision  # noqa: F401 (adv-lib imports torchvision, which needs this first)
 
-        sys.modules.setdefault("visdom", types.ModuleType("visdom"))
+    stand_in = "visdom" not in sys.modules and importlib.util.find_spec("visdom") is None
+    if stand_in:
+        sys.modules["visdom"] = types.ModuleType("visdom")
+    try:
         from adv_lib.attacks import auto_pgd
     except ImportError as error:
         raise InputError(f"adv-lib can't be imported ({error}): {NEEDED}") from None
+    finally:
+        if stand_in:
+            del sys.modules["visdom"]
     return auto_pgd
 
 
