@@ -201,9 +201,9 @@ def _decided(
     judged, claim, name = decision.judged, found.claim, decision.dataset
     parts = [f"{escape(name)}{'' if decision.counts else ' (only shown)'}: {badge(decision.verdict, decision.kind)}"]
     if decision.seeds:
-        of = f"in {escape(decision.deciding)} " if decision.deciding else ""
+        of = f", weakest in {escape(decision.deciding)}: " if decision.deciding else " "
         seeds = f"seed{'s' * (len(decision.seeds) > 1)} {', '.join(map(str, decision.seeds))}"
-        parts.append(f" {of}{number_words(judged)}, {seeds}")
+        parts.append(f"{of}{number_words(judged)}, {seeds}")
         if len(decision.seeds) > 3:
             parts.append(f", {100 * judged.agree:.0f} % of the seeds on the claim’s side of zero")
     if not math.isnan(decision.q):
@@ -216,8 +216,8 @@ def _decided(
     below = [_cell_line(cell, one) for cell, one in decision.cells] if decision.seeds else []
     if decision.control is not None and decision.control.values:
         said = badge(decision.control.verdict, decision.control.kind)
-        of = f"in {escape(decision.control_in)} " if decision.control_in else ""
-        below.append(f"<li>against the network stopped early: {said} {of}{number_words(decision.control)}</li>")
+        of = f", weakest in {escape(decision.control_in)}: " if decision.control_in else " "
+        below.append(f"<li>against the network stopped early: {said}{of}{number_words(decision.control)}</li>")
     elif whole.settings[name].no_control and verdicts.with_control(claim.statistic) and claim.control:
         below.append(f"<li>no control here: {escape(whole.settings[name].no_control)}</li>")
     if judged.verdict == HOLDS and (text := harder.survives(claim, whole.settings[name], frame)):
