@@ -60,8 +60,8 @@ def filters_sentence(frame: pd.DataFrame, dataset: str = "cifar10") -> str:
     left = {name: [mine[name, level] for level in ("0.1", "0.2")] for name in ("low-pass", "high-pass")}
     low, high = (f"{a:.2f} and {b:.2f}" for a, b in left.values())
     said = (
-        f"How much of the outlines is left, by the correlation of edges that [methods](methods.html) "
-        f"describes? With the cut-offs .1 and .2 on CIFAR-10, {low} after the low-pass filter and {high} after the "
+        "How much of the outlines is left, by the correlation of edges that [methods](methods.html) describes? "
+        f"With the cut-offs .1 and .2 on CIFAR-10, {low} after the low-pass filter and {high} after the "
         "high-pass filter."
     )
     if max(left["low-pass"]) >= min(left["high-pass"]):
