@@ -27,14 +27,14 @@ class Table:
         self.rows = frame_of([])
         self.arrays: dict[str, np.ndarray] = {"labels": subject.test.labels.numpy().astype(np.uint16)}
         self.origins: dict = {"weights_digest": digest, "pictures": subject.content, "measurements": {}}
-        if (folder / "evaluation.json").is_file():
-            self.restore(digest)
+        # whether the folder's record is of something else, which the first measurement replaces
+        self.replaces = (folder / "evaluation.json").is_file() and not self.restore(digest)
 
-    def restore(self, digest: str) -> None:
-        """Take over what an earlier evaluation of the same weights, on the same pictures, wrote."""
+    def restore(self, digest: str) -> bool:
+        """Take over what an earlier evaluation of the same weights, on the same pictures, wrote; whether there is one."""
         origins = read_json(self.folder / "evaluation.json")
         if origins.get("weights_digest") != digest:
-            return  # of other weights: measured anew
+            return False  # of other weights: measured anew
         try:
             rows = read_rows(self.folder / "rows.csv")
             arrays = read_predictions(self.folder / "predictions.npz")
@@ -43,8 +43,9 @@ class Table:
         pictures = origins.setdefault("pictures", self.subject.content)  # records of before 2026-11-25 don't have it
         if pictures != self.subject.content or not np.array_equal(arrays["labels"], self.arrays["labels"]):
             print(f"{self.folder}: the test pictures have changed; measuring everything again", flush=True)
-            return
+            return False
         self.rows, self.arrays, self.origins = rows, arrays, origins
+        return True
 
     def __contains__(self, pair: tuple[str, str]) -> bool:
         return "@".join(pair) in self.origins["measurements"]
@@ -60,9 +61,10 @@ class Table:
         self.arrays = {k: v for k, v in self.arrays.items() if not k.startswith(f"{key}/")}
         self.arrays |= {f"{key}/{k}": v for k, v in found.arrays.items()}
         about = provenance.record(self.subject.device)
-        if key in self.origins["measurements"]:  # measured again: until it is whole, it counts as missing
-            del self.origins["measurements"][key]
+        if self.replaces or key in self.origins["measurements"]:  # until the new rows are whole, they count as missing
+            self.origins["measurements"].pop(key, None)
             write_json(self.folder / "evaluation.json", self.origins)
+            self.replaces = False
         # the record holds versions and hardware once; a measurement holds its own only where they differ
         differing = {kind: about[kind] for kind in ("versions", "hardware") if self.differs(kind, about[kind])}
         commit = {"commit": about["commit"]}

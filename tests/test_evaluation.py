@@ -25,7 +25,7 @@ from atlib import attacks, data, evaluation, measured, measurements, models, pro
 from atlib.configuration import Config, dataset_arguments, resolve
 from atlib.errors import InputError, NetworkError
 from atlib.evaluation import Findings, Row, Subject
-from atlib.files import REPOSITORY, load_tensors, read_json, runs_dir, tensor_digest, write_json
+from atlib.files import REPOSITORY, load_tensors, read_json, runs_dir, save_tensors, tensor_digest, write_json
 from atlib.rows import COLUMNS, read_rows
 
 CPU = torch.device("cpu")
@@ -569,6 +569,35 @@ def test_changed_weights_are_measured_anew(pgd: Path, calls: list[str]) -> None:
     assert calls == ["clean@"] and set(rows["distortion"]) == {"clean"}  # nothing of the old network is left
     assert {key.split("/")[0] for key in arrays_of(pgd)} == {"labels", "clean@"}
     assert value(rows, "clean", "p_true")["value"] != value(before, "clean", "p_true")["value"]
+
+
+def test_weights_put_back_after_others_were_being_measured_are_measured_anew(
+    pgd: Path, calls: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other weights' measurement is cut off before its record is written, and leaves its rows and arrays."""
+
+    def cut_off(path: Path, content: dict) -> None:
+        if content["measurements"]:
+            raise KeyboardInterrupt
+        write_json(path, content)
+
+    before = rows_of(pgd)
+    record, (tensors, meta) = read_json(pgd / "training.json"), load_tensors(pgd / "weights.safetensors")
+    models.save(pgd / "weights.safetensors", models.resnet18(**meta["architecture"], seed=9), meta)
+    digest = tensor_digest(load_tensors(pgd / "weights.safetensors")[0])
+    write_json(pgd / "training.json", record | {"weights_digest": digest})
+    with monkeypatch.context() as patch:
+        patch.setattr(measured, "write_json", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            evaluation.evaluate(pgd, only=("clean",), progress=False)
+    assert set(rows_of(pgd)["distortion"]) == {"clean"}
+
+    save_tensors(pgd / "weights.safetensors", tensors, meta)
+    write_json(pgd / "training.json", record)
+    calls.clear()
+    evaluation.evaluate(pgd, progress=False)
+    assert {call.split("@")[0] for call in calls} == set(BASIC)
+    pd.testing.assert_frame_equal(rows_of(pgd), before)
 
 
 def test_underfit_is_measured_even_if_the_run_that_it_matches_is_gone(pgd: Path) -> None:
