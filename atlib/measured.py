@@ -31,7 +31,7 @@ class Table:
         self.replaces = (folder / "evaluation.json").is_file() and not self.restore(digest)
 
     def restore(self, digest: str) -> bool:
-        """Take over what an earlier evaluation of the same weights, on the same pictures, wrote; whether there is one."""
+        """Take over what an earlier evaluation of the same weights, on the same pictures, wrote, if there is one."""
         origins = read_json(self.folder / "evaluation.json")
         if origins.get("weights_digest") != digest:
             return False  # of other weights: measured anew

@@ -13,25 +13,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .draws import rand, randn
 from .errors import in_range
 
 SIDE = 256
 
 
 def _uniform(generator: torch.Generator, low: float, high: float, *shape: int) -> Tensor:
-    return torch.rand(shape, generator=generator) * (high - low) + low
+    return rand(*shape, generator=generator) * (high - low) + low
 
 
 def _smooth(generator: torch.Generator, cells: int, channels: int = 1) -> Tensor:
     """Random values that change over about 1/cells of the side, of mean 0 and standard deviation 1; C×SIDE×SIDE."""
-    coarse = torch.randn(1, channels, cells + 3, cells + 3, generator=generator)
+    coarse = randn(1, channels, cells + 3, cells + 3, generator=generator)
     field = F.interpolate(coarse, size=(SIDE, SIDE), mode="bicubic")[0]
     return (field - field.mean((1, 2), keepdim=True)) / field.std((1, 2), keepdim=True)
 
 
 def _place(generator: torch.Generator) -> tuple[Tensor, Tensor]:
     """Coordinates x, y in units of the side, turned and bent."""
-    axis = torch.arange(SIDE) / SIDE
+    axis = torch.arange(SIDE, dtype=torch.float32) / SIDE
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     bend = float(_uniform(generator, 0, 0.05)) * _smooth(generator, 3, 2)
     turn = float(_uniform(generator, 0, math.pi))
@@ -50,7 +51,7 @@ def _cells(generator: torch.Generator) -> Tensor:
     count = int(_uniform(generator, 200, 1500))
     seeds = _uniform(generator, -1.5, 1.5, count, 2) * 1.2
     near = torch.cdist(torch.stack([u, v], -1).reshape(-1, 2), seeds).topk(2, largest=False)
-    own = torch.rand(count, generator=generator)[near.indices[:, 0]].reshape(SIDE, SIDE)
+    own = rand(count, generator=generator)[near.indices[:, 0]].reshape(SIDE, SIDE)
     border = (near.values[:, 1] - near.values[:, 0]).reshape(SIDE, SIDE)
     # shaded within a cell, since equal values would be coloured by their place in the picture
     return own + 0.1 * _smooth(generator, 12)[0] - 1.5 * (border < 0.01).float()
@@ -58,10 +59,10 @@ def _cells(generator: torch.Generator) -> Tensor:
 
 def _strokes(generator: torch.Generator) -> Tensor:
     """Noise smeared along a slow flow: every point is a mean over a path of a few pixels to both sides."""
-    noise = torch.randn(1, 1, SIDE, SIDE, generator=generator)
+    noise = randn(1, 1, SIDE, SIDE, generator=generator)
     angle = float(_uniform(generator, 0.5, 1.5)) * _smooth(generator, 3)[0]
     step = torch.stack([angle.cos(), angle.sin()], -1)[None] * 2 / SIDE
-    axis = (2 * torch.arange(SIDE) + 1) / SIDE - 1
+    axis = (2 * torch.arange(SIDE, dtype=torch.float32) + 1) / SIDE - 1
     y, x = torch.meshgrid(axis, axis, indexing="ij")
     start, reach = torch.stack([x, y], -1)[None], int(_uniform(generator, 6, 14))
     noise = F.avg_pool2d(noise, 3, 1, 1)
@@ -86,7 +87,7 @@ def _weave(generator: torch.Generator) -> Tensor:
     count = float(_uniform(generator, 8, 28))
     over = ((u * count).floor() + (v * count).floor()) % 2
     thread = torch.where(over > 0, (u * count) % 1, (v * count) % 1)
-    return over + torch.sin(math.pi * thread) + 0.1 * torch.randn(SIDE, SIDE, generator=generator)
+    return over + torch.sin(math.pi * thread) + 0.1 * randn(SIDE, SIDE, generator=generator)
 
 
 KINDS: tuple[Callable[[torch.Generator], Tensor], ...] = (_waves, _cells, _strokes, _blobs, _dots, _weave)
@@ -94,13 +95,13 @@ KINDS: tuple[Callable[[torch.Generator], Tensor], ...] = (_waves, _cells, _strok
 
 def _coloured(field: Tensor, generator: torch.Generator) -> Tensor:
     """A field in the colours of a random palette, in equal shares; of stepped ones the first and last have half one."""
-    colours = torch.rand(int(_uniform(generator, 3, 7)), 3, generator=generator)
-    steps = float(torch.rand((), generator=generator)) < 0.5
-    rank = field.flatten().argsort().argsort().reshape(SIDE, SIDE) / (SIDE * SIDE - 1) * (len(colours) - 1)
+    colours = rand(int(_uniform(generator, 3, 7)), 3, generator=generator)
+    steps = float(rand(generator=generator)) < 0.5
+    rank = field.flatten().argsort().argsort().reshape(SIDE, SIDE).float() / (SIDE * SIDE - 1) * (len(colours) - 1)
     below = (rank.round() if steps else rank.floor()).long().clamp(max=len(colours) - 1)
     share = (rank - below).clamp(0, 1) * (0.0 if steps else 1.0)
     mixed = torch.lerp(colours[below], colours[(below + 1).clamp(max=len(colours) - 1)], share[..., None])
-    light = 1 + 0.12 * _smooth(generator, 6)[0] + 0.06 * torch.randn(SIDE, SIDE, generator=generator)
+    light = 1 + 0.12 * _smooth(generator, 6)[0] + 0.06 * randn(SIDE, SIDE, generator=generator)
     return (mixed * light[..., None]).clamp(0, 1).permute(2, 0, 1)
 
 

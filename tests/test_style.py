@@ -46,6 +46,11 @@ def test_generated_pictures_are_their_numbers_and_differ() -> None:
     assert (flat.std(1) > 15).all()  # a texture each
     assert torch.pdist(flat).min() > 1e4
     refused(lambda: textures.generate(0), "count = 0: must be a whole number at least 1")
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert torch.equal(some[:6], textures.generate(6)), "each kind is the same whatever torch's default type"
+    finally:
+        torch.set_default_dtype(torch.float32)
 
 
 # --- MicroAST, with weights drawn at random ---------------------------------------------------------------------------
