@@ -12,7 +12,7 @@ import torch
 from atlib import data, models, saliency, transforms
 from atlib.errors import InputError
 from atlib.files import REPOSITORY, load_tensors, tensor_digest
-from atlib.report import frames, plots
+from atlib.report import frames
 
 KEPT = REPOSITORY / "results" / "frames"
 NAMES = ("cifar10", "shapes")
@@ -117,18 +117,6 @@ def test_what_is_missing_is_said_in_one_line(tmp_path: Path) -> None:
         frames.load("cifar10", tmp_path)
     with pytest.raises(InputError, match=r"DATASET = 'cifar'.*'cifar10'"):
         frames.make("cifar", folder=tmp_path)
-
-
-def test_figure_2_shows_the_kept_maps_of_their_own_networks() -> None:
-    found = frames.load("cifar10", KEPT)
-    figure = plots.figure_2(found, [1])
-    drawn = np.array(figure.axes, dtype=object).reshape(3, 4)
-    assert [axis.get_title() for axis in drawn[0]] == ["picture", *frames.NETWORKS]
-    assert [line[0].get_ylabel() for line in drawn] == ["clean", "saturated", "stylised"]
-    at = (1, frames.SATURATION.index("1024"), 0)
-    for n in range(len(frames.NETWORKS)):
-        assert np.array_equal(drawn[1, n + 1].images[0].get_array() * 255, found.arrays["explorer/maps"][at][n])
-        assert np.array_equal(drawn[2, n + 1].images[0].get_array() * 255, found.arrays["stylised/maps"][1, 1, n])
 
 
 def test_conflict_pictures_show_the_most_common_ways_from_budget_to_budget() -> None:

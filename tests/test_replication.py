@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -22,7 +23,9 @@ def answered(planned: grid.Planned, shape: float) -> list[dict]:
     values = {"coverage": 0.9, "shape_accuracy": shape, "texture_accuracy": 0.9 - shape, "shape_bias": shape / 0.9}
     place = {"run": planned.run, "dataset": "shapes", "model": config.model, "width": config.width, "seed": config.seed}
     place |= {"share": config.share or 0.0, "recipe": config.recipe, "distortion": "conflict", "level": ""}
-    return [place | {"metric": name, "value": value, "count": None, "total": 100} for name, value in values.items()]
+    rows = [place | {"metric": name, "value": value, "count": None, "total": 100} for name, value in values.items()]
+    learnt = 0.6 if (config.model, config.amplitude, config.seed) == ("pgd-linf-8", 0.2, 7) else 1.0
+    return [*rows, place | {"distortion": "clean", "metric": "accuracy", "value": learnt, "count": None, "total": 100}]
 
 
 def frame(planned: Iterable[grid.Planned]) -> pd.DataFrame:
@@ -48,6 +51,8 @@ def test_nothing_is_said_of_it_before_the_last_network(planned: list[grid.Planne
     said = replication.sentence(some)
     assert "Of its 160 networks **159 have been published**" in said and "[" not in said
     assert replication.differences(some, 0.12, "PGD ℓ∞ 8/255").empty
+    assert replication.behind(some) == replication.unconverged(some) == ""
+    assert not replication.figure(some).axes
     for id in CLAIMS:  # also of the one that doesn't need this network
         (decision,) = verdicts.verdict(claims.load()[id], some, predictions=lambda run: {}).decisions
         assert decision.verdict == rule.NOT_RUN and decision.judged.values == () and decision.seeds == ()
@@ -73,6 +78,25 @@ def test_then_it_is_judged_and_printed(planned: list[grid.Planned]) -> None:
     said = replication.sentence(whole)
     assert "PGD ℓ∞ 8/255 +0.20 [+0.19, +0.20], above it in 20 of 20 seeds" in said
     assert "over 20 new seeds" in replication.html(whole)
+    assert replication.unconverged(whole) == (
+        "One network has not learnt its task, and the figure and the means show PGD ℓ∞ 8/255 of seed 7 at amplitude "
+        "0.2 (clean accuracy 0.60, coverage 0.90) all the same."
+    )
+
+
+def test_the_figure_shows_every_seed_and_the_means(planned: list[grid.Planned]) -> None:
+    whole = frame(planned)
+    figure, lines = replication.figure(whole), replication.lines(whole)
+    for axis, (amplitude, some) in zip(figure.axes, lines.groupby("amplitude"), strict=True):
+        assert axis.get_title() == f"amplitude {amplitude:g}"
+        assert [text.get_text() for text in axis.get_xticklabels()] == [one.tick for one in replication.NETWORKS]
+        points = [(float(x), float(y)) for line in axis.lines for x, y in np.asarray(line.get_xydata())]
+        for place, network in enumerate(replication.NETWORKS):
+            mine = some.loc[some["network"] == network.title, "shape_bias"]
+            drawn = sorted(y for x, y in points if x == place)
+            assert len(mine) == 20 and drawn == pytest.approx(sorted([*mine, mine.mean()]))
+    assert figure._repr_png_()[:4] == b"\x89PNG"
+    assert replication.behind(whole).count("shapes/pgd-linf-8-w16-s6-") == 2
 
 
 def test_older_seeds_and_other_contrasts_take_no_part(planned: list[grid.Planned]) -> None:

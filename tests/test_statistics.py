@@ -79,28 +79,6 @@ def test_seeds_that_agree_have_an_interval_of_no_width() -> None:
     assert statistics.t_interval([0.5, 0.5, 0.5]) == (0.5, 0.5)
 
 
-# --- across seeds -------------------------------------------------------------------------------------------------
-
-
-def test_seeds_stand_side_by_side_and_are_never_pooled() -> None:
-    rows = [rows_for(2, 0.9, count=9, total=10), rows_for(1, 0.1, count=100, total=1000), rows_for(3, 0.5)]
-    table = statistics.across_seeds(frame_of([*rows, rows_for(1, 0.7, model="spatial")]))
-    line = table[table["model"] == "normal"].iloc[0]
-    assert line["seeds"] == (1, 2, 3) and line["values"] == (0.1, 0.9, 0.5) and line["note"] == "3 seeds"
-    assert line["mean"] == pytest.approx(0.5)  # not the pooled 109 / 1010
-    assert (line["low"], line["high"]) == pytest.approx(statistics.t_interval([0.1, 0.9, 0.5]))
-    alone = table[table["model"] == "spatial"].iloc[0]
-    assert alone["note"] == "one seed" and alone["mean"] == 0.7 and math.isnan(alone["low"])
-
-
-def test_settings_are_kept_apart_and_double_seeds_refused() -> None:
-    rows = [rows_for(1, 0.1), rows_for(2, 0.2, width=64), rows_for(3, 0.3, recipe="q"), rows_for(4, 0.4, share=0.5)]
-    assert len(statistics.across_seeds(frame_of(rows))) == 4
-    twice = [rows_for(1, 0.1), rows_for(1, 0.2, run="cifar10/normal-w16-s1-ffffffff")]
-    with pytest.raises(InputError, match=r"two runs of one cell and seed \(.*00000000, .*ffffffff\)"):
-        statistics.across_seeds(frame_of(twice))
-
-
 # --- per image ----------------------------------------------------------------------------------------------------
 
 

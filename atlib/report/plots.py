@@ -16,13 +16,11 @@ import seaborn
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from torch import Tensor
 
 from .. import attacks, data, evaluation, models, saliency, shapes, transforms
 from ..configuration import Config
 from ..files import load_tensors
-from . import frames
 from .statistics import t_interval
 
 # One colour per family of networks on every page (Okabe and Ito's palette: safe for colour-blind readers).
@@ -298,26 +296,6 @@ def gallery(grid: Sequence[Sequence[Any]], names: Sequence[str], titles: Sequenc
     return figure
 
 
-def figure_2(found: frames.Frames, pictures: Sequence[int]) -> Drawing:
-    """The paper's Figure 2 from kept frames: pictures clean, at saturation 1024 and stylised, beside SmoothGrad maps.
-
-    pictures: indices among the kept ones.
-    """
-    saturated = found.about["saturation"].index("1024")
-    clean = found.about["saturation"].index("2")
-    places = {
-        "clean": ("explorer", lambda p: (p, clean, 0)),
-        "saturated": ("explorer", lambda p: (p, saturated, 0)),
-        "stylised": ("stylised", lambda p: (p, 1)),
-    }
-    grid = [
-        [found.arrays[f"{kind}/shown"][at(p)].transpose(1, 2, 0) / 255, *(found.arrays[f"{kind}/maps"][at(p)] / 255)]
-        for p in pictures
-        for kind, at in places.values()
-    ]
-    return gallery(grid, list(places) * len(pictures), ["picture", *(one["name"] for one in found.about["networks"])])
-
-
 def scatter(found: pd.DataFrame, labels: tuple[str, str]) -> Drawing:
     """One point per run in its family's colour. found: model, x, y; labels: of the axes."""
     found = found.dropna(subset=["x", "y"])
@@ -354,42 +332,6 @@ def interval(values: pd.Series) -> tuple[float, float]:
     return max(low, 0), min(high, 1)  # max and min return a NaN given as the first argument
 
 
-def bias_by_budget(table: pd.DataFrame) -> Drawing:
-    """Shape bias and coverage of each network against its training budget: every seed a point, beside their mean.
-
-    table: one line per run with the columns model, budget, shape_bias, coverage. Families stand a little apart, so that
-    no interval hides another's, and are joined through their means, beginning at the normal network; the spatially
-    trained one has no budget and stands at the right.
-    """
-    if table.empty:
-        return not_run()
-    runs = table.assign(family=table["model"].map(family))
-    names = [name for name in FAMILIES if name in set(runs["family"])]
-    trained = [name for name in names if name not in ("normal", "underfit", "spatial")]
-    apart = {"spatial": 0.0}
-    for neighbours in (("normal", "underfit"), trained):
-        apart |= {name: 0.3 * (place - (len(neighbours) - 1) / 2) for place, name in enumerate(neighbours)}
-    runs["place"] = runs["budget"].where(runs["model"] != "spatial", 10.0) + runs["family"].map(apart)
-    starts = [runs[runs["family"] == "normal"].assign(family=name) for name in trained]
-    joined = pd.concat([*starts, runs[runs["family"].isin(trained)]])
-    beside = runs.assign(place=runs["place"] - 0.11)
-    means: dict[str, Any] = {"linestyle": "", "marker": "D", "markersize": 6.5, "errorbar": interval}
-    with sheet(1, 2, 9.5, 4, sharey=True) as (figure, axes):
-        for axis, metric in zip(axes[0], ("shape_bias", "coverage"), strict=True):
-            given: dict[str, Any] = {"x": "place", "y": metric, "hue": "family", "palette": FAMILIES, "ax": axis}
-            given["legend"] = False
-            seaborn.lineplot(joined, errorbar=None, linewidth=1, alpha=0.6, **given)
-            seaborn.lineplot(runs, err_style="bars", **means, **given)
-            seaborn.scatterplot(beside, s=16, alpha=0.7, linewidth=0, **given)
-            axis.set(xlabel="largest RMS change in training, in 1/255", ylabel="", ylim=(-0.03, 1.03))
-            axis.set_title(metric.replace("_", " "))
-            axis.set_xticks([0, 2, 4, 6, 8, 10], ["0", "2", "4", "6", "8", "spatial"])
-        axes[0, 0].set_ylabel("share of cue-conflict pictures")
-        handles = [Line2D([], [], color=FAMILIES[name], marker="o", markersize=5) for name in names]
-        figure.legend(handles, names, loc="outside lower center", ncols=len(names), fontsize=9)
-    return figure
-
-
 def bias_map(table: pd.DataFrame) -> Drawing:
     """Shape bias (above) and coverage (below) against budget, one panel for each texture amplitude, one line per seed.
 
@@ -412,4 +354,30 @@ def bias_map(table: pd.DataFrame) -> Drawing:
             axes[1, column].set_xlabel("PGD in ℓ∞, 1/255")
         axes[0, 0].set_ylabel("shape bias")
         axes[1, 0].set_ylabel("coverage")
+    return figure
+
+
+def by_seed(table: pd.DataFrame, names: Mapping[str, str]) -> Drawing:
+    """Shape bias of each network, one panel for each texture amplitude: a thin line through the networks of each seed,
+    and their means with 95 % t-intervals.
+
+    table: one line per run with the columns amplitude, network, seed, shape_bias. names: of the networks, from left to
+    right, as the axis shows them.
+    """
+    if table.empty:
+        return not_run()
+    amplitudes = sorted(table["amplitude"].unique())
+    placed = table.assign(place=table["network"].map(list(names).index))
+    given: dict[str, Any] = {"x": "place", "y": "shape_bias", "legend": False, "color": FAMILIES["pgd-linf"]}
+    with sheet(1, len(amplitudes), 4.4 * len(amplitudes), 3.8, sharey=True) as (figure, axes):
+        for axis, amplitude in zip(axes[0], amplitudes, strict=True):
+            some = placed[placed["amplitude"] == amplitude]
+            thin: dict[str, Any] = {"units": "seed", "estimator": None, "marker": "o", "markersize": 3}
+            seaborn.lineplot(some, ax=axis, alpha=0.3, linewidth=0.8, **thin, **given)
+            for place, values in some.groupby("place")["shape_bias"]:
+                mean, ends = values.mean(), interval(values)
+                axis.vlines(place, *ends, color="black")
+                axis.plot(place, mean, "D", color="black", markersize=5)
+            axis.set(xlabel="", ylabel="shape bias", ylim=(-0.03, 1.03), title=f"amplitude {amplitude:g}")
+            axis.set_xticks(range(len(names)), list(names.values()), fontsize=10)
     return figure

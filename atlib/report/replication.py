@@ -13,27 +13,29 @@ from typing import NamedTuple
 import pandas as pd
 
 from ..rows import row_id
-from . import claims, cue_conflict, ledger, statistics, tables, verdicts
+from . import claims, cue_conflict, ledger, plots, statistics, tables, verdicts
 
 CLAIMS = ("replication-shape-bias", "beyond-noise-shape-bias")
 SETTINGS = ("shapes-replication", "shapes-replication-20")
+NAME = "shape-bias-replication"  # of the file with the data behind the figure
 ANSWERS = {"shape_accuracy": "by shape", "texture_accuracy": "by texture"}
-METRICS = (*ANSWERS, "coverage", "shape_bias")
+METRICS = (*ANSWERS, "coverage", "shape_bias", "accuracy")  # accuracy: on pictures whose cues agree
 
 
 class Network(NamedTuple):
-    """One of the four, by its model and how long it was trained."""
+    """One of the four, by its model and how long it was trained. tick: its name on an axis."""
 
     title: str
+    tick: str
     model: str
     epochs: int
 
 
 NETWORKS = (
-    Network("normal", "normal", 8),
-    Network("normal, three times as long", "normal", 24),
-    Network("noise of the same strength", "noise-0.0313725", 8),
-    Network("PGD ℓ∞ 8/255", "pgd-linf-8", 8),
+    Network("normal", "normal", "normal", 8),
+    Network("normal, three times as long", "normal,\n3 × as long", "normal", 24),
+    Network("noise of the same strength", "noise,\nRMS 8/255", "noise-0.0313725", 8),
+    Network("PGD ℓ∞ 8/255", "PGD ℓ∞\n8/255", "pgd-linf-8", 8),
 )
 
 
@@ -47,7 +49,8 @@ def lines(frame: pd.DataFrame) -> pd.DataFrame:
         for network in NETWORKS:
             recipe = at.recipe.replace("-e8-", f"-e{network.epochs}-")
             mine = frame[(frame["dataset"] == at.dataset) & (frame["recipe"] == recipe) & (frame["width"] == at.width)]
-            mine = mine[(mine["model"] == network.model) & (mine["distortion"] == "conflict")]
+            clean = (mine["distortion"] == "clean") & (mine["metric"] == "accuracy")
+            mine = mine[(mine["model"] == network.model) & ((mine["distortion"] == "conflict") | clean)]
             mine = mine[mine["seed"].map(at.counts) & (mine["share"].isin([0.0, at.share]))]
             for seed, rows in mine.groupby("seed", sort=True):
                 line: dict[str, object] = {"amplitude": amplitude, "network": network.title, "seed": seed}
@@ -84,6 +87,23 @@ def table(frame: pd.DataFrame) -> pd.DataFrame:
                 line[title] = cue_conflict.over_seeds(mine, metric)
             shown.append(line)
     return tables.frame_of(shown)
+
+
+def figure(frame: pd.DataFrame) -> plots.Drawing:
+    """Shape bias of every network, seed by seed; "not run" before all of them are published."""
+    return plots.by_seed(complete(frame), {network.title: network.tick for network in NETWORKS})
+
+
+def behind(frame: pd.DataFrame) -> str:
+    """The data behind the figure, as HTML; empty before all networks are published."""
+    found = complete(frame)
+    return "" if found.empty else cue_conflict.behind(found.rename(columns={"network": "model"}), ["shape_bias"], NAME)
+
+
+def unconverged(frame: pd.DataFrame) -> str:
+    """Which networks have not learnt their task, in words; empty before all networks are published."""
+    found = complete(frame).rename(columns={"network": "model"})
+    return "" if found.empty else cue_conflict.unconverged_sentence(found)
 
 
 def differences(frame: pd.DataFrame, amplitude: float, network: str, reference: str = "normal") -> pd.Series:

@@ -19,8 +19,6 @@ from scipy import optimize, stats
 from ..errors import InputError, in_range
 from ..rows import COLUMNS, Archive, Predictions, archive, correct
 
-CELL = ("dataset", "model", "width", "share", "recipe", "distortion", "level", "metric")
-
 # --- Within a run, and across seeds --------------------------------------------------------------------------
 
 
@@ -149,26 +147,6 @@ def detectable(deviation: float, seeds: int, smallest: float, confidence: float 
     df, critical = seeds - 1, float(stats.t.ppf((1 + confidence) / 2, seeds - 1))
     distance = optimize.brentq(lambda nc: float(stats.nct.sf(critical, df, nc)) - power, 0, 50 * critical)
     return smallest + float(distance) * deviation / math.sqrt(seeds)
-
-
-def across_seeds(frame: pd.DataFrame, confidence: float = 0.95) -> pd.DataFrame:
-    """One line for each cell (CELL), its seeds side by side.
-
-    Columns: CELL, seeds and values (tuples in the order of the seeds), mean, low, high (t-interval over seeds), note
-    ("one seed", "3 seeds"). Fewer than three seeds have a mean and no interval. InputError if a cell has two runs
-    of one seed.
-    """
-    table = []
-    for key, group in frame.groupby(list(CELL), sort=True):
-        group = group.sort_values("seed")
-        if group["seed"].duplicated().any():
-            runs = ", ".join(sorted(group.loc[group["seed"].duplicated(keep=False), "run"]))
-            raise InputError(f"rows: two runs of one cell and seed ({runs}): keep one of them")
-        values = tuple(float(v) for v in group["value"])
-        low, high = t_interval(values, confidence)
-        note = "one seed" if len(values) == 1 else f"{len(values)} seeds"
-        table.append((*key, tuple(int(s) for s in group["seed"]), values, float(np.mean(values)), low, high, note))
-    return pd.DataFrame(table, columns=[*CELL, "seeds", "values", "mean", "low", "high", "note"])
 
 
 def spearman(x: Sequence[float], y: Sequence[float]) -> float:
