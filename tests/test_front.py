@@ -70,6 +70,17 @@ def test_the_answer_is_refused_when_a_verdict_that_it_rests_on_has_changed(frame
         bound.headline(frame, path)
 
 
+def test_a_sentence_takes_the_effects_of_single_cells(frame: pd.DataFrame) -> None:
+    one = next(found for found in verdicts.verdicts(frame) if found.claim.id == "stylised-common")
+    (_, first), (_, second), *_ = next(d for d in one.decisions if d.dataset == "cifar10").cells
+    text = "{first stylised-common@cifar10} and {second stylised-common@cifar10}"
+    said = bound.filled(text, "here", frame, link=False)
+    expected = [f"{judged.effect:+.2f} [{judged.low:+.2f}, {judged.high:+.2f}]" for judged in (first, second)]
+    assert said == " and ".join(expected).replace("-", "−") and expected[0] != expected[1]
+    with pytest.raises(InputError, match="no such number in the rows"):  # a claim of one cell
+        bound.filled("{second shape-bias@shapes}", "here", frame)
+
+
 def test_how_sure_counts_the_verdicts(frame: pd.DataFrame) -> None:
     said = front.how_sure(frame, lambda text, page: text)
     here = ledger.counts(verdicts.verdicts(frame), "cifar10")

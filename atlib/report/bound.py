@@ -136,6 +136,14 @@ def _cells(decision: Decision) -> str:
     return f"{sizes[0]:.1f} to {sizes[-1]:.1f}"
 
 
+def _cell(decision: Decision, number: int) -> str:
+    """The effect of one of the claim's cells, with its interval."""
+    if number >= len(decision.cells):
+        return "nan"
+    _, judged = decision.cells[number]
+    return _interval(judged.effect, judged.low, judged.high, 2)
+
+
 NUMBERS: dict[str, Callable[[Decision], str]] = {
     "points": lambda d: _points(d.judged.effect, d.judged.low, d.judged.high),
     "by": lambda decision: f"{100 * abs(decision.judged.effect):.1f}",
@@ -143,6 +151,8 @@ NUMBERS: dict[str, Callable[[Decision], str]] = {
     "control": lambda d: f"{100 * abs(d.control.effect if d.control else math.nan):.1f}",
     "control_points": lambda d: _points(d.control.effect, d.control.low, d.control.high) if d.control else "nan",
     "value": lambda d: _interval(d.judged.effect, d.judged.low, d.judged.high, 2),
+    "first": lambda d: _cell(d, 0),
+    "second": lambda d: _cell(d, 1),
 }
 
 
