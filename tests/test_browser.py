@@ -55,11 +55,17 @@ class View:
         self.page = page
         self.complaints: list[str] = []
         self.requests: list[str] = []
+        self.sent: list[str] = []  # requests that carry something: all but GETs without a body or a query
         page.set_default_timeout(LOADING)
         page.on("console", self.hear)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("requestfailed", self.miss)
-        page.on("request", lambda request: self.requests.append(request.url))
+        page.on("request", self.ask)
+
+    def ask(self, request: Any) -> None:
+        self.requests.append(request.url)
+        if request.method != "GET" or request.post_data or urlsplit(request.url).query:
+            self.sent.append(f"{request.method} {request.url}")
 
     def hear(self, message: Any) -> None:
         if message.type == "error":
@@ -74,6 +80,7 @@ class View:
         """Load a page and wait until formulas and widgets are drawn."""
         self.complaints.clear()
         self.requests.clear()
+        self.sent.clear()
         self.page.emulate_media(color_scheme="light")
         self.page.set_viewport_size(DESK)
         self.page.goto("about:blank")

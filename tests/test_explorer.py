@@ -261,9 +261,9 @@ def test_an_address_opens_its_frame(browser: Any, page: str) -> None:
     tab = browser.new_page()
     tab.goto(f"{page}#saturation=3&photo=crab&distortion=stylised&level=2")
     wait(tab, "896-stylised@2")
-    assert (
-        tab.locator("[data-explorer=shown]").get_attribute("alt") == "crab, another style style 2 of 3, a drawn texture"
-    )
+    assert tab.locator("[data-explorer=shown]").get_attribute("alt") == "crab, restyled, style 2 of 3"
+    maps = [image.get_attribute("alt") for image in tab.locator("[data-part=map]").all()]
+    assert maps[0] == "SmoothGrad map (normal), restyled, style 2 of 3"
     tab.get_by_role("radio", name="bonsai").check(force=True)
     wait(tab, "697-stylised@2")
     assert tab.url.endswith("#saturation=3&photo=bonsai&distortion=stylised&level=2"), "another script's key stays"

@@ -31,6 +31,7 @@ from test_browser import DESK, PHONE, View, axe, browser, chromium, serious, sid
 __all__ = ("browser", "chromium")  # fixtures
 
 ROOT = "document.querySelector('[data-live=root]')"
+READABLE = "The page reads JPEG, PNG, WebP and GIF of up to 50 million pixels."
 SHIP, SLOW = 1, 180_000.0  # the picture that the page opens on; milliseconds before it is a failure
 
 
@@ -139,7 +140,7 @@ def test_a_guess_is_judged_when_the_answer_comes_not_when_the_maps_are_done(page
 def test_guess_answer_and_share(page: Live) -> None:
     """The ship at saturation 1024: the normal network loses it, the other doesn't, and so it is with most pictures."""
     assert page.text("verdict").startswith("You guessed both answers. This is one picture; ")
-    assert page.page.locator("[data-live=answer]").all_text_contents() == ["says airplane", "says ship"]
+    assert page.page.locator("[data-live=answer]").all_text_contents() == ["says airplane ✗", "says ship ✓"]
     shares = page.page.locator("[data-live=share]").all_text_contents()
     assert [share.replace("\u00a0", " ") for share in shares] == [
         "It recognises 34 % of the test pictures at this level.",
@@ -173,6 +174,32 @@ def test_probabilities_and_maps_are_those_of_atlib(page: Live, ship: Tensor, noi
         both = torch.stack([ours, expected])
         assert float(saliency.correlation(*saliency.magnitude(both)[:, None])) > 0.99999
         assert float(torch.corrcoef(both.flatten(1))[0, 1]) > 0.99999
+
+
+def test_an_anchor_of_a_heading_changes_nothing(page: Live) -> None:
+    page.choose("picture", "cat")
+    page.choose("operation", "patches")
+    page.settle()
+    before = page.seen("state()")
+    page.page.evaluate("location.hash = '#what-you-see'")
+    page.page.evaluate("() => new Promise((done) => setTimeout(done, 50))")
+    assert page.seen("state()") == before and before["picture"] == "cat" and page.page.url.endswith("#what-you-see")
+
+
+def test_a_guess_is_not_judged_by_the_answer_to_another_question(browser: Any, strict: str) -> None:
+    """The controls are there before the first answer."""
+    view = Live(browser.new_page(viewport=DESK))
+    view.start(strict)
+    view.page.check("input[name=live-guess-0][value=no]")
+    view.page.check("input[name=live-guess-1][value=yes]")
+    view.page.evaluate(
+        """() => new MutationObserver((_, seen) => { seen.disconnect();
+        document.querySelector("input[name=live-picture][value=frog]").click(); })
+        .observe(document.querySelector("[data-live=controls]"), { attributeFilter: ["hidden"] })"""
+    )
+    view.ask()
+    assert view.page.is_checked("input[value=frog]") and view.text("verdict") == ""
+    view.page.close()
 
 
 # --- operations -------------------------------------------------------------------------------------------------------
@@ -257,15 +284,29 @@ def test_attack_step_by_step(page: Live, ship: Tensor) -> None:
         assert all(float((turn - plain).abs().max()) <= eps + 1e-6 for turn in turns)
         theirs = attacks.pgd(network(name).float(), plain, torch.tensor([8]), eps=eps, steps=10)
         assert (turns[-1] == theirs).float().mean() > 0.8
-    assert page.page.locator("[data-live=answer]").all_text_contents() == ["says automobile", "says ship"]
+    assert page.page.locator("[data-live=answer]").all_text_contents() == ["says automobile ✗", "says ship ✓"]
     slider = page.page.locator("[data-live=turn]")
     slider.focus()
     slider.press("Home")
     assert page.text("turn-text") == "0 of 10"
-    assert page.page.locator("[data-live=answer]").all_text_contents() == ["says ship", "says ship"]
+    assert page.page.locator("[data-live=answer]").all_text_contents() == ["says ship ✓", "says ship ✓"]
     np.testing.assert_array_equal(page.pixels("attacked-picture"), ship.numpy())
     assert set(np.unique(page.pixels("perturbation"))) == {128}
     page.settle()
+
+
+def test_an_attack_that_is_left_shows_nothing_more(page: Live, ship: Tensor) -> None:
+    """Neither its own late steps, nor a late map of what was asked before it."""
+    page.choose("picture", "ship")
+    page.choose("operation", "nothing")
+    page.page.evaluate(
+        """() => { for (const value of ["attack", "saturation"])
+        document.querySelector(`input[name=live-operation][value=${value}]`).click(); }"""
+    )
+    page.settle()
+    assert page.seen("turns") is None and page.seen("state()")["operation"] == "saturation"
+    level = page.seen("state()")["level"]
+    check_logits(page.seen("logits"), [transforms.saturation(ship[None], level)[0]] * 2)
 
 
 def test_attack_at_no_budget_changes_nothing(page: Live, ship: Tensor) -> None:
@@ -325,6 +366,33 @@ def test_own_picture_is_attacked_away_from_each_network_s_answer(page: Live) -> 
     page.settle()
 
 
+def test_an_own_picture_that_is_changed_at_once_is_explained_by_the_answers_to_it_as_it_is(page: Live) -> None:
+    """The question about the picture as it is may be left unanswered: the next one was taken for it, or none."""
+    content = encoded(photograph(64, 64), "png")
+    page.page.evaluate(
+        f"""() => {{ const upload = setInterval(() => {{ if (!{ROOT}.live.own) return; clearInterval(upload);
+        document.querySelector("input[name=live-operation][value=saturation]").click(); }}, 0); }}"""
+    )
+    page.upload("mine.png", content)
+    page.page.wait_for_function("location.hash.includes('picture=own&do=saturation')")
+    page.settle()
+    with torch.no_grad():
+        plain = torch.from_numpy(square(content, 32, "mine.png").copy())[None].double() / 255
+        said = [int(network(name)(plain).argmax()) for name in export.NAMES]
+    classes = frames.load("cifar10", REPOSITORY / "results" / "frames").about["classes"]
+    words = page.page.locator("[data-live=map-text]").all_text_contents()
+    assert words == [f"map for “{classes[label]}”, 100 of 100 samples" for label in said]
+    page.choose("picture", "ship")
+    page.settle()
+
+
+def cut_out() -> bytes:
+    """A picture on transparent black, as it looks on white."""
+    pixels = np.dstack([photograph(48, 48), np.full((48, 48), 255, np.uint8)])
+    pixels[:20] = 0
+    return encoded(pixels, "png")
+
+
 def gif() -> bytes:
     buffer = io.BytesIO()
     first, second = (Image.new("RGB", (40, 40), colour) for colour in ("#ff0000", "#0000ff"))
@@ -343,7 +411,9 @@ def jpeg(mode: str, orientation: int = 1) -> bytes:
 def upright(content: bytes) -> np.ndarray:
     """What atlib makes of a picture that has been turned as its EXIF entry says, 3×32×32."""
     with Image.open(io.BytesIO(content)) as image:
-        turned = ImageOps.exif_transpose(image).convert("RGB")
+        whole = ImageOps.exif_transpose(image)
+        ground = Image.new("RGBA", whole.size, "white")
+        turned = (Image.alpha_composite(ground, whole) if whole.mode == "RGBA" else whole).convert("RGB")
     return square(encoded(np.asarray(turned), "png"), 32, "a test")
 
 
@@ -357,6 +427,7 @@ def upright(content: bytes) -> np.ndarray:
         ("mirrored.jpg", jpeg("RGB", 2), 4),
         ("print.jpg", jpeg("CMYK"), 12),  # browsers and Pillow turn CMYK into RGB by formulas of their own
         ("small.png", encoded(photograph(3, 2), "png"), 0),
+        ("cut-out.png", cut_out(), 0),
         ("strip.png", encoded(photograph(900, 5), "png"), 0),
     ],
 )
@@ -377,10 +448,10 @@ def huge() -> bytes:
 @pytest.mark.parametrize(
     ("name", "content", "line"),
     [
-        ("notes.txt", b"no picture", "notes.txt: not a picture that this browser can read."),
-        ("empty.png", b"", "empty.png: not a picture that this browser can read."),
-        ("cut.jpg", jpeg("RGB")[:40], "cut.jpg: not a picture that this browser can read."),
-        ("huge.png", huge(), "huge.png: 10000×10000 pixels are more than this page reads, 50 million."),
+        ("notes.txt", b"no picture", f"notes.txt: not a picture that this browser can read. {READABLE}"),
+        ("empty.png", b"", f"empty.png: not a picture that this browser can read. {READABLE}"),
+        ("cut.jpg", jpeg("RGB")[:40], f"cut.jpg: not a picture that this browser can read. {READABLE}"),
+        ("huge.png", huge(), f"huge.png: 10000×10000 pixels are too many. {READABLE}"),
     ],
 )
 def test_what_is_no_picture_gets_one_line(page: Live, name: str, content: bytes, line: str) -> None:
@@ -395,7 +466,7 @@ def test_what_is_no_picture_gets_one_line(page: Live, name: str, content: bytes,
 
 def test_nothing_has_left_the_page(page: Live) -> None:
     """After all of the above, uploads included: no other host, no request that sends anything, no complaint."""
-    assert page.foreign() == [] and page.complaints == []
+    assert page.foreign() == page.sent == page.complaints == []
     sent = page.page.evaluate("performance.getEntriesByType('resource').map(e => e.name)")
     assert {urlsplit(url).hostname for url in sent} <= {"127.0.0.1", None}
 
@@ -453,9 +524,10 @@ def test_from_the_disk_with_a_state_in_the_address(browser: Any, book: Path, shi
     view.page.close()
 
 
-def test_without_simd_there_is_one_line_and_the_way_to_the_sliders(browser: Any, strict: str) -> None:
+@pytest.mark.parametrize("lacking", ["WebAssembly.validate = () => false", "delete globalThis.WebAssembly"])
+def test_without_simd_there_is_one_line_and_the_way_to_the_sliders(browser: Any, strict: str, lacking: str) -> None:
     view = Live(browser.new_page(viewport=DESK))
-    view.page.add_init_script("WebAssembly.validate = () => false")
+    view.page.add_init_script(lacking)
     view.start(strict)
     assert not view.page.is_visible("[data-live=go]")
     assert view.page.is_visible("[data-live=no-simd]")

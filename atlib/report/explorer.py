@@ -71,6 +71,19 @@ def words(distortion: str, level: str) -> str:
     }[distortion]
 
 
+def alternative(distortion: str, level: str) -> str:
+    """What has been done to a picture, for its alternative text."""
+    if distortion == "saturation":
+        return f"saturation {words(distortion, level)}"
+    if level == UNCHANGED:
+        return "unchanged"
+    if distortion == "stylised":
+        return f"restyled, style {style_number(level)} of {len(explored.LEVELS[distortion]) - 1}"
+    if distortion == "patch-shuffle":
+        return f"cut into {level} × {level} squares and shuffled"
+    return f"{NAMES[distortion].lower()}, cut-off {level}"
+
+
 def style_number(level: str) -> int:
     """A style's place among those that are shown, from 1."""
     return photographs.STYLES.index(level) + 1
@@ -100,6 +113,7 @@ def levels_of(distortion: str, frame: pd.DataFrame, archive: rows.Archive) -> li
             {
                 "slug": slug(distortion, level),
                 "words": words(distortion, level),
+                "alt": alternative(distortion, level),
                 "shares": [round(one, 4) for one in shares],
                 "ways": hero.ways(place[1], place[0], archive),
             }
@@ -174,14 +188,14 @@ def page_html(told: dict[str, Any], about: Mapping[str, Any], folder: Path | Non
     css = "".join(
         (checkout_path("book/live") / name).read_text(encoding="utf-8") for name in ("hero.css", "explorer.css")
     )
-    shown = f"{picture['name']}, {start['title'].lower()} {level['words']}"
+    shown = f"{picture['name']}, {level['alt']}"
     return f"""<style>{css}</style>
 <div class="hero explorer" data-explorer="root" role="group"
 aria-label="Three photographs, five distortions, three networks"
 style="--levels:{len(start["levels"])};--networks:{len(NETWORKS)};--at:{at}">
 <div class="hero-control">{_photographs(told, folder)}{_distortions(told)}
 <div class="explorer-level"><label for="explorer-level" data-explorer="title">{start["title"]}</label>
-<output for="explorer-level" data-explorer="words">{escape(level["words"])}</output>
+<output for="explorer-level" aria-live="off" data-explorer="words">{escape(level["words"])}</output>
 <button type="button" class="explorer-reset" data-explorer="reset">reset</button></div>
 <div class="hero-track"><input type="range" id="explorer-level" data-explorer="slider" min="0"
 max="{len(start["levels"]) - 1}" step="1" value="{at}" aria-valuetext="{escape(level["words"])}">
@@ -194,7 +208,7 @@ max="{len(start["levels"]) - 1}" step="1" value="{at}" aria-valuetext="{escape(l
 <span data-explorer="words">{escape(level["words"])}</span></p></div>
 {columns}</div>
 <p class="hero-ways" data-explorer="ways">{escape(level["ways"])}</p>
-<p class="explorer-fault" data-explorer="fault" hidden></p>
+<p class="explorer-fault" data-explorer="fault" role="alert" hidden></p>
 <p class="hero-spoken" data-explorer="spoken" role="status"></p>
 <details><summary>How the pictures were chosen, and what this rests on</summary>
 {rests_on(about)}</details>
@@ -231,7 +245,7 @@ def _column(place: int, title: str, said: list[Any], level: Mapping[str, Any], m
     return f"""<section class="hero-column{"" if right else " wrong"}" data-explorer="network" style="--n:{place}">
 <h3>{title[0].upper()}{title[1:]}</h3>
 <div class="hero-tile explorer-map">
-<img loading="lazy" data-part="map" alt="SmoothGrad map of the network {title}" src="{maps}"></div>
+<img loading="lazy" data-part="map" alt="SmoothGrad map ({title}), {escape(level["alt"])}" src="{maps}"></div>
 <p class="hero-said" data-part="said">{"✓" if right else "✗"} <b>{escape(answer)}</b> {escape(chance)}</p>
 <span class="hero-share"><i data-part="share" style="width:{100 * share:.2f}%"></i></span>
 <p class="hero-text" data-part="text">recognises {hero.whole(share)} of all test pictures</p></section>"""
@@ -243,8 +257,8 @@ def rests_on(about: Mapping[str, Any]) -> str:
     texts = (
         f"The {count} photographs were chosen by a rule, not by eye: they are the most typical of the test pictures "
         "that all three networks recognise unchanged. Typical means that each network recognises or misses the picture "
-        "at the levels of saturation at which it recognises or misses most others; the numbers of squares decide "
-        "between equals. Filters and styles played no part in the choice.",
+        "at the levels of saturation at which it recognises or misses most others; ties are broken by how it does "
+        "when it is cut into squares. Filters and styles played no part in the choice.",
         "Shares and counts are of all test pictures; for another style, of the test pictures restyled, each in a style "
         "of its own, by the same method (MicroAST). Each network is one seed, at 112 pixels, fine-tuned from the same "
         "ImageNet network; the budget of the attacks was 4/255. Maps are strong where a small change of the picture "

@@ -27,7 +27,7 @@ SECOND = {
     "trained against attacks": "caltech101/pgd-linf-4-w64-s1-5fa1161b",
 }
 WORDS = {
-    "0": "0 = grey",
+    "0": "0 = grey, except where a channel is exactly 0 or 1",
     "2": "2 = unchanged",
     "64": "64: most channels near 0 or 1",
     "1024": "1024: nearly every channel at 0 or 1",
@@ -86,7 +86,7 @@ def frames_of(found: Frames, frame: pd.DataFrame) -> list[dict[str, Any]]:
                     "right": best == label,
                     "share": round(recognised, 4),
                     "text": f"recognises {whole(recognised)} of all test pictures",
-                    "map": f"SmoothGrad map of the network {TITLES[name]}, saturation {words(level)}",
+                    "map": f"SmoothGrad map ({TITLES[name]}), saturation {words(level)}",
                     "spoken": f"{TITLES[name]}: {said}, {'right' if best == label else 'wrong'}",
                 }
             )
@@ -173,7 +173,7 @@ def _control(said: str, levels: list[str], at: int) -> str:
         for level, text in marks.items()
     )
     return f"""<div class="hero-control"><label for="hero-level">Saturation</label>
-<output for="hero-level" data-hero="words">{escape(said)}</output>
+<output for="hero-level" aria-live="off" data-hero="words">{escape(said)}</output>
 <div class="hero-track"><input type="range" id="hero-level" data-hero="slider" min="0" max="{len(levels) - 1}" step="1"
 value="{at}" aria-valuetext="{escape(said)}"><div class="hero-marks">{buttons}</div></div></div>"""
 

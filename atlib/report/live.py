@@ -215,15 +215,16 @@ def _guess(given: Mapping[str, Any]) -> str:
 <p><strong data-live="question"></strong></p>
 {guesses}
 <p><button type="submit" data-live="go">Ask them</button>
-<small>This loads the networks and what runs them, once, from where this page came from:
-<span data-live="size"></span> megabytes, less where they are sent compressed. No picture leaves this page.</small></p>
+<small>This downloads the networks and the program that runs them from this site, once:
+<span data-live="size"></span> megabytes, less if they are sent compressed. No picture leaves this page.</small></p>
 <progress data-live="progress" max="1" value="0" aria-label="loading the networks" hidden></progress>
 </form>"""
 
 
 def _slider(name: str, text: str, first: str, step: str) -> str:
     return (
-        f'<p><label for="live-{name}">{text}</label> <output for="live-{name}" data-live="{name}-text"></output><br>'
+        f'<p><label for="live-{name}">{text}</label> '
+        f'<output for="live-{name}" aria-live="off" data-live="{name}-text"></output><br>'
         f'<input type="range" id="live-{name}" data-live="{name}" min="{first}" step="{step}"></p>'
     )
 
@@ -263,16 +264,17 @@ def _controls(given: Mapping[str, Any]) -> str:
 data-live="file" accept="image/*"> or drop one here. It stays in this page.</p></fieldset>
 <fieldset><legend>What is done to it</legend><div class="live-row">{operations}</div></fieldset>
 <div data-operation="saturation">{_slider("level", "Saturation level", "0", "1")}
-<small>2 changes nothing, 0 makes all grey, ∞ leaves only 0 and 1 in each channel.</small></div>
+<small>2 changes nothing, 0 turns every value grey except exact 0s and 1s, ∞ leaves only 0 and 1 in each
+channel.</small></div>
 <div data-operation="patches">{_slider("patches", "Patches", "0", "1")}
 <p><button type="button" class="quiet" data-live="draw">Shuffle again</button></p></div>
 <div data-operation="low-pass">{_slider("cutoff", "Highest frequency kept", "0", "0.01")}
 <small>1 is the finest stripe that a row of pixels can show.</small></div>
-<div data-operation="attack">{_slider("eps", "Most that a value may change", "0", "1")}
-<p><label for="live-turn">Step</label> <output for="live-turn" data-live="turn-text"></output><br>
+<div data-operation="attack">{_slider("eps", "Most that a colour value may change", "0", "1")}
+<p><label for="live-turn">Step</label> <output for="live-turn" aria-live="off" data-live="turn-text"></output><br>
 <input type="range" id="live-turn" data-live="turn" min="0" max="10" step="1" value="0"></p>
 <small>Each network gets an attack of its own, along the sign of its own gradient (PGD). In the picture of the change,
-grey is no change, black and white are all that is allowed.</small></div>
+grey is no change, and black and white mark the largest change allowed.</small></div>
 </div>"""
 
 
@@ -283,7 +285,7 @@ def _results(given: Mapping[str, Any]) -> str:
 <p class="live-verdict" data-live="verdict"></p>
 <p class="live-evidence" data-live="no-evidence" hidden>32×32 pixels and ten classes: neither answer is evidence,
 for a network or against it, right or wrong. One that has only ten words uses one of them for whatever it is shown,
-often with a high probability. What a network can do, only many pictures tell: the share below its answer is of
+often with a high probability. Only many pictures show what a network can do: the share below its answer is of
 10,000.</p>
 <div class="live-pair" data-live="results" tabindex="-1" role="group" aria-label="What the networks say">
 {cards}
@@ -300,11 +302,11 @@ def speeds(folder: Path | None = None) -> str:
         return f"<p>This has not been measured yet: <strong>{NOT_RUN}</strong>.</p>"
     found = pd.read_csv(path, keep_default_na=False)
     first = found.iloc[0]
-    shown = found[["what", "over", "value", "unit", "reach", "met"]]
+    shown = found[["what", "over", "value", "unit", "reach", "met"]].rename(columns={"reach": "limit"})
     caption = (
         f"Medians of {first['rounds']} rounds in {escape(first['browser'])} with one core of "
         f"{escape(first['processor'])}, onnxruntime-web {escape(first['runtime'])}, commit "
-        f"<code>{escape(str(first['commit'])[:8])}</code>. Reach is the most that we allow ourselves. "
+        f"<code>{escape(str(first['commit'])[:8])}</code>. Limit: the most that we allow. "
         "Browsers report a page as blocked from 50 ms on, so 0 means that no task took that long."
     )
     return tables.html(shown, caption)

@@ -88,7 +88,7 @@ def add(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], 
         second = attributes.replace(f"{name}.png", f"{name}-dark.png")
         both = f'<img class="chart-light" {attributes} /><img class="chart-dark" loading="lazy" {second} />'
         return (
-            f'<span class="chart" tabindex="0" role="region" aria-label="chart" style="--wide:{wide}px">{both}</span>'
+            f'<span class="chart" tabindex="0" role="group" aria-label="chart" style="--wide:{wide}px">{both}</span>'
         )
 
     context["body"] = IMAGE.sub(boxed, context["body"])

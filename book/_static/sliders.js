@@ -56,7 +56,8 @@
       if (place === start) said.delete(key);
       else if (place >= 0) said.set(key, names[place]);
     }
-    const hash = said.size ? `#${said}` : "";
+    const text = String(said);
+    const hash = text ? `#${text}` : "";
     if (hash !== location.hash && (hash || location.hash.includes("="))) {
       history.replaceState(history.state, "", location.href.split("#")[0] + hash);
     }

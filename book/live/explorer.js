@@ -2,7 +2,7 @@
 // distortion are loaded when they are asked for; words and pictures change together once they are there.
 
 /**
- * @typedef {{ slug: string, words: string, shares: number[], ways: string }} Level
+ * @typedef {{ slug: string, words: string, alt: string, shares: number[], ways: string }} Level
  * @typedef {{ name: string, title: string, first: number, marks: [number, string][], levels: Level[] }} Distortion
  * @typedef {[said: string, right: boolean, chance: string]} Answer
  * @typedef {{ folder: string, networks: string[], pictures: { number: number, name: string }[],
@@ -73,7 +73,7 @@ export function begin(root) {
    * begun: the picture on show tells which
    */
   const addressOfSprite = (name) => shown.src.replace(/[^/?]*\.webp/, name);
-  const start = { photo: 0, distortion: distortions.findIndex((one) => one.defaultChecked), level: Number(slider.value) };
+  const start = { photo: 0, distortion: distortions.findIndex((one) => one.defaultChecked), level: Number(slider.defaultValue) };
   const kept = told.distortions.map(({ first }) => first); // where each distortion's slider stands
   let place = start;
   let asked = 0;
@@ -157,7 +157,6 @@ export function begin(root) {
   function draw(name) {
     const { title, levels } = told.distortions[place.distortion];
     const [level, picture] = [levels[place.level], told.pictures[place.photo]];
-    const what = `${title[0].toLowerCase()}${title.slice(1)} ${level.words}`;
     root.style.setProperty("--levels", String(levels.length));
     root.style.setProperty("--at", String(place.level));
     for (const one of all("title")) one.textContent = title;
@@ -173,11 +172,11 @@ export function begin(root) {
       image.setAttribute("alt", alt);
       if (/** @type {HTMLImageElement} */ (image).src !== address) image.setAttribute("src", address);
     };
-    put(shown, "shown", `${picture.name}, ${what}`);
+    put(shown, "shown", `${picture.name}, ${level.alt}`);
     columns.forEach((column, n) => {
       const [said, right, chance] = told.answers[name][place.level][n];
       column.classList.toggle("wrong", !right);
-      put(part(column, "map"), "maps", `SmoothGrad map of the network ${told.networks[n]}, ${what}`);
+      put(part(column, "map"), "maps", `SmoothGrad map (${told.networks[n]}), ${level.alt}`);
       const answer = document.createElement("b");
       answer.textContent = said;
       part(column, "said").replaceChildren(right ? "✓ " : "✗ ", answer, ` ${chance}`);

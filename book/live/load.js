@@ -22,11 +22,15 @@ export async function load(given, progress) {
   const { worker, message } = fromDisk ? await byScripts(given, progress) : byAddress(given);
   const whole = Object.values(given.files).reduce((sum, size) => sum + size, 0);
   return new Promise((resolve, reject) => {
-    worker.onerror = (event) => reject(new Error(event.message || "the worker did not start"));
+    const fail = (/** @type {string} */ message) => {
+      worker.terminate(); // what it still fetches would be counted with the next try's
+      reject(new Error(message));
+    };
+    worker.onerror = (event) => fail(event.message || "the worker did not start");
     worker.onmessage = ({ data }) => {
       if (data.kind === "fetched") progress(data.bytes / whole);
       if (data.kind === "ready") resolve(worker);
-      if (data.kind === "failed") reject(new Error(data.message));
+      if (data.kind === "failed") fail(data.message);
     };
     const contents = [message.wasm, ...message.networks];
     worker.postMessage(

@@ -14,6 +14,7 @@ import { load } from "./load.js";
  */
 
 const PICTURES = 50e6; // pixels of the largest picture that is read: decoded, four bytes each
+const READABLE = `The page reads JPEG, PNG, WebP and GIF of up to ${PICTURES / 1e6} million pixels.`;
 const SIMD = [
   0, 97, 115, 109, 1, 0, 0, 0, 1, 5, 1, 96, 0, 1, 123, 3, 2, 1, 0, 10, 10, 1, 8, 0, 65, 0, 253, 15, 253, 98, 11,
 ];
@@ -65,12 +66,16 @@ export function begin(root) {
   const cards = [...root.querySelectorAll("[data-network]")].map((card) => /** @type {HTMLElement} */ (card));
   const count = cards.length;
 
+  /** The pictures that an address may name. */
+  const reachable = () => (own ? [...names, "own"] : names);
   let state = read(location.hash, names);
-  /** @type {{ name: string, pixels: Uint8Array, classes: number[] | null, asked: number } | null} */
+  /** classes: what the networks say to it as it is; since: the first question about it
+   * @type {{ pixels: Uint8Array, classes: number[] | null, since: number } | null} */
   let own = null;
   /** @type {Worker | null} */
   let worker = null;
   let asked = 0;
+  let current = 0; // the question whose answer is shown; 0 while an attack runs
   let attacked = 0;
   let decoding = 0;
   /** @type {Turn[]} */
@@ -190,7 +195,8 @@ export function begin(root) {
           return line;
         }),
       );
-      find("answer", card).textContent = `says ${classes[best]}`;
+      const mark = truth() === null ? "" : best === truth() ? " ✓" : " ✗";
+      find("answer", card).textContent = `says ${classes[best]}${mark}`;
       card.classList.toggle("wrong", truth() !== null && best !== truth());
     });
   }
@@ -243,6 +249,7 @@ export function begin(root) {
       if (released) attackNow();
       return;
     }
+    post({ kind: "stop" }); // an attack that still runs
     const shown = changed();
     look(cards.map(() => shown));
   }
@@ -251,12 +258,15 @@ export function begin(root) {
   function look(pictures) {
     asked += 1;
     times.set(asked, { asked: performance.now() });
-    post({ kind: "ask", id: asked, pictures, classes: targets(), samples: given.samples });
+    current = asked;
+    const plain = own && state.picture === "own" && !own.classes ? floats(own.pixels) : null;
+    post({ kind: "ask", id: asked, pictures, plain, classes: targets(), samples: given.samples });
   }
 
   function attackNow() {
     const labels = targets();
     turns = [];
+    current = 0;
     attacked += 1;
     seen.attack = { asked: performance.now() };
     seen.turns = null;
@@ -303,15 +313,15 @@ export function begin(root) {
 
   /** @param {any} told */
   function hear(told) {
-    if (told.kind === "probabilities" && own && own.asked === told.id) own.classes = told.chances.map(largest);
-    if (told.kind === "probabilities" && told.id === asked) {
+    if (told.kind === "probabilities" && told.ofPlain && own && told.id >= own.since) own.classes = told.classes;
+    if (told.kind === "probabilities" && told.id === current) {
       const entry = times.get(told.id);
       if (entry) entry.probabilities = performance.now() - entry.asked;
       seen.logits = told.logits;
       showChances(told.chances);
       judge();
     }
-    if (told.kind === "maps" && told.id === asked) {
+    if (told.kind === "maps" && told.id === current) {
       const entry = /** @type {any} */ (times.get(told.id));
       if (entry) {
         entry.first ??= performance.now() - entry.asked;
@@ -351,6 +361,7 @@ export function begin(root) {
    */
   function go(change, released = true) {
     state = { ...state, ...change };
+    guesses = null; // they were about what was shown before
     find("verdict", root).textContent = "";
     complain("");
     showControls();
@@ -406,7 +417,8 @@ export function begin(root) {
     if (file) open(file);
   });
   addEventListener("hashchange", () => {
-    if (location.hash !== address(state)) go(read(location.hash, names));
+    // an anchor of a heading changes nothing
+    if (location.hash.includes("=") && location.hash !== address(state)) go(read(location.hash, reachable()));
   });
 
   // --- a reader's own picture
@@ -426,13 +438,13 @@ export function begin(root) {
     }
   }
 
-  /** @param {{ picture: Uint8Array | null, width: number, height: number, altered: boolean }} told */
-  function took({ picture, width, height, altered }) {
+  /** @param {{ picture: Uint8Array | null, message: string, width: number, height: number, altered: boolean }} told */
+  function took({ picture, message, width, height, altered }) {
     if (!picture) {
-      complain(`${seen.file}: not a picture that this browser can read.`);
+      complain(`${seen.file}: this browser could not decode it (${message}). ${READABLE}`);
       return;
     }
-    own = { name: seen.file, pixels: picture, classes: null, asked: asked + 1 };
+    own = { pixels: picture, classes: null, since: asked + 1 };
     seen.own = picture;
     const choice = find("own-choice", root);
     choice.dataset.there = "yes";
@@ -441,7 +453,7 @@ export function begin(root) {
     go({ picture: "own", operation: "nothing" });
     if (altered)
       complain(
-        "This browser disturbs the pixels that a page reads, against fingerprinting; the networks see them disturbed.",
+        "To prevent fingerprinting, this browser adds noise to the pixels that a page reads. The networks see the altered picture.",
       );
   }
 
@@ -469,6 +481,7 @@ export function begin(root) {
       return;
     }
     worker.onmessage = ({ data }) => hear(data);
+    worker.onerror = ({ message }) => complain(`The networks stopped: ${message}`);
     // Piece by piece: each has to be laid out, while the browser still compiles what the networks run on.
     form.hidden = true;
     await drawn();
@@ -485,7 +498,7 @@ export function begin(root) {
   find("size", root).textContent = String(Math.round(size / 1e6));
   showControls();
   showPicture();
-  if (!WebAssembly?.validate?.(Uint8Array.from(SIMD))) {
+  if (!globalThis.WebAssembly?.validate?.(Uint8Array.from(SIMD))) {
     form.hidden = true;
     find("no-simd", root).hidden = false;
   }
@@ -506,13 +519,13 @@ function unreadable(file) {
       const size = image.naturalWidth * image.naturalHeight;
       resolve(
         size > PICTURES
-          ? `${image.naturalWidth}×${image.naturalHeight} pixels are more than this page reads, ${PICTURES / 1e6} million.`
+          ? `${image.naturalWidth}×${image.naturalHeight} pixels are too many. ${READABLE}`
           : "",
       );
     };
     image.onerror = () => {
       URL.revokeObjectURL(address);
-      resolve("not a picture that this browser can read.");
+      resolve(`not a picture that this browser can read. ${READABLE}`);
     };
     image.src = address;
   });

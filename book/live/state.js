@@ -27,12 +27,15 @@ export const START = {
 export const OPERATIONS = ["nothing", "saturation", "patches", "low-pass", "attack"];
 export const COUNTS = [1, 2, 4, 8, 16, 32];
 export const STEPS = 10;
+const LEAST = 2 ** -10; // levels of saturation are 0, infinity, or between this and its inverse
 export const MOST = { cutoff: 1.42, eps: 64, draw: 999 };
 
 /** Which entries of the address an operation needs, with the values that are allowed. */
 const ENTRIES = {
   nothing: {},
-  saturation: { level: (/** @type {number} */ value) => value >= 0 },
+  saturation: {
+    level: (/** @type {number} */ value) => value === 0 || value === Infinity || (value >= LEAST && value <= 1 / LEAST),
+  },
   patches: {
     patches: (/** @type {number} */ value) => COUNTS.includes(value),
     draw: (/** @type {number} */ value) => Number.isInteger(value) && value >= 1 && value <= MOST.draw,
@@ -68,7 +71,7 @@ export function read(hash, pictures) {
   if (OPERATIONS.includes(operation)) state.operation = operation;
   for (const [name, allowed] of Object.entries(ENTRIES[state.operation])) {
     const text = given.get(name);
-    const value = text === "inf" ? Infinity : Number(text || NaN);
+    const value = text === "inf" ? Infinity : Number(text?.trim() || NaN) + 0; // + 0: no −0
     if (allowed(value)) state[/** @type {"level"} */ (name)] = value;
   }
   return state;

@@ -40,7 +40,7 @@ export function done(state) {
     case "low-pass":
       return `low-pass filter, cut-off ${number(state.cutoff)}`;
     case "attack":
-      return `attack, up to ${number(state.eps)}/255 a pixel`;
+      return `attack, up to ${number(state.eps)}/255 per colour value`;
     default:
       return "as it is";
   }
@@ -78,7 +78,8 @@ export function share(shares, state) {
     "low-pass": ["low-pass", state.cutoff],
     attack: ["pgd-linf", state.eps],
   };
-  const [name, level] = places[state.operation] ?? ["clean", 0];
+  const whole = state.operation === "low-pass" && state.cutoff ** 2 >= 2; // no frequency of a picture lies above √2
+  const [name, level] = (!whole && places[state.operation]) || ["clean", 0];
   const known = Object.entries({ ...shares[name] }).map(([at, value]) => ({
     at: at === "inf" ? Infinity : Number(at),
     value,
@@ -92,10 +93,12 @@ export function share(shares, state) {
   if (exact) return `It recognises ${percent(exact.value)} of the test pictures at this level.`;
   const below = known.filter(({ at }) => at < level).sort((a, b) => b.at - a.at)[0];
   const above = known.filter(({ at }) => at > level).sort((a, b) => a.at - b.at)[0];
-  const parts = [below, above].filter(Boolean).map(({ at, value }) => `${percent(value)} at ${number(at)}`);
-  if (parts.length === 2)
-    return `It recognises ${parts[0]} and ${parts[1]} of the test pictures; between them, nothing is measured.`;
-  return `It recognises ${parts[0]} of the test pictures; beyond, nothing is measured.`;
+  const place = (/** @type {string} */ at) =>
+    ({ saturation: `at level ${at}`, "patch-shuffle": `in ${at}×${at} patches`, "low-pass": `at cut-off ${at}` })[name];
+  const [first, second] = [below, above].filter(Boolean);
+  const start = `It recognises ${percent(first.value)} of the test pictures ${place(number(first.at))}`;
+  if (!second) return `${start}, the nearest that was measured.`;
+  return `${start} and ${percent(second.value)} ${place(number(second.at))}; nothing was measured in between.`;
 }
 
 /**

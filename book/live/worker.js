@@ -7,8 +7,10 @@ import { normals } from "./random.js";
 import { SIDE, VALUES } from "./transforms.js";
 
 /**
- * A question to the networks: what each makes of its own picture; and a map of a class (its answer's, if null).
- * @typedef {{ id: number, pictures: Float32Array[], classes: (number | null)[], samples: number }} Question
+ * A question to the networks: what each makes of its own picture; and a map of a class. If that is null, it is the one
+ * that the network says to `plain`; without that, to its picture.
+ * @typedef {{ id: number, pictures: Float32Array[], plain: Float32Array | null, classes: (number | null)[],
+ * samples: number }} Question
  * @typedef {{ id: number, picture: Float32Array, classes: (number | null)[], eps: number, steps: number }} Attack
  * @typedef {{ logits: Float32Array, gradient: Float32Array }} Run
  */
@@ -32,6 +34,7 @@ let noise = new Float32Array(0);
 let waiting = null;
 /** @type {Attack | null} */
 let attack = null;
+let stopped = false; // whether the reader has gone on from the attack
 let busy = false;
 
 /**
@@ -66,7 +69,9 @@ async function contents(files) {
   return Promise.all(
     files.map(async (file) => {
       if (typeof file !== "string") return file;
-      const response = await fetch(file);
+      const response = await fetch(file).catch((error) => {
+        throw new Error(`${file}: ${error.message}`);
+      });
       if (!response.ok || !response.body) throw new Error(`${file}: ${response.status}`);
       const parts = [];
       for (const reader = response.body.getReader(); ;) {
@@ -151,12 +156,16 @@ async function pass(network, pictures, label) {
  * @param {Question} question
  */
 async function answer(question) {
-  const { id, pictures, samples } = question;
+  const { id, pictures, plain, samples } = question;
   const began = performance.now();
   const runs = /** @type {Run[]} */ ([]);
   for (let n = 0; n < sessions.length; n++) runs.push(await pass(n, [pictures[n]], question.classes[n] ?? 0));
-  const classes = question.classes.map((label, n) => label ?? largest(runs[n].logits));
-  say("probabilities", { id, chances: runs.map((run) => softmax(run.logits)), logits: runs.map((run) => run.logits) });
+  const classes = /** @type {number[]} */ ([]);
+  for (let n = 0; n < sessions.length; n++) {
+    classes.push(question.classes[n] ?? largest((plain ? await pass(n, [plain], 0) : runs[n]).logits));
+  }
+  const chances = runs.map((run) => softmax(run.logits));
+  say("probabilities", { id, chances, logits: runs.map((run) => run.logits), classes, ofPlain: plain !== null });
   const sums = pictures.map(() => new Float64Array(VALUES));
   let drew = -Infinity;
   for (let done = 0; done < samples;) {
@@ -201,7 +210,7 @@ async function climb({ id, picture, classes: given, eps, steps }) {
     say("step", { id, turn, steps, pictures: pictures.slice(), chances, took });
     if (turn < steps) pictures.forEach((one, n) => (pictures[n] = step(one, runs[n].gradient, picture, eps, size)));
     await rest();
-    if (attack) return;
+    if (attack || stopped) return;
   }
 }
 
@@ -213,6 +222,7 @@ async function work() {
       if (attack) {
         const wanted = attack;
         attack = null;
+        stopped = false;
         await climb(wanted);
       } else if (waiting) {
         const question = waiting;
@@ -228,7 +238,8 @@ async function work() {
 }
 
 /**
- * A picture file as bytes, upright as its EXIF entry says; colour profiles and transparency are ignored.
+ * A picture file as bytes, upright as its EXIF entry says, on white where it is transparent; its colour profile is
+ * ignored.
  * @param {{ id: number, file: Blob }} given
  */
 async function decode({ id, file }) {
@@ -239,7 +250,7 @@ async function decode({ id, file }) {
     bitmap.close();
     say("picture", { id, picture, width, height, altered: alters() });
   } catch (error) {
-    say("picture", { id, picture: null, message: String(error) });
+    say("picture", { id, picture: null, message: error instanceof Error ? error.message : String(error) });
   }
 }
 
@@ -256,6 +267,8 @@ function pixels(source, x, y, width, height) {
     canvas.getContext("2d", { willReadFrequently: true })
   );
   context.imageSmoothingEnabled = false;
+  context.fillStyle = "white";
+  context.fillRect(0, 0, width, height);
   context.drawImage(source, x, y, width, height, 0, 0, width, height);
   return context.getImageData(0, 0, width, height).data;
 }
@@ -278,6 +291,10 @@ self_.onmessage = (/** @type {MessageEvent} */ { data }) => {
   if (data.kind === "ask") {
     waiting = data;
     work();
+  }
+  if (data.kind === "stop") {
+    attack = null;
+    stopped = true;
   }
   if (data.kind === "attack") {
     attack = data;

@@ -27,8 +27,13 @@ test("what is impossible or missing in an address is as at the start", () => {
     "#do=saturation&level=-1",
     "#do=saturation&level=x",
     "#do=saturation&level=",
+    "#do=saturation&level=+",
+    "#do=saturation&level=1e100",
+    "#do=saturation&level=1e-9",
+    "#what-you-see",
   ];
   for (const text of odd) assert.deepEqual(read(text, pictures), START, text);
+  assert.ok(Object.is(read("#do=saturation&level=-0", pictures).level, 0));
   const begun = { ...START, operation: "patches" };
   for (const text of ["patches=3", "patches=0", "patches=64", "draw=0", "draw=1.5", "draw=1e9"]) {
     assert.deepEqual(read(`#do=patches&${text}`, pictures), begun, text);
