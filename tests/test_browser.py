@@ -55,16 +55,17 @@ class View:
         self.page = page
         self.complaints: list[str] = []
         self.requests: list[str] = []
-        self.sent: list[str] = []  # requests that carry something: all but GETs without a body or a query
+        self.sent: list[str] = []  # requests that carry more than a file's version
         page.set_default_timeout(LOADING)
         page.on("console", self.hear)
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("requestfailed", self.miss)
-        page.on("request", self.ask)
+        page.on("request", self.note)
 
-    def ask(self, request: Any) -> None:
+    def note(self, request: Any) -> None:
         self.requests.append(request.url)
-        if request.method != "GET" or request.post_data or urlsplit(request.url).query:
+        query = urlsplit(request.url).query
+        if request.method != "GET" or request.post_data or not re.fullmatch(r"((v|digest)=[0-9a-f.]+)?", query):
             self.sent.append(f"{request.method} {request.url}")
 
     def hear(self, message: Any) -> None:

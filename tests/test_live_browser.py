@@ -370,7 +370,8 @@ def test_an_own_picture_that_is_changed_at_once_is_explained_by_the_answers_to_i
     """The question about the picture as it is may be left unanswered: the next one was taken for it, or none."""
     content = encoded(photograph(64, 64), "png")
     page.page.evaluate(
-        f"""() => {{ const upload = setInterval(() => {{ if (!{ROOT}.live.own) return; clearInterval(upload);
+        f"""() => {{ const live = {ROOT}.live; live.own = null;
+        const upload = setInterval(() => {{ if (!live.own) return; clearInterval(upload);
         document.querySelector("input[name=live-operation][value=saturation]").click(); }}, 0); }}"""
     )
     page.upload("mine.png", content)
