@@ -87,9 +87,7 @@ def add(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], 
             wide = round(READABLE * chart.width)
         second = attributes.replace(f"{name}.png", f"{name}-dark.png")
         both = f'<img class="chart-light" {attributes} /><img class="chart-dark" loading="lazy" {second} />'
-        return (
-            f'<span class="chart" tabindex="0" role="group" aria-label="chart" style="--wide:{wide}px">{both}</span>'
-        )
+        return f'<span class="chart" tabindex="0" role="group" aria-label="chart" style="--wide:{wide}px">{both}</span>'
 
     context["body"] = IMAGE.sub(boxed, context["body"])
 
