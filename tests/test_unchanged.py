@@ -96,8 +96,7 @@ def test_verdicts_on_the_published_rows_are_the_same() -> None:
     assert [[line[word] for word in words] for line in found] == [[line[word] for word in words] for line in before]
     for one, two in zip(found, before, strict=True):
         for name in ("effect", "low", "high"):
-            # some bounds are solved for numerically, and their tenth digit differs between processors
-            assert math.isclose(float(one[name]), float(two[name]), rel_tol=1e-6, abs_tol=1e-8) or (
+            assert math.isclose(float(one[name]), float(two[name]), rel_tol=1e-11, abs_tol=1e-13) or (
                 one[name] == two[name] == "nan"
             ), (one, two)
 
