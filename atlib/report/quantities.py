@@ -40,8 +40,8 @@ def mean_over(values: NDArray, among: NDArray[np.bool_] | None = None) -> Vector
     """The mean of one value per picture, over those in `among`: as they are, and in each draw; NaN over none."""
     among = np.ones(len(values), bool) if among is None else among
     # sums of counts are exact in single precision; those of other values would depend on the processor
-    kind = np.float32 if np.asarray(values).dtype == bool else np.float64
-    both = np.stack([np.where(among, values, 0), among], axis=1).astype(kind)
+    kind: type[np.floating] = np.float32 if np.asarray(values).dtype == bool else np.float64
+    both: NDArray[np.floating] = np.stack([np.where(among, values, 0), among], axis=1).astype(kind)
     summed, total = (draws(len(values)) @ both).astype(np.float64).T
     return np.divide(summed, total, out=np.full_like(total, math.nan), where=total > 0)
 
