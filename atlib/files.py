@@ -106,13 +106,13 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def hold(path: Path, note: str, refusal: str) -> Iterator[None]:
+def hold(path: Path, note: str, refusal: str, patience: float = PATIENCE) -> Iterator[None]:
     """Lock a file until the block or the process ends, however that happens, and write into it who holds the lock.
 
-    note: who holds it, for others to read. InputError if another process has the lock (the message is `refusal`, then
-    that process's note), or if the file system doesn't support locks.
+    note: who holds it, for others to read. InputError if another process still has the lock after `patience` seconds
+    (the message is `refusal`, then that process's note), or if the file system doesn't support locks.
     """
-    with hold_for_children(path, note, refusal) as lock:
+    with hold_for_children(path, note, refusal, patience) as lock:
         try:
             yield
         finally:
@@ -120,14 +120,14 @@ def hold(path: Path, note: str, refusal: str) -> Iterator[None]:
 
 
 @contextmanager
-def hold_for_children(path: Path, note: str, refusal: str) -> Iterator[int]:
+def hold_for_children(path: Path, note: str, refusal: str, patience: float = PATIENCE) -> Iterator[int]:
     """Like `hold`, but yields the lock's file descriptor: a process that inherits it also holds the lock.
 
     The lock ends with the last process that has the descriptor.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a+", encoding="utf-8") as lock:
-        end = time.monotonic() + PATIENCE
+        end = time.monotonic() + patience
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

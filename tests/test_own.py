@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, replace
@@ -698,6 +699,10 @@ def test_levels_are_in_the_order_of_numbers_and_robust_accuracy_is_stated() -> N
     )
     assert "PGD with 40 steps of 2/255 within l_inf 8/255, from the picture itself, without restarts" in html
     assert html.count("<svg") == 2 and html.count("<polyline") == 2  # alone: nothing is published here
+    (heard,) = re.findall('aria-label="saturation, accuracy; [^:"]+: ([^"]+)"', html)  # the line, for who hears it
+    said = dict(part.split(" at ")[::-1] for part in heard.split(", "))
+    mine = rows[(rows["distortion"] == "saturation") & (rows["metric"] == "accuracy")]
+    assert said == {row["level"]: f"{row['value']:.2f}" for row in mine.to_dict("records")} and len(said) == 11
     assert "<td>saturation@1024</td>" in html and "http" not in html and "<script" not in html
     (result,) = table[(table["under"] == "pgd-linf@8") & (table["metric"] == "accuracy_last")].to_dict("records")
     assert result["value"] == robust["value"]

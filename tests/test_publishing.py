@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -114,6 +117,33 @@ def test_what_tables_would_average_must_be_alike(run: Path, tmp_path: Path) -> N
         publishing.publish(finished_run(tmp_path / "runs" / twin, name=twin, **alike | {"precision": "auto"}))
     publishing.publish(finished_run(tmp_path / "runs" / second, name=second, **alike | {"share": 0.5, "steps": 20}))
     assert load()["seed"].unique().tolist() == [1, 2]
+
+
+def test_of_two_that_publish_at_once_the_second_sees_what_the_first_wrote(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    twin = RUN.replace("1a2b3c4d", "2b3c4d5e")  # the same network in another precision: one of them may be published
+    other = finished_run(tmp_path / "runs" / twin, name=twin)
+    writing, go_on = threading.Event(), threading.Event()
+    copyfile = shutil.copyfile
+
+    def slow(*paths: Any) -> None:
+        writing.set()
+        assert go_on.wait(60)
+        copyfile(*paths)
+
+    monkeypatch.setattr(shutil, "copyfile", slow)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(publishing.publish, run)
+        assert writing.wait(60)
+        second = pool.submit(publishing.publish, other)
+        with pytest.raises(TimeoutError):
+            second.result(0.5)  # it waits
+        go_on.set()
+        assert first.result(60)
+        with pytest.raises(InputError, match=f"{RUN} is published, the same network in another precision"):
+            second.result(60)
+    assert load()["run"].unique().tolist() == [RUN]
 
 
 def break_predictions(run: Path) -> None:

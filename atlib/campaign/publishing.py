@@ -6,6 +6,7 @@ python -m atlib.campaign.publishing RUN [RUN ...]
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
@@ -18,8 +19,11 @@ from numpy.typing import NDArray
 
 from ..configuration import find_run
 from ..errors import InputError, Missing, command_line
-from ..files import RUN_NAME, atomic, read_json, results_dir, write_json
+from ..files import RUN_NAME, atomic, hold, read_json, results_dir, write_json
 from ..rows import Predictions, correct, measurement, read_predictions, read_rows
+
+LOCK = ".publishing.lock"  # in results/: of two processes that publish at once, the second sees what the first wrote
+PATIENCE = 120.0  # seconds that it waits; a publication takes less than one
 
 
 def publish(run: Path, folder: Path | None = None) -> list[Path]:
@@ -37,8 +41,14 @@ def publish(run: Path, folder: Path | None = None) -> list[Path]:
         raise InputError(f"{run}: rows.csv holds the rows of {rows['run'].iloc[0]}, not of {name}; evaluate it again")
     _check_columns(run, rows, record)
     _check_agreement(run, rows, predictions)
-    check_alike(record["config"], record["training"].get("recipe"), name, folder)
-    target = folder / name
+    refusal = f"{folder}: another run is being published there, by"
+    with hold(folder / LOCK, f"process {os.getpid()}", refusal, PATIENCE):
+        check_alike(record["config"], record["training"].get("recipe"), name, folder)
+        return _copy(run, folder / name, rows, record)
+
+
+def _copy(run: Path, target: Path, rows: pd.DataFrame, record: dict[str, Any]) -> list[Path]:
+    """Write predictions, rows and record beside each other, as `target` with another ending each."""
     # the record comes last: it is by its measurements that the campaign knows whether it has to publish (again)
     paths = [target.with_name(f"{target.name}.{kind}") for kind in ("npz", "csv", "json")]
     old = read_json(paths[2])["training"] if paths[2].is_file() else {}

@@ -35,8 +35,14 @@ def chart(title: str, levels: Sequence[str], series: Sequence[Series]) -> str:
     for number, one in enumerate(series):
         shift = 2.5 * (number - (len(series) - 1) / 2)
         parts.append(_line(one, levels, step, shift))
-    label = escape(f"{title}: accuracy at {', '.join(levels)}", quote=True)
+    told = [f"{one.name}: {said}" for one in series if (said := _said(one, levels))]
+    label = escape("; ".join([f"{title}, accuracy", *told]), quote=True)
     return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
+
+
+def _said(one: Series, levels: Sequence[str]) -> str:
+    """The values of a line in words, for readers who hear the page."""
+    return ", ".join(f"{point[0]:.2f} at {level}" for level, point in zip(levels, one.points, strict=True) if point)
 
 
 def _y(value: float) -> float:
