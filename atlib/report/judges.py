@@ -3,13 +3,15 @@
     python -m atlib.report.judges [--pictures 200]
 
 attacks shipped CIFAR-10 networks with the largest budget of the book's slider, asks networks that took no part what
-they see, and writes results/judges.csv. A person would be the better judge; a network is the one that can be asked
-many times.
+they see, and writes results/judges.csv. Each is also shown the same changes with random signs, which are as large and
+have no direction: what these do, size alone does. A person would be the better judge; a network is the one that can be
+asked many times.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -27,7 +29,8 @@ from . import frames
 
 DATASET, NETWORKS = "cifar10", ("pgd-linf-8", "normal", "pgd-linf-2")
 ATTACKED = ("pgd-linf-8", "normal")  # each is judged by the two others
-EPS, STEPS, BATCH = max(frames.EPS), frames.STEPS[-1], 50
+CHANGES = ("attack", "random signs")
+EPS, STEPS, BATCH, SEED = max(frames.EPS), frames.STEPS[-1], 50, 1
 
 
 def answers(network: nn.Module, images: Tensor) -> Tensor:
@@ -36,42 +39,51 @@ def answers(network: nn.Module, images: Tensor) -> Tensor:
         return network(images).argmax(1)
 
 
-def judged(networks: Mapping[str, nn.Module], attacked: str, images: Tensor, labels: Tensor) -> dict[str, Counter[str]]:
-    """Counts by judge, over pictures that all networks know unchanged, after an attack on one (PGD, from the picture).
+def judged(
+    networks: Mapping[str, nn.Module], attacked: str, images: Tensor, labels: Tensor, generator: torch.Generator
+) -> dict[tuple[str, str], Counter[str]]:
+    """Counts by change and judge, over pictures that all networks know unchanged. The attack is PGD from the picture.
 
     known: these pictures; fooled: the attacked network gives another class than the true one; another: the judge does;
     same: the judge gives the very class that the attacked network now gives, and it is another one than the true one.
+    generator: draws the signs of the changes that have the attack's size and no direction.
     """
     all_know = torch.stack([answers(network, images) == labels for network in networks.values()]).all(0)
     images, labels = images[all_know], labels[all_know]
     size = attacks.default_step(EPS / 255, STEPS)
     changed = attacks.pgd(networks[attacked], images, labels, eps=EPS / 255, steps=STEPS, step_size=size)
-    own, found = answers(networks[attacked], changed), {}
-    for name in networks:
-        if name != attacked:
-            seen = answers(networks[name], changed)
-            another = seen != labels
-            counts = {"fooled": own != labels, "another": another, "same": another & (seen == own)}
-            found[name] = Counter({key: int(value.sum()) for key, value in counts.items()} | {"known": len(labels)})
+    signs = torch.randint(0, 2, images.shape, generator=generator) * 2 - 1
+    shaken = (images + (changed - images).abs() * signs).clamp(0, 1)
+    found = {}
+    for change, shown in zip(CHANGES, (changed, shaken), strict=True):
+        own = answers(networks[attacked], shown)
+        for judge in networks:
+            if judge != attacked:
+                seen = answers(networks[judge], shown)
+                another = seen != labels
+                counts = {"fooled": own != labels, "another": another, "same": another & (seen == own)}
+                whole = {key: int(value.sum()) for key, value in counts.items()}
+                found[change, judge] = Counter(whole | {"known": len(labels)})
     return found
 
 
 def measure(pictures: int) -> pd.DataFrame:
-    """One line for each attacked network and judge: counts over the first test pictures, and where they come from."""
+    """One line for each attacked network, change and judge: counts over the first test pictures, and their origin."""
     began, test = provenance.record(torch.device("cpu")), data.load(DATASET, progress=False).test
     in_range("pictures", pictures, 1, len(test.labels), whole=True)
     networks = {name: models.fold(models.load(f"{DATASET}/{name}")[0]) for name in NETWORKS}
-    lines = []
+    lines, generator = [], torch.Generator().manual_seed(SEED)
     for name in ATTACKED:
-        total: dict[str, Counter[str]] = {judge: Counter() for judge in NETWORKS if judge != name}
+        total: Counter[tuple[str, str, str]] = Counter()
         for begin in tqdm(range(0, pictures, BATCH), name):
             here = slice(begin, min(begin + BATCH, pictures))
-            found = judged(networks, name, data.prepare(test.images[here], 32), test.labels[here])
-            total = {judge: count + found[judge] for judge, count in total.items()}
-        for judge, count in total.items():
-            given = {"dataset": DATASET, "attacked": name, "judge": judge, "eps": EPS, "steps": STEPS}
-            counts = {"pictures": pictures} | {key: count[key] for key in ("known", "fooled", "another", "same")}
-            where = {"seed": 1, "processor": provenance.processor(), "commit": began["commit"]}
+            found = judged(networks, name, data.prepare(test.images[here], 32), test.labels[here], generator)
+            total.update({(*pair, key): n for pair, counts in found.items() for key, n in counts.items()})
+        for change, judge in itertools.product(CHANGES, (judge for judge in NETWORKS if judge != name)):
+            given = {"dataset": DATASET, "attacked": name, "change": change, "judge": judge, "eps": EPS, "steps": STEPS}
+            kinds = ("known", "fooled", "another", "same")
+            counts = {"pictures": pictures} | {key: total[change, judge, key] for key in kinds}
+            where = {"seed": SEED, "processor": provenance.processor(), "commit": began["commit"]}
             lines.append(given | counts | where)
     return pd.DataFrame(lines)
 
@@ -86,22 +98,25 @@ def load(folder: Path | None = None) -> pd.DataFrame:
 
 def sentence(folder: Path | None = None) -> str:
     """For how many pictures the change is one that other networks see too, in Markdown."""
-    lines = {(one["attacked"], one["judge"]): one for one in load(folder).to_dict("records")}
+    lines = {(one["attacked"], one["change"], one["judge"]): one for one in load(folder).to_dict("records")}
 
-    def share(attacked: str, judge: str, what: str) -> str:
-        line = lines[attacked, judge]
+    def share(attacked: str, judge: str, what: str, change: str = "attack") -> str:
+        line = lines[attacked, change, judge]
         return f"{100 * line[what] / line['known']:.0f} %"
 
     robust, plain, judge = NETWORKS
-    first = lines[robust, judge]
+    first = lines[robust, "attack", judge]
+    shaken = [share(robust, one, "another", "random signs") for one in (judge, plain)]
     return (
         f"How common is that? Of {first['known']} test pictures that all networks here know unchanged, an attack of "
         f"{first['eps']}/255 on {robust} turns {share(robust, judge, 'another')} into another class in the eyes of "
         f"{judge}, which took no part, and {share(robust, judge, 'same')} into the very class that {robust} now sees; "
-        f"in the eyes of the normal network, {share(robust, plain, 'another')} and {share(robust, plain, 'same')}. But "
-        f"at so large a budget an attack on the normal network works on others as well: {judge} sees another class in "
-        f"{share(plain, judge, 'another')}, {robust} in {share(plain, robust, 'another')}. Random changes of that size "
-        "were not tried, so part of this may only show that they break any network. One attack on one network "
+        f"in the eyes of the normal network, {share(robust, plain, 'another')} and {share(robust, plain, 'same')}. "
+        f"The same changes with random signs turn {shaken[0]} and {shaken[1]} into another class in the eyes of these "
+        f"two, and {share(robust, judge, 'same', 'random signs')} and {share(robust, plain, 'same', 'random signs')} "
+        f"into the class that {robust} sees in them. And "
+        f"at so large a budget an attack on the normal network works on others, too: {judge} sees another class in "
+        f"{share(plain, judge, 'another')}, {robust} in {share(plain, robust, 'another')}. One attack on one network "
         "of each kind illustrates the claim, and doesn't decide it.\n\n**The horse shows what changes a network's "
         "answer. It doesn't show what the network uses to find it.**"
     )
