@@ -71,6 +71,8 @@ def test_published_counts_and_their_sentence() -> None:
     assert list(told) == pairs and set(found["eps"]) == {64}
     assert (found["same"] <= found["another"]).all() and (found["another"] <= found["known"]).all()
     assert (found["known"] <= found["pictures"]).all() and (found["pictures"] >= 200).all()
+    agreeing = found[found["attacked"] == "pgd-linf-8"].groupby("change")["same"].max()
+    assert agreeing["random signs"] < found["known"][0] / 3 < agreeing["attack"]  # as the sentence says
     assert found["commit"].str.fullmatch("[0-9a-f]{40}").all()
     assert f"Of {found['known'][0]} test pictures" in judges.sentence(REPOSITORY / "results")
 

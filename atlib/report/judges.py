@@ -114,7 +114,7 @@ def sentence(folder: Path | None = None) -> str:
         f"in the eyes of the normal network, {share(robust, plain, 'another')} and {share(robust, plain, 'same')}. "
         f"The same changes with random signs turn {shaken[0]} and {shaken[1]} into another class in the eyes of these "
         f"two, and {share(robust, judge, 'same', 'random signs')} and {share(robust, plain, 'same', 'random signs')} "
-        f"into the class that {robust} sees in them. And "
+        f"into the class that {robust} sees in them: size alone makes networks err, but not agree. And "
         f"at so large a budget an attack on the normal network works on others, too: {judge} sees another class in "
         f"{share(plain, judge, 'another')}, {robust} in {share(plain, robust, 'another')}. One attack on one network "
         "of each kind illustrates the claim, and doesn't decide it.\n\n**The horse shows what changes a network's "
