@@ -77,6 +77,8 @@ def test_a_sentence_takes_the_effects_of_single_cells(frame: pd.DataFrame) -> No
     said = bound.filled(text, "here", frame, link=False)
     expected = [f"{judged.effect:+.2f} [{judged.low:+.2f}, {judged.high:+.2f}]" for judged in (first, second)]
     assert said == " and ".join(expected).replace("-", "−") and expected[0] != expected[1]
+    said = bound.filled("{at stylised-common@cifar10 stylised@generated-ghiasi}", "here", frame, link=False)
+    assert said == f"{100 * first.effect:+.1f}".replace("-", "−")
     with pytest.raises(InputError, match="no such number in the rows"):  # a claim of one cell
         bound.filled("{second shape-bias@shapes}", "here", frame)
 
@@ -84,7 +86,10 @@ def test_a_sentence_takes_the_effects_of_single_cells(frame: pd.DataFrame) -> No
 def test_how_sure_counts_the_verdicts(frame: pd.DataFrame) -> None:
     said = front.how_sure(frame, lambda text, page: text)
     here = ledger.counts(verdicts.verdicts(frame), "cifar10")
-    paper, judged, seen, firmer, held, failed, unsure = map(int, re.findall(r"(?<!-)\b\d+\b", said))
+    counted, _, beside = said.partition(" Another ")
+    paper, judged, seen, firmer, held, failed, unsure = map(int, re.findall(r"(?<!-)\b\d+\b", counted))
+    others = ledger.counts(verdicts.verdicts(frame), "cifar10", counting=False)
+    assert beside.startswith(f"{ledger.judged(others)} are measured there without counting")
     assert seen == ledger.seen_before(verdicts.verdicts(frame), "cifar10") > 0
     decided = [(one.claim, d) for one in verdicts.verdicts(frame) for d in one.decisions if d.dataset == "cifar10"]
     mine = [d for claim, d in decided if claim.paper_says and d.counts]

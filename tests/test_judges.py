@@ -71,8 +71,8 @@ def test_published_counts_and_their_sentence() -> None:
     assert list(told) == pairs and set(found["eps"]) == {64}
     assert (found["same"] <= found["another"]).all() and (found["another"] <= found["known"]).all()
     assert (found["known"] <= found["pictures"]).all() and (found["pictures"] >= 200).all()
-    agreeing = found[found["attacked"] == "pgd-linf-8"].groupby("change")["same"].max()
-    assert agreeing["random signs"] < found["known"][0] / 3 < agreeing["attack"]  # as the sentence says
+    signs = found[(found["attacked"] == "pgd-linf-8") & (found["change"] == "random signs")]
+    assert (signs["same"] / signs["fooled"] > 0.4).all()  # "size alone does part of this": by chance, one in nine
     assert found["commit"].str.fullmatch("[0-9a-f]{40}").all()
     assert f"Of {found['known'][0]} test pictures" in judges.sentence(REPOSITORY / "results")
 
@@ -83,7 +83,7 @@ def test_the_sentence_takes_its_numbers_from_the_file(tmp_path: Path) -> None:
         ("pgd-linf-8", "random signs", "pgd-linf-2"): (30, 20), ("pgd-linf-8", "random signs", "normal"): (160, 10),
         ("normal", "attack", "pgd-linf-2"): (90, 80), ("normal", "attack", "pgd-linf-8"): (50, 4),
     }  # fmt: skip
-    line = {"eps": 64, "pictures": 500, "known": 200, "fooled": 200}
+    line = {"eps": 64, "pictures": 500, "known": 200, "fooled": 80}
     lines = [
         line | {"attacked": one, "change": change, "judge": two, "another": another, "same": same}
         for (one, change, two), (another, same) in counts.items()
@@ -92,7 +92,7 @@ def test_the_sentence_takes_its_numbers_from_the_file(tmp_path: Path) -> None:
     said = judges.sentence(tmp_path)
     assert "turns 75 % into another class" in said and "50 % into the very class" in said
     assert "the normal network, 60 % and 30 %" in said
-    assert "with random signs turn 15 % and 80 % into another class" in said and "10 % and 5 % into the class" in said
+    assert "errs on 40 % of the pictures" in said and "in 25 % of them, the normal network in 12 %" in said
     assert "pgd-linf-2 sees another class in 45 %, pgd-linf-8 in 25 %" in said
     with pytest.raises(InputError, match=r"python -m atlib\.report\.judges writes it"):
         judges.load(tmp_path / "none")

@@ -15,7 +15,7 @@ from atlib.errors import InputError
 from atlib.files import REPOSITORY, checkout_path
 from atlib.report import bound, claims, core, forest, inventory, ledger, verdicts, waiting
 from atlib.report.claims import STATISTICS
-from atlib.report.rule import EXCLUDED, FAILS, HOLDS, NOT_RUN, UNDECIDED, Judged
+from atlib.report.rule import BEYOND, EXCLUDED, FAILS, HOLDS, NOT_RUN, UNDECIDED, Judged
 from atlib.report.verdicts import Decision, Verdict
 from atlib.rows import frame_of, load
 
@@ -112,6 +112,18 @@ def test_the_sentence_counts_claims_of_the_paper_where_they_count(published) -> 
     assert f"**{counts.drop(NOT_RUN).sum()}** of the paper's claims have been judged (7 of them" in text
     for verdict, words in ((HOLDS, "hold"), (FAILS, "do not"), (UNDECIDED, "are undecided")):
         assert f"{counts[verdict]} {words}" in text
+    beside = found[(found["origin"] == "paper") & (found["dataset"] == "cifar10") & ~found["counts"].astype(bool)]
+    others = beside["verdict"].value_counts().drop(NOT_RUN, errors="ignore")
+    assert f"Another {others.sum()} are measured there without counting" in text
+    assert f"{others[FAILS]} do not and {others[UNDECIDED]} are undecided." in text.partition("Another")[2]
+
+
+def test_claims_are_tallied_in_words() -> None:
+    assert ledger.tally({HOLDS: 1, FAILS: 2, NOT_RUN: 3}) == "1 holds and 2 do not"
+    assert ledger.tally({HOLDS: 2, BEYOND: 1, FAILS: 1, UNDECIDED: 1}) == (
+        "2 hold, 1 holds against ordinary networks alone, 1 does not and 1 is undecided"
+    )
+    assert ledger.judged({HOLDS: 1, FAILS: 2, NOT_RUN: 3}) == 3
 
 
 def test_a_verdict_that_is_only_shown_isn_t_counted(published) -> None:
@@ -218,12 +230,8 @@ def test_the_effect_that_could_be_found_is_said_where_the_scatter_is_known(publi
 
 
 def test_every_sentence_rests_on_verdicts_of_today_and_has_its_numbers(published) -> None:
-    said = bound.answer(published)
-    assert (
-        "\n- **Partly, and mostly as later work found.**" in said
-        and "{" not in said
-        and "{" not in bound.conclusion(published)
-    )
+    said = bound.conclusion(published)
+    assert said.startswith("## ") and "{" not in said
     effect = next(
         d.judged.effect
         for one in verdicts.verdicts(published)
@@ -231,7 +239,7 @@ def test_every_sentence_rests_on_verdicts_of_today_and_has_its_numbers(published
         for d in one.decisions
         if d.dataset == "cifar10"
     )
-    assert f">{100 * effect:.1f}</a> points more than ordinary networks" in said
+    assert f">{100 * effect:.1f}</a> points more" in said
 
 
 WRONG = [
@@ -243,18 +251,22 @@ WRONG = [
     ({"text": "by {points maps-sparser}"}, "isn't a place that can be filled"),
     ({"text": "by {points maps-sparser@tiny-imagenet}"}, "no such number in the rows"),
     ({"text": "by {accuracy pgd-linf-9@cifar10} %"}, "no accuracy of pgd-linf-9"),
+    (
+        {"text": "by {at low-pass-better@cifar10 low-pass@0.3}"},
+        "cell = 'low-pass@0.3': must be one of low-pass@0.1",
+    ),
 ]
 
 
 @pytest.mark.parametrize(("change", "message"), WRONG)
 def test_a_sentence_that_the_rows_do_not_bear_out_is_refused(change, message, published, tmp_path: Path) -> None:
     content = yaml.safe_load(checkout_path(bound.ANSWER).read_text(encoding="utf-8"))
-    content["answer"][1] |= change
+    content["conclusion"][1] |= change
     path = tmp_path / "answer.yaml"
     path.write_text(yaml.safe_dump(content))
     with pytest.raises(InputError, match=message) as caught:
-        bound.answer(published, path)
-    assert "answer, sentence 2" in str(caught.value) and "\n" not in str(caught.value)
+        bound.conclusion(published, path)
+    assert content["conclusion"][1]["heading"] in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_a_page_s_sentence_is_bound_to_its_verdicts_and_takes_its_numbers_from_rows(published: pd.DataFrame) -> None:

@@ -26,7 +26,7 @@ from atlib.errors import AtlibError, InputError, NetworkError
 from atlib.files import REPOSITORY, read_json, results_dir, write_json
 from atlib.report import job, statistics, tables
 from atlib.report import own as page
-from atlib.report.own import example, sentences
+from atlib.report.own import beside, example, sentences
 from atlib.report.own import page as page_module
 from atlib.report.own.__main__ import main
 from atlib.rows import frame_of, measurement, read_predictions, read_rows
@@ -651,7 +651,7 @@ def test_the_page_of_a_part_speaks_of_what_was_measured_alone() -> None:
     for absent in ("under the same attack", "patch-shuffle", "every distortion", "obust accuracy", "normal (normal"):
         assert absent not in html, absent
     assert "normal (2 seeds: 100\u00a0% clean); adversarially trained (pgd-linf-8, 2 seeds: 100\u00a0% clean)" in html
-    assert "by the one accuracy that was measured and tells these two apart (saturation@1024)." in html
+    assert "by the one kind of test that was made and places it (saturation)." in html
     with np.load(folder / "examples.npz") as stored:  # nor are maps drawn that aren't shown
         assert {key.partition("/")[0] for key in stored.files if "/" in key} == {"clean@", "saturation@1024"}
         before = stored["clean@/maps"]
@@ -681,7 +681,32 @@ def test_where_it_stands_is_not_told_unless_the_references_tell() -> None:
         page.stands(0.5, 0.2, [0.3, 0.3], [0.6, 0.6]),  # too few pictures
         page.stands(0.5, 0.01, [0.3], [0.7, 0.7]),  # one seed
     ):
-        assert np.isnan(unresolved).all()
+        assert np.isnan(unresolved[0]) and beside.outside(*unresolved[1:]) == "–"
+
+
+def test_of_a_network_far_outside_the_side_is_told() -> None:
+    """A shape bias of .06 gave a dash: its limits, -9.1 and -3.0, are too far apart for a place."""
+    normal, main = [0.75, 0.80, 0.85], [0.90, 0.93, 0.96]
+    for value, side in ((0.06, "< 0"), (1.9, "> 1"), (0.95, "–")):
+        place, low, high = page.stands(value, 0.01, normal, main)
+        assert np.isnan(place) and high - low > 1 and beside.outside(low, high) == side
+
+
+def test_levels_of_one_distortion_are_one_kind_of_test(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = [
+        ("saturation@16", -0.1), ("saturation@64", -0.2), ("saturation@1024", -0.3), ("pgd-linf@8", 0.8),
+        ("conflict@", 0.6),
+    ]  # fmt: skip
+    table = pd.DataFrame([{"under": under, "stands": at, "metric": "conditional"} for under, at in lines])
+    monkeypatch.setattr(sentences, "standing", lambda folder: table)
+    measured = SimpleNamespace(
+        references={"normal": []}, folder=None, predictions={"labels": np.arange(10)}, quantities={}
+    )
+    said = sentences.overall(measured)  # type: ignore[arg-type]
+    assert (
+        "it stands at 0.60, the median over the 3 kinds of test that place it (saturation, pgd-linf, conflict)" in said
+    )
+    assert said.endswith("in 2 of them it is nearer to the latter.")
 
 
 def test_levels_are_in_the_order_of_numbers_and_robust_accuracy_is_stated() -> None:
@@ -967,7 +992,9 @@ def test_the_examples_table_holds_what_was_published(monkeypatch: pytest.MonkeyP
     assert (
         len(resolved) > 10 and ((resolved["low"] < resolved["stands"]) & (resolved["stands"] < resolved["high"])).all()
     )
-    assert line["vit stands at"] == tables.dash(known["stands"].to_dict()["conflict@", "shape_bias"], "{:.1f}")
+    at = known.to_dict("index")["conflict@", "shape_bias"]
+    assert np.isnan(at["stands"]) and at["high"] < 0
+    assert line["vit stands at"] == line["plain stands at"] == "< 0"  # both answer by texture more than the normal one
     assert f"vit has a shape bias of {bias:.2f}" in page.sentence(["plain", "vit"])
     html = page.body(page.published("vit"))
     assert html.count("<tr") > 70 and "<table" in html and "; ;" not in html

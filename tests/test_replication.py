@@ -79,8 +79,8 @@ def test_then_it_is_judged_and_printed(planned: list[grid.Planned]) -> None:
     assert "PGD ℓ∞ 8/255 +0.20 [+0.19, +0.20], above it in 20 of 20 seeds" in said
     assert "over 20 new seeds" in replication.html(whole)
     assert replication.unconverged(whole) == (
-        "One network has not learnt its task, and the figure and the means show PGD ℓ∞ 8/255 of seed 7 at amplitude "
-        "0.2 (clean accuracy 0.60, coverage 0.90) all the same."
+        "One network did not learn its task: PGD ℓ∞ 8/255 of seed 7 at amplitude 0.2 (clean accuracy 0.60, coverage "
+        "0.90). We kept it in the figure and in the means."
     )
 
 

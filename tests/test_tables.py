@@ -352,7 +352,7 @@ def test_networks_that_have_not_learnt_their_task_are_named():
 
     assert trained(1.0, 0.96) == "Every one of these networks has a clean accuracy of at least 0.95."
     assert trained(1.0, 0.61) == (
-        "One network has not learnt its task, and the figure and the means show pgd-linf-8 of seed 2 at amplitude 0.2 "
-        "(clean accuracy 0.61, coverage 0.50) all the same."
+        "One network did not learn its task: pgd-linf-8 of seed 2 at amplitude 0.2 "
+        "(clean accuracy 0.61, coverage 0.50). We kept it in the figure and in the means."
     )
-    assert trained(0.3, 0.61).startswith("2 networks have not learnt their task, and the figure and the means show pgd")
+    assert trained(0.3, 0.61).startswith("2 networks did not learn their task: pgd")

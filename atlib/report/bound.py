@@ -1,6 +1,6 @@
 """Sentences that people wrote, bound to the verdicts that they rest on.
 
-They stand in book/answer.yaml (headline, answer, conclusion) and in the pages (`say`). Their numbers are filled in
+They stand in book/answer.yaml (headline, conclusion) and in the pages (`say`). Their numbers are filled in
 from verdicts and rows; where the rows have changed a verdict, the sentence is refused until somebody reads it again.
 """
 
@@ -33,7 +33,7 @@ def load(path: Path | None = None) -> dict[str, Any]:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, yaml.YAMLError) as error:
         raise InputError(f"{path}: not readable as YAML ({type(error).__name__})") from None
-    parts = {"headline", "answer", "caution", "conclusion"}
+    parts = {"headline", "conclusion"}
     if not isinstance(content, dict) or set(content) != parts:
         raise InputError(f"{path}: must have the parts {', '.join(sorted(parts))}")
     return content
@@ -42,13 +42,6 @@ def load(path: Path | None = None) -> dict[str, Any]:
 def headline(frame: pd.DataFrame, path: Path | None = None) -> str:
     """The answer in one sentence, as the front page and the README open; without links."""
     return bound(load(path)["headline"], "headline", frame, link=False)
-
-
-def answer(frame: pd.DataFrame, path: Path | None = None) -> str:
-    """The answer so far, as a Markdown list, with the caution above it."""
-    content = load(path)
-    lines = [f"- {bound(entry, f'answer, sentence {n}', frame)}" for n, entry in enumerate(content["answer"], 1)]
-    return f"{filled(content['caution'], f'{ANSWER}: caution', frame)}\n\n" + "\n".join(lines)
 
 
 def conclusion(frame: pd.DataFrame, path: Path | None = None) -> str:
@@ -102,8 +95,9 @@ def filled(text: str, where: str, frame: pd.DataFrame, link: bool = True) -> str
             return f"{100 * _accuracy(name, dataset, under or 'clean@', where, frame):.0f}"
         if what == "conditional":
             return f"{100 * _conditional(name, dataset, under or 'clean@', where, frame):.0f}"
-        one_of(f"{where}: place", what, ["accuracy", "kept", "conditional", *NUMBERS])
-        said = NUMBERS[what](_decision(name, dataset, where, frame))
+        one_of(f"{where}: place", what, ["accuracy", "kept", "conditional", "at", *NUMBERS])
+        decision = _decision(name, dataset, where, frame)
+        said = _at(decision, under or "", where) if what == "at" else NUMBERS[what](decision)
         if "nan" in said:
             raise InputError(f"{where}: {found[0]}: no such number in the rows")
         return f'<a class="number" href="{tables.LEDGER}#claim-{name}">{said}</a>' if link else said
@@ -134,6 +128,13 @@ def _points(effect: float, low: float, high: float) -> str:
 def _cells(decision: Decision) -> str:
     sizes = sorted(100 * abs(judged.effect) for _, judged in decision.cells) or [math.nan]
     return f"{sizes[0]:.1f} to {sizes[-1]:.1f}"
+
+
+def _at(decision: Decision, place: str, where: str) -> str:
+    """The effect in the claim's cell at a DISTORTION@LEVEL, in percentage points."""
+    effects = {str(key): judged.effect for key, judged in decision.cells}
+    one_of(f"{where}: cell", place, list(effects))
+    return f"{100 * effects[place]:+.1f}".replace("-", "−")
 
 
 def _cell(decision: Decision, number: int) -> str:

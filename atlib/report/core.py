@@ -225,7 +225,7 @@ def random_weights_sentence(found: pd.DataFrame, metric: str = "edge_correlation
         if value >= low:
             parts.append(
                 f"On {name} the maps of a network with random weights lie on edges as much as those of trained "
-                f"networks {numbers}, so that there this number says nothing about what was learnt."
+                f"networks {numbers}, so there a value of this size is no sign of learning."
             )
         else:
             parts.append(f"On {name} they lie on edges less than those of every trained network {numbers}.")

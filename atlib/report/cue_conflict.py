@@ -193,6 +193,6 @@ def unconverged_sentence(rows: pd.DataFrame, least: float = 0.95) -> str:
     ]
     if not found:
         return f"Every one of these networks has a clean accuracy of at least {least:g}."
-    who = "One network has" if len(found) == 1 else f"{len(found)} networks have"
-    whose = "its" if len(found) == 1 else "their"
-    return f"{who} not learnt {whose} task, and the figure and the means show {'; '.join(found)} all the same."
+    one = len(found) == 1
+    who, whose, what = ("One network", "its", "it") if one else (f"{len(found)} networks", "their", "them")
+    return f"{who} did not learn {whose} task: {'; '.join(found)}. We kept {what} in the figure and in the means."

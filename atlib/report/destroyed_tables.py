@@ -67,8 +67,8 @@ def filters_sentence(frame: pd.DataFrame, dataset: str = "cifar10") -> str:
     if max(left["low-pass"]) >= min(left["high-pass"]):
         return said
     return (
-        f"{said} So networks trained against attacks are ahead where most of the edges are gone and behind where most "
-        "of them are left. That shows that they tolerate blur, and not that they use outlines."
+        f"{said} So by this measure networks trained against attacks are ahead where most of the edges are gone and "
+        "behind where most of them are left."
     )
 
 

@@ -18,7 +18,6 @@ from .. import rows
 from ..errors import command_line
 from ..files import atomic, checkout_path
 from . import bound, hero, ledger, verdicts
-from .rule import BEYOND, FAILS, HOLDS, UNDECIDED
 
 README = "README.md"
 MARKS = ("<!-- answer: written by `python -m atlib.report.front` -->", "<!-- end of the answer -->")
@@ -35,11 +34,6 @@ text-decoration:none}
 </style>"""
 
 
-def answer(frame: pd.DataFrame) -> str:
-    """The whole answer, its caution, and how many claims stand behind it; in Markdown."""
-    return f"{bound.answer(frame)}\n\n{ledger.ledger_sentence(frame)}"
-
-
 def how_sure(frame: pd.DataFrame, link: Callable[[str, str], str]) -> str:
     """How many claims there are, how they stand on CIFAR-10, and where it is said how to measure again.
 
@@ -48,13 +42,10 @@ def how_sure(frame: pd.DataFrame, link: Callable[[str, str], str]) -> str:
     found = verdicts.verdicts(frame)
     paper = sum(one.claim.origin == "paper" for one in found)
     here = ledger.counts(found, "cifar10")
-    held, failed, unsure, beyond = (here.get(word, 0) for word in (HOLDS, FAILS, UNDECIDED, BEYOND))
-    judged, seen = held + failed + unsure + beyond, ledger.reservations(found, "cifar10")
-    control = f", {beyond} hold against ordinary networks but not beyond the early-stopped one" if beyond else ""
     return (
-        f"We turned the paper into {link(f'{paper} claims', 'claims')} that numbers can decide. Of {judged} judged on "
-        f"CIFAR-10{seen}, {held} hold, {failed} do not and {unsure} are undecided{control}. "
-        f"{link('How to repeat a measurement', 'reproduce')}."
+        f"We broke the paper down into {link(f'{paper} claims', 'claims')} that numbers can test. Of "
+        f"{ledger.judged(here)} judged on CIFAR-10{ledger.reservations(found, 'cifar10')}, {ledger.tally(here)}."
+        f"{ledger.shown_only(found, 'cifar10')} {link('How to repeat a measurement', 'reproduce')}."
     )
 
 

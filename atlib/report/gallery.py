@@ -243,7 +243,9 @@ def turns(found: Frames | None = None) -> str:
         f"{percent(share)} from {CUES[way[0]]} to {CUES[way[1]]}" for way, share in shares.items() if way[0] != way[1]
     )
     same = ", ".join(f"{percent(share)} by {CUES[way[0]]}" for way, share in shares.items() if way[0] == way[1])
+    together = sum(share for way, share in shares.items() if way[0] == way[1])
     return (
         "Each picture stands for one common pair of answers, the normal network's and that of the strongest budget. "
-        f"To some of all such pictures these two networks answer alike ({same}), to others differently ({changed})."
+        f"Over all pictures whose cues conflict, the two networks agree in {percent(together)} of cases ({same}); in "
+        f"the others the answer moves ({changed})."
     )

@@ -100,25 +100,25 @@ def sentence(folder: Path | None = None) -> str:
     """For how many pictures the change is one that other networks see too, in Markdown."""
     lines = {(one["attacked"], one["change"], one["judge"]): one for one in load(folder).to_dict("records")}
 
-    def share(attacked: str, judge: str, what: str, change: str = "attack") -> str:
+    def share(attacked: str, judge: str, what: str, change: str = "attack", of: str = "known") -> str:
         line = lines[attacked, change, judge]
-        return f"{100 * line[what] / line['known']:.0f} %"
+        return f"{100 * line[what] / line[of]:.0f} %"
 
     robust, plain, judge = NETWORKS
-    first = lines[robust, "attack", judge]
-    shaken = [share(robust, one, "another", "random signs") for one in (judge, plain)]
+    first, signs = lines[robust, "attack", judge], "random signs"
+    agree = [share(robust, one, "same", signs, "fooled") for one in (judge, plain)]
     return (
         f"How common is that? Of {first['known']} test pictures that all networks here know unchanged, an attack of "
         f"{first['eps']}/255 on {robust} turns {share(robust, judge, 'another')} into another class in the eyes of "
         f"{judge}, which took no part, and {share(robust, judge, 'same')} into the very class that {robust} now sees; "
-        f"in the eyes of the normal network, {share(robust, plain, 'another')} and {share(robust, plain, 'same')}. "
-        f"The same changes with random signs turn {shaken[0]} and {shaken[1]} into another class in the eyes of these "
-        f"two, and {share(robust, judge, 'same', 'random signs')} and {share(robust, plain, 'same', 'random signs')} "
-        f"into the class that {robust} sees in them: size alone makes networks err, but not agree. And "
-        f"at so large a budget an attack on the normal network works on others, too: {judge} sees another class in "
-        f"{share(plain, judge, 'another')}, {robust} in {share(plain, robust, 'another')}. One attack on one network "
-        "of each kind illustrates the claim, and doesn't decide it.\n\n**The horse shows what changes a network's "
-        "answer. It doesn't show what the network uses to find it.**"
+        f"in the eyes of the normal network, {share(robust, plain, 'another')} and {share(robust, plain, 'same')}.\n\n"
+        f"Size alone does part of this. With the signs of the changes drawn at random {robust} errs on "
+        f"{share(robust, judge, 'fooled', signs)} of the pictures, and {judge} then sees the same wrong class in "
+        f"{agree[0]} of them, the normal network in {agree[1]}. And at so large a budget an attack on the normal "
+        f"network works on others, too: {judge} sees another class in {share(plain, judge, 'another')}, {robust} in "
+        f"{share(plain, robust, 'another')}. One attack on one network of each kind illustrates the claim, and doesn't "
+        "decide it.\n\n**The horse shows what changes a network's answer. It doesn't show what the network uses to "
+        "find it.**"
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 
 import pandas as pd
@@ -270,14 +270,49 @@ def claim_settings(known: Ledger) -> pd.DataFrame:
     )
 
 
-def counts(found: Sequence[Verdict], dataset: str, origin: Sequence[str] = ("paper",)) -> dict[str, int]:
-    """How the claims of some origin stand on a data set on which they count ("overall": over all)."""
+def counts(
+    found: Sequence[Verdict], dataset: str, origin: Sequence[str] = ("paper",), counting: bool = True
+) -> dict[str, int]:
+    """How the claims of some origin stand on a data set on which they count ("overall": over all).
+
+    counting: False for those that are shown there and don't count.
+    """
     words = []
     for one in found:
         if one.claim.origin in origin:
             words += [one.verdict] if dataset == "overall" else []
-            words += [d.verdict for d in one.decisions if d.dataset == dataset and d.counts]
+            words += [d.verdict for d in one.decisions if d.dataset == dataset and d.counts == counting]
     return {verdict: words.count(verdict) for verdict in OVERALL if verdict in words}
+
+
+TALLIED = {  # a verdict: how one claim is said to stand, and how several are
+    HOLDS: ("holds", "hold"),
+    BEYOND: ("holds against ordinary networks alone", "hold against ordinary networks alone"),
+    FAILS: ("does not", "do not"),
+    UNDECIDED: ("is undecided", "are undecided"),
+}
+
+
+def tally(here: Mapping[str, int]) -> str:
+    """How many claims hold, don't, or are undecided, in words, from their `counts`."""
+    said = [f"{here[verdict]} {forms[here[verdict] > 1]}" for verdict, forms in TALLIED.items() if here.get(verdict)]
+    return f"{', '.join(said[:-1])} and {said[-1]}" if len(said) > 1 else "".join(said)
+
+
+def judged(here: Mapping[str, int]) -> int:
+    """How many claims have a verdict, from their `counts`."""
+    return sum(number for verdict, number in here.items() if verdict != NOT_RUN)
+
+
+def shown_only(found: Sequence[Verdict], dataset: str) -> str:
+    """How the paper's claims stand that are measured on a data set and don't count there: a sentence, or nothing."""
+    here = counts(found, dataset, counting=False)
+    if not judged(here):
+        return ""
+    return (
+        f" Another {judged(here)} are measured there without counting, because the paper made those tests on other "
+        f"data: of them {tally(here)}."
+    )
 
 
 def seen_before(found: Sequence[Verdict], dataset: str) -> int:
@@ -320,22 +355,14 @@ def ledger_sentence(frame: pd.DataFrame, dataset: str = "cifar10", shown: str = 
     paper = [one for one in found if one.claim.origin == "paper"]
     rest = {origin: sum(one.claim.origin == origin for one in found) for origin in ("ours", "later", "question")}
     here = counts(found, dataset)
-    judged = sum(number for verdict, number in here.items() if verdict != NOT_RUN)
-    texts = {
-        HOLDS: "hold",
-        BEYOND: "hold against the normal network, but not against the control",
-        FAILS: "do not",
-        UNDECIDED: "are undecided",
-    }
-    said = [f"{here[verdict]} {text}" for verdict, text in texts.items() if here.get(verdict)]
-    listed = f"{', '.join(said[:-1])} and {said[-1]}" if len(said) > 1 else "".join(said)
     excluded = counts(found, "overall").get(EXCLUDED, 0)
     more = f" {in_words(excluded).capitalize()} can no longer hold over all data sets." if excluded else ""
     seen = reservations(found, dataset)
     return (
-        f"We turned the paper into **{len(paper)}** claims that numbers can decide, and added "
-        f"{len(found) - len(paper)} more: {rest['ours']} of ours, {rest['later']} of later work, {rest['question']} "
-        f"that the paper asks. On {shown}, **{judged}** of the paper's claims have been judged{seen}: {listed}.{more}"
+        f"We broke the paper down into **{len(paper)}** claims that numbers can test, and added "
+        f"{len(found) - len(paper)}: {rest['ours']} of our own, {rest['later']} from later work and {rest['question']} "
+        f"questions that the paper raises. On {shown}, **{judged(here)}** of the paper's claims have been "
+        f"judged{seen}: {tally(here)}.{shown_only(found, dataset)}{more}"
     )
 
 

@@ -199,7 +199,8 @@ def stands(value: float, error: float, normal: Sequence[float], main: Sequence[f
 
     The limits are Fieller's, at 95 %, of the ratio: the references vary over seeds (Student's t), the value over its
     pictures (error: its standard error). Three NaN where the references can't resolve it: fewer than two seeds of each,
-    means less than APART apart or not apart for certain, or limits further apart than RESOLVED.
+    or means less than APART apart or not apart for certain. The place alone is NaN where its limits are further apart
+    than RESOLVED, as they are for a network that lies far outside both.
     """
     nothing = (math.nan, math.nan, math.nan)
     if len(normal) < 2 or len(main) < 2:
@@ -216,7 +217,12 @@ def stands(value: float, error: float, normal: Sequence[float], main: Sequence[f
     mixed, rest = a * b - of_normal, a**2 - (1.96 * error) ** 2 - of_normal
     root = math.sqrt(max(0.0, mixed**2 - square * rest))
     low, high = (mixed - root) / square, (mixed + root) / square
-    return (a / b, low, high) if high - low <= RESOLVED else nothing
+    return (a / b if high - low <= RESOLVED else math.nan), low, high
+
+
+def outside(low: float, high: float) -> str:
+    """Which side of both kinds of network something lies whose limits alone are known; a dash if that isn't clear."""
+    return "< 0" if high < 0 else "> 1" if low > 1 else "–"
 
 
 def order(place: str) -> tuple:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -12,7 +13,7 @@ from ...configuration import Config
 from ...files import read_json, results_dir
 from ...rows import load
 from .. import claims, tables
-from .beside import standing
+from .beside import outside, standing
 
 SHOWN = (
     ("clean@", "accuracy"), ("pgd-linf@8", "conditional"), ("conflict@", "shape_bias"), ("conflict@", "coverage"),
@@ -40,10 +41,15 @@ def side_by_side(names: Sequence[str]) -> pd.DataFrame:
         for name, cell in cells.items():
             line |= {
                 name: f"{cell['value']:.2f}",
-                f"{name} stands at": tables.dash(round(cell["stands"], 1) + 0.0, "{:.1f}"),
+                f"{name} stands at": _place(cell),
             }
         lines.append(line)
     return pd.DataFrame(lines)
+
+
+def _place(cell: Mapping[Any, Any]) -> str:
+    place = cell["stands"]
+    return outside(cell["low"], cell["high"]) if place != place else f"{round(place, 1) + 0.0:.1f}"
 
 
 def sentence(names: Sequence[str]) -> str:

@@ -14,7 +14,7 @@ from ...files import atomic, read_json
 from ...progress import Line, duration, say
 from ...rows import MAP_METRICS
 from .. import tables
-from .beside import APART, Measured, standing
+from .beside import APART, Measured, outside, standing
 from .pictures import curves, examples
 from .sentences import of_references, summary
 
@@ -79,8 +79,9 @@ def numbers(folder: Path) -> str:
     if table["normal"].notna().any():
         caption += (
             "Beside them this report's networks on the same pictures, means over their seeds. It stands at 0 where it "
-            "is like the normal ones, at 1 where it is like the adversarially trained; – where these two are less than "
-            f"{APART:g} apart, or their seeds don't tell where between them it stands."
+            "is like the normal ones, at 1 where it is like the adversarially trained; < 0 or > 1 where it lies "
+            f"outside and no closer place can be told; – where these two are less than {APART:g} apart, or their seeds "
+            "don't tell where it stands."
         )
     else:
         caption += "This report has published no networks of its own on these pictures: nothing to stand between."
@@ -94,7 +95,7 @@ def _measurement(under: str, metric: str) -> str:
 
 
 def _stands(value: float, low: float, high: float) -> str:
-    return "–" if value != value else f"{value:.2f} [{low:.2f}, {high:.2f}]"
+    return outside(low, high) if value != value else f"{value:.2f} [{low:.2f}, {high:.2f}]"
 
 
 def warned(folder: Path) -> list[str]:

@@ -77,14 +77,15 @@ def overall(measured: Measured) -> str:
     told = table[table["stands"].notna() & table["metric"].isin(["conditional", "accuracy_last", "shape_bias"])]
     if told.empty:
         return "Nothing that was measured tells this report's normal and adversarially trained networks apart enough."
-    median, nearer = float(told["stands"].median()), int((told["stands"] > 0.5).sum())
+    # several levels of one distortion, or two ways to count robustness, are one kind of test
+    kinds = told.groupby(told["under"].str.partition("@")[0], sort=False)["stands"].median()
+    median, nearer = float(kinds.median()), int((kinds > 0.5).sum())
     where = f"From this report's normal networks (0) to its adversarially trained ones (1) it stands at {median:.2f}, "
-    if len(told) == 1:
-        place = told["under"].iloc[0].removesuffix("@")
-        return where + f"by the one accuracy that was measured and tells these two apart ({place})."
+    if len(kinds) == 1:
+        return where + f"by the one kind of test that was made and places it ({kinds.index[0]})."
     return where + (
-        f"the median of the {len(told)} accuracies that tell these two apart; in {nearer} of them it is nearer to the "
-        "latter."
+        f"the median over the {len(kinds)} kinds of test that place it ({', '.join(kinds.index)}); in {nearer} of them "
+        "it is nearer to the latter."
     )
 
 
