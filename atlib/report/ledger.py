@@ -203,7 +203,7 @@ def _decided(
     if decision.seeds:
         of = f", weakest in {escape(decision.deciding)}: " if decision.deciding else " "
         seeds = f"seed{'s' * (len(decision.seeds) > 1)} {', '.join(map(str, decision.seeds))}"
-        parts.append(f"{of}{number_words(judged)}, {seeds}")
+        parts.append(f"{of}{number_words(judged)}{_origin(claim)}, {seeds}")
         if len(decision.seeds) > 3:
             parts.append(f", {100 * judged.agree:.0f} % of the seeds on the claim’s side of zero")
     if not math.isnan(decision.q):
@@ -226,6 +226,12 @@ def _decided(
         below += [f"<li>{escape(text)}</li>" for text in _open(claim, name, found, frame, whole)]
     listed = f"<ul>{''.join(below)}</ul>" if below else ""
     return f"<li>{''.join(parts)}{listed}{traced.html(claim, decision, rows, whole)}</li>"
+
+
+def _origin(claim: Claim) -> str:
+    """What a number is counted from if that is neither another network nor zero."""
+    reference = claim.statistic.reference
+    return f" (counted from {reference:g})" if isinstance(reference, float) and reference else ""
 
 
 def _small(value: float) -> str:
