@@ -188,7 +188,7 @@ TYPED: dict[str, Callable[[pd.DataFrame], bool]] = {
         [between(frame, level) for level in style.LEVELS] == [0, 0, 0, -1]
     ),
     "two seeds (faint dots)": lambda frame: seeds_of(frame) == [2, 2, 1],
-    "Networks trained on noise and blur are planned and have not been run.": lambda frame: not rivals(frame),
+    "on photographs they are planned and have not been run.": lambda frame: not rivals(frame),
     "would be the test, and have not been run.": lambda frame: not rivals(frame),
     "neither have networks trained on noise.": lambda frame: not rivals(frame),
     "right on two thirds of clean pictures where its partner is right on nearly all": lambda _: (

@@ -76,7 +76,7 @@ def test_then_it_is_judged_and_printed(planned: list[grid.Planned]) -> None:
     listed = replication.verdicts_html(frame_of([]))
     assert listed.count("not run") == 2 and 'href="claims.html#claim-replication-shape-bias"' in listed
     said = replication.sentence(whole)
-    assert "PGD ℓ∞ 8/255 +0.20 [+0.19, +0.20], above it in 20 of 20 seeds" in said
+    assert "PGD ℓ∞ 8/255 +0.20 [+0.19, +0.20] (higher in 20 of 20 seeds)" in said
     assert "over 20 new seeds" in replication.html(whole)
     assert replication.unconverged(whole) == (
         "One network did not learn its task: PGD ℓ∞ 8/255 of seed 7 at amplitude 0.2 (clean accuracy 0.60, coverage "

@@ -133,8 +133,8 @@ def sentence(frame: pd.DataFrame) -> str:
             low, high = statistics.t_interval(values)
             up = int((values > 0).sum())
             number = f"{values.mean():+.2f} [{low:+.2f}, {high:+.2f}]".replace("-", "−")
-            said.append(f"{network.title} {number}, above it in {up} of {len(values)} seeds")
-        parts.append(f"- amplitude {amplitude:g}, shape bias less the normal network's: {'; '.join(said)}.")
+            said.append(f"{network.title} {number} (higher in {up} of {len(values)} seeds)")
+        parts.append(f"- At amplitude {amplitude:g}, shape bias against the normal network's: {'; '.join(said)}.")
     return "\n".join(parts)
 
 
@@ -146,7 +146,7 @@ def verdicts_html(frame: pd.DataFrame) -> str:
         f"{ledger.badge(found[id].verdict)}</li>"
         for id in CLAIMS
     ]
-    return f"<p>It is to decide two claims:</p>\n<ul>{''.join(items)}</ul>"
+    return f"<p>Two claims are decided by it:</p>\n<ul>{''.join(items)}</ul>"
 
 
 def html(frame: pd.DataFrame) -> str:
