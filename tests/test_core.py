@@ -192,7 +192,7 @@ def test_what_random_weights_reach_is_said_of_each_data_set():
     found = pd.DataFrame([*dots("A", 0.2512, normal=0.253, main=0.251), *dots("B", 0.08, normal=0.21, underfit=0.15)])
     said = core.random_weights_sentence(found)
     assert "On A the maps of a network with random weights lie on edges as much as" in said
-    assert "(0.25, trained 0.25 to 0.25), so that there this number says nothing" in said
+    assert "(0.25, trained 0.25 to 0.25), so there a value of this size is no sign of" in said
     assert said.endswith(
         "On B they lie on edges less than those of every trained network (0.08, trained 0.15 to 0.21)."
     )

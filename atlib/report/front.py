@@ -18,6 +18,7 @@ from .. import rows
 from ..errors import command_line
 from ..files import atomic, checkout_path
 from . import bound, hero, ledger, verdicts
+from .rule import HOLDS
 
 README = "README.md"
 MARKS = ("<!-- answer: written by `python -m atlib.report.front` -->", "<!-- end of the answer -->")
@@ -41,11 +42,13 @@ def how_sure(frame: pd.DataFrame, link: Callable[[str, str], str]) -> str:
     """
     found = verdicts.verdicts(frame)
     paper = sum(one.claim.origin == "paper" for one in found)
-    here = ledger.counts(found, "cifar10")
+    here, shown = ledger.counts(found, "cifar10"), ledger.counts(found, "cifar10", counting=False)
+    hold = f"{held} hold{'s' * (held == 1)}" if (held := shown.get(HOLDS, 0)) else "none holds"
+    others = f" Of {ledger.judged(shown)} more that are shown there without counting, {hold}." if shown else ""
     return (
         f"We broke the paper down into {link(f'{paper} claims', 'claims')} that numbers can test. Of "
         f"{ledger.judged(here)} judged on CIFAR-10{ledger.reservations(found, 'cifar10')}, {ledger.tally(here)}."
-        f"{ledger.shown_only(found, 'cifar10')} {link('How to repeat a measurement', 'reproduce')}."
+        f"{others} {link('How to repeat a measurement', 'reproduce')}."
     )
 
 

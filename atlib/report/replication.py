@@ -14,6 +14,7 @@ import pandas as pd
 
 from ..rows import row_id
 from . import claims, cue_conflict, ledger, plots, statistics, tables, verdicts
+from .tables import Cell
 
 CLAIMS = ("replication-shape-bias", "beyond-noise-shape-bias")
 SETTINGS = ("shapes-replication", "shapes-replication-20")
@@ -35,7 +36,7 @@ NETWORKS = (
     Network("normal", "normal", "normal", 8),
     Network("normal, three times as long", "normal,\n3 × as long", "normal", 24),
     Network("noise of the same strength", "noise,\nRMS 8/255", "noise-0.0313725", 8),
-    Network("PGD ℓ∞ 8/255", "PGD ℓ∞\n8/255", "pgd-linf-8", 8),
+    Network("PGD ℓ∞ 8/255", "PGD,\n8/255", "pgd-linf-8", 8),
 )
 
 
@@ -75,18 +76,30 @@ def complete(frame: pd.DataFrame) -> pd.DataFrame:
 
 
 def table(frame: pd.DataFrame) -> pd.DataFrame:
-    """Answers by shape, by texture and by neither, and shape bias: means over seeds with t-intervals."""
+    """Answers by shape, by texture and by neither, shape bias, and its difference from the normal network of the same
+    seed: means over seeds with t-intervals."""
     found = complete(frame)
     found = found.assign(neither=1 - found["coverage"].astype(float), neither_row=found["coverage_row"])
     shown = []
     for amplitude in sorted(found["amplitude"].unique()):
         for network in NETWORKS:
             mine = found[(found["amplitude"] == amplitude) & (found["network"] == network.title)]
-            line: dict[str, object] = {"amplitude": f"{amplitude:g}", "trained": network.title, "seeds": len(mine)}
+            line: dict[str, object] = {"amplitude": f"{amplitude:g}", "trained": network.title}
             for metric, title in (ANSWERS | {"neither": "by neither", "shape_bias": "shape bias"}).items():
                 line[title] = cue_conflict.over_seeds(mine, metric)
-            shown.append(line)
+            shown.append(line | {"against normal": _against_normal(found, amplitude, network.title)})
     return tables.frame_of(shown)
+
+
+def _against_normal(found: pd.DataFrame, amplitude: float, network: str) -> Cell:
+    """The difference of shape bias from the normal network's, over seeds; found: `complete`."""
+    normal = NETWORKS[0].title
+    if network == normal:
+        return Cell("–")
+    values = _paired(found, amplitude, network, normal)
+    mean, low, high = (f"{round(value, 2) + 0.0:+.2f}" for value in (values.mean(), *statistics.t_interval(values)))
+    pair = found[(found["amplitude"] == amplitude) & found["network"].isin([network, normal])]
+    return Cell(f"{mean} [{low},\u00a0{high}]".replace("-", "−"), tuple(pair["shape_bias_row"]))
 
 
 def figure(frame: pd.DataFrame) -> plots.Drawing:
@@ -108,7 +121,10 @@ def unconverged(frame: pd.DataFrame) -> str:
 
 def differences(frame: pd.DataFrame, amplitude: float, network: str, reference: str = "normal") -> pd.Series:
     """Shape bias of a network less the reference's, by seed, at one amplitude; of seeds that have both."""
-    found = complete(frame)
+    return _paired(complete(frame), amplitude, network, reference)
+
+
+def _paired(found: pd.DataFrame, amplitude: float, network: str, reference: str) -> pd.Series:
     here = found[(found["amplitude"] == amplitude) & found["network"].isin([network, reference])]
     wide = here.pivot_table(index="seed", columns="network", values="shape_bias")
     if not {network, reference} <= set(wide.columns):
@@ -126,16 +142,14 @@ def sentence(frame: pd.DataFrame) -> str:
             "last one, so nothing of them is printed or judged until then."
         )
     parts = []
-    for amplitude in sorted(found["amplitude"].unique()):
-        said = []
-        for network in NETWORKS[1:]:
+    for network in reversed(NETWORKS[1:]):
+        higher = []
+        for amplitude in sorted(found["amplitude"].unique()):
             values = differences(frame, amplitude, network.title)
-            low, high = statistics.t_interval(values)
-            up = int((values > 0).sum())
-            number = f"{values.mean():+.2f} [{low:+.2f}, {high:+.2f}]".replace("-", "−")
-            said.append(f"{network.title} {number} (higher in {up} of {len(values)} seeds)")
-        parts.append(f"- At amplitude {amplitude:g}, shape bias against the normal network's: {'; '.join(said)}.")
-    return "\n".join(parts)
+            at = f"{amplitude:g}" if higher else f"amplitude {amplitude:g}"
+            higher.append(f"{int((values > 0).sum())} of {len(values)} at {at}")
+        parts.append(f"{network.title}, {' and '.join(higher)}")
+    return f"Seeds in which shape bias is higher than the normal network's: {'; '.join(parts)}."
 
 
 def verdicts_html(frame: pd.DataFrame) -> str:
