@@ -695,9 +695,10 @@ def test_of_a_network_far_outside_the_side_is_told() -> None:
 def test_levels_of_one_distortion_are_one_kind_of_test(monkeypatch: pytest.MonkeyPatch) -> None:
     lines = [
         ("saturation@16", -0.1), ("saturation@64", -0.2), ("saturation@1024", -0.3), ("pgd-linf@8", 0.8),
-        ("conflict@", 0.6),
+        ("conflict@", 0.6), ("low-pass@0.2", np.nan), ("patch-shuffle@2", np.nan), ("patch-shuffle@4", np.nan),
     ]  # fmt: skip
     table = pd.DataFrame([{"under": under, "stands": at, "metric": "conditional"} for under, at in lines])
+    table = table.assign(low=[0.0] * 5 + [-4.0, -4.0, -4.0], high=[1.0] * 5 + [-2.0, -1.0, 0.5])
     monkeypatch.setattr(sentences, "standing", lambda folder: table)
     measured = SimpleNamespace(
         references={"normal": []}, folder=None, predictions={"labels": np.arange(10)}, quantities={}
@@ -706,7 +707,8 @@ def test_levels_of_one_distortion_are_one_kind_of_test(monkeypatch: pytest.Monke
     assert (
         "it stands at 0.60, the median over the 3 kinds of test that place it (saturation, pgd-linf, conflict)" in said
     )
-    assert said.endswith("in 2 of them it is nearer to the latter.")
+    assert "in 2 of them it is nearer to the latter. By low-pass it lies below 0, how far can't be told." in said
+    assert "shuffle" not in said  # its levels don't agree
 
 
 def test_levels_are_in_the_order_of_numbers_and_robust_accuracy_is_stated() -> None:
@@ -1064,7 +1066,7 @@ def test_the_foot_of_the_page_has_no_empty_field() -> None:
 @pytest.mark.parametrize(("low", "placed"), [(0.09, False), (0.1, False), (0.2, True)])
 def test_a_network_near_chance_is_not_placed(low: float, placed: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     """An untrained network whose answers hardly change would else stand near the adversarially trained ones."""
-    lines = {"under": ["saturation@8"], "stands": [0.75], "metric": ["conditional"]}
+    lines = {"under": ["saturation@8"], "stands": [0.75], "low": [0.6], "high": [0.9], "metric": ["conditional"]}
     monkeypatch.setattr(sentences, "standing", lambda folder: pd.DataFrame(lines))
     measured = SimpleNamespace(
         references={"normal": []},

@@ -373,7 +373,7 @@ def by_seed(table: pd.DataFrame, names: Mapping[str, str]) -> Drawing:
         for axis, amplitude in zip(axes[0], amplitudes, strict=True):
             some = placed[placed["amplitude"] == amplitude]
             thin: dict[str, Any] = {"units": "seed", "estimator": None, "marker": "o", "markersize": 3}
-            seaborn.lineplot(some, ax=axis, alpha=0.3, linewidth=0.8, **thin, **given)
+            seaborn.lineplot(some, ax=axis, alpha=0.5, linewidth=0.8, **thin, **given)
             for place, values in some.groupby("place")["shape_bias"]:
                 mean, ends = values.mean(), interval(values)
                 axis.vlines(place, *ends, color="black")

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 
 from ...measurements import TABLE_1
-from .beside import KINDS, Measured, called, standing
+from .beside import KINDS, Measured, called, outside, standing
 
 ATTACK = (
     f"PGD with {TABLE_1['steps']} steps of {255 * TABLE_1['step_size']:g}/255 within l_inf "
@@ -74,18 +75,34 @@ def overall(measured: Measured) -> str:
             f"(1 in {classes}), and an answer that was a guess says nothing when it changes or stays."
         )
     table = standing(measured.folder)
-    told = table[table["stands"].notna() & table["metric"].isin(["conditional", "accuracy_last", "shape_bias"])]
+    table = table[table["metric"].isin(["conditional", "accuracy_last", "shape_bias"])]
+    told, beyond = table[table["stands"].notna()], _beyond(table)
     if told.empty:
-        return "Nothing that was measured tells this report's normal and adversarially trained networks apart enough."
+        nothing = (
+            "Nothing that was measured tells this report's normal and adversarially trained networks apart enough."
+        )
+        return beyond or nothing
     # several levels of one distortion, or two ways to count robustness, are one kind of test
     kinds = told.groupby(told["under"].str.partition("@")[0], sort=False)["stands"].median()
     median, nearer = float(kinds.median()), int((kinds > 0.5).sum())
     where = f"From this report's normal networks (0) to its adversarially trained ones (1) it stands at {median:.2f}, "
     if len(kinds) == 1:
-        return where + f"by the one kind of test that was made and places it ({kinds.index[0]})."
+        return f"{where}by the one kind of test that was made and places it ({kinds.index[0]}).{beyond}"
     return where + (
         f"the median over the {len(kinds)} kinds of test that place it ({', '.join(kinds.index)}); in {nearer} of them "
-        "it is nearer to the latter."
+        f"it is nearer to the latter.{beyond}"
+    )
+
+
+def _beyond(table: pd.DataFrame) -> str:
+    """By which kinds of test, that don't place it any closer, it lies outside this report's networks; or nothing."""
+    sides: dict[str, list[str]] = {"below 0": [], "above 1": []}
+    for under, some in table.groupby(table["under"].str.partition("@")[0], sort=False):
+        found = {outside(low, high) for low, high in zip(some["low"], some["high"], strict=True)}
+        if some["stands"].isna().all() and len(found) == 1 and found != {"–"}:
+            sides["below 0" if found == {"< 0"} else "above 1"].append(str(under))
+    return "".join(
+        f" By {', '.join(names)} it lies {side}, how far can't be told." for side, names in sides.items() if names
     )
 
 
