@@ -143,7 +143,7 @@ def sentence(frame: pd.DataFrame) -> str:
         )
     parts = []
     for network in reversed(NETWORKS[1:]):
-        higher = []
+        higher: list[str] = []
         for amplitude in sorted(found["amplitude"].unique()):
             values = differences(frame, amplitude, network.title)
             at = f"{amplitude:g}" if higher else f"amplitude {amplitude:g}"

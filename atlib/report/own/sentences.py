@@ -83,7 +83,7 @@ def overall(measured: Measured) -> str:
         )
         return beyond or nothing
     # several levels of one distortion, or two ways to count robustness, are one kind of test
-    kinds = told.groupby(told["under"].str.partition("@")[0], sort=False)["stands"].median()
+    kinds = told.groupby(told["under"].map(_kind), sort=False)["stands"].median()
     median, nearer = float(kinds.median()), int((kinds > 0.5).sum())
     where = f"From this report's normal networks (0) to its adversarially trained ones (1) it stands at {median:.2f}, "
     if len(kinds) == 1:
@@ -94,10 +94,15 @@ def overall(measured: Measured) -> str:
     )
 
 
+def _kind(under: str) -> str:
+    """The distortion of a DISTORTION@LEVEL."""
+    return under.partition("@")[0]
+
+
 def _beyond(table: pd.DataFrame) -> str:
     """By which kinds of test, that don't place it any closer, it lies outside this report's networks; or nothing."""
     sides: dict[str, list[str]] = {"below 0": [], "above 1": []}
-    for under, some in table.groupby(table["under"].str.partition("@")[0], sort=False):
+    for under, some in table.groupby(table["under"].map(_kind), sort=False):
         found = {outside(low, high) for low, high in zip(some["low"], some["high"], strict=True)}
         if some["stands"].isna().all() and len(found) == 1 and found != {"–"}:
             sides["below 0" if found == {"< 0"} else "above 1"].append(str(under))
