@@ -65,7 +65,7 @@ def test_levels_are_said_in_words(told: list[dict[str, Any]]) -> None:
 
 
 def test_what_it_rests_on_is_said(html: str) -> None:
-    assert "all three networks recognise 1,372 unchanged. With 5 of these" in html
+    assert "all three networks recognise 1,372 unchanged. For 5 of these" in html
     assert "normal 21\u00a0% and trained against attacks 50\u00a0%" in html  # the second seed, at the end
     assert "Caltech-101 test pictures (Li" in html
 

@@ -72,7 +72,8 @@ def test_published_counts_and_their_sentence() -> None:
     assert (found["same"] <= found["another"]).all() and (found["another"] <= found["known"]).all()
     assert (found["known"] <= found["pictures"]).all() and (found["pictures"] >= 200).all()
     signs = found[(found["attacked"] == "pgd-linf-8") & (found["change"] == "random signs")]
-    assert (signs["same"] / signs["fooled"] > 0.4).all()  # "size alone does part of this": by chance, one in nine
+    assert (signs["another"] > signs["known"] / 2).all()  # "size does part of this"
+    assert (signs["same"] < signs["known"] / 3).all()
     assert found["commit"].str.fullmatch("[0-9a-f]{40}").all()
     assert f"Of {found['known'][0]} test pictures" in judges.sentence(REPOSITORY / "results")
 
@@ -92,7 +93,8 @@ def test_the_sentence_takes_its_numbers_from_the_file(tmp_path: Path) -> None:
     said = judges.sentence(tmp_path)
     assert "turns 75 % into another class" in said and "50 % into the very class" in said
     assert "the normal network, 60 % and 30 %" in said
-    assert "errs on 40 % of the pictures" in said and "in 25 % of them, the normal network in 12 %" in said
+    assert "sees another class in 15 % of the pictures and the normal network in 80 %" in said
+    assert "then gives in 10 % and 5 %" in said
     assert "pgd-linf-2 sees another class in 45 %, pgd-linf-8 in 25 %" in said
     with pytest.raises(InputError, match=r"python -m atlib\.report\.judges writes it"):
         judges.load(tmp_path / "none")

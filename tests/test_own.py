@@ -707,8 +707,13 @@ def test_levels_of_one_distortion_are_one_kind_of_test(monkeypatch: pytest.Monke
     assert (
         "it stands at 0.60, the median over the 3 kinds of test that place it (saturation, pgd-linf, conflict)" in said
     )
-    assert "in 2 of them it is nearer to the latter. By low-pass it lies below 0, how far can't be told." in said
+    assert "in 2 of them it is nearer to the latter. By low-pass it lies below 0; how far, can't be told." in said
     assert "shuffle" not in said  # its levels don't agree
+    table = table[table["under"] == "low-pass@0.2"]
+    said = sentences.overall(measured)  # type: ignore[arg-type]
+    assert said.startswith("Its place between") and said.endswith(
+        "By low-pass it lies below 0; how far, can't be told."
+    )
 
 
 def test_levels_are_in_the_order_of_numbers_and_robust_accuracy_is_stated() -> None:

@@ -183,14 +183,14 @@ TYPED: dict[str, Callable[[pd.DataFrame], bool]] = {
     "A third seed on Caltech-101": lambda frame: max(seeds_of(frame)) < 3,
     "The noise-trained rival, a third seed": lambda frame: max(seeds_of(frame)) < 3 and not rivals(frame),
     "Caltech-101, where a third seed allows a verdict": lambda frame: max(seeds_of(frame)) < 3 and not rivals(frame),
-    "that all three know whole the normal network still recognises more than half": lambda _: known_in_four() > 0.5,
+    "that all three recognise whole the normal one still recognises more than half": lambda _: known_in_four() > 0.5,
     "between the two in three of the four sets and below both in the fourth (paintings, MicroAST)": lambda frame: (
         [between(frame, level) for level in style.LEVELS] == [0, 0, 0, -1]
     ),
     "two seeds (faint dots)": lambda frame: seeds_of(frame) == [2, 2, 1],
     "on photographs they are planned and have not been run.": lambda frame: not rivals(frame),
-    "would be the test, and have not been run.": lambda frame: not rivals(frame),
-    "neither have networks trained on noise.": lambda frame: not rivals(frame),
+    "would be the test, and have not been run on photographs.": lambda frame: not rivals(frame),
+    "neither have networks trained on noise on photographs.": lambda frame: not rivals(frame),
     "right on two thirds of clean pictures where its partner is right on nearly all": lambda _: (
         0.62 < strangers.accuracy("woods_lipschitz", "clean@") < 0.7
         and strangers.accuracy("woods_normal", "clean@") > 0.9

@@ -43,12 +43,13 @@ def how_sure(frame: pd.DataFrame, link: Callable[[str, str], str]) -> str:
     found = verdicts.verdicts(frame)
     paper = sum(one.claim.origin == "paper" for one in found)
     here, shown = ledger.counts(found, "cifar10"), ledger.counts(found, "cifar10", counting=False)
-    hold = f"{held} hold{'s' * (held == 1)}" if (held := shown.get(HOLDS, 0)) else "none holds"
-    others = f" Of {ledger.judged(shown)} more that are shown there without counting, {hold}." if shown else ""
+    number, held = ledger.judged(shown), shown.get(HOLDS, 0)
+    hold = f"{held or 'none'} of them hold{'s' * (held < 2)}"
+    beside = f" Another {number}, which the paper tested on other data, are measured there but don't count; {hold}."
     return (
         f"We broke the paper down into {link(f'{paper} claims', 'claims')} that numbers can test. Of "
         f"{ledger.judged(here)} judged on CIFAR-10{ledger.reservations(found, 'cifar10')}, {ledger.tally(here)}."
-        f"{others} {link('How to repeat a measurement', 'reproduce')}."
+        f"{beside if number else ''} {link('How to repeat a measurement', 'reproduce')}."
     )
 
 

@@ -3,9 +3,9 @@
     python -m atlib.report.judges [--pictures 200]
 
 attacks shipped CIFAR-10 networks with the largest budget of the book's slider, asks networks that took no part what
-they see, and writes results/judges.csv. Each is also shown the same changes with random signs, which are as large and
-have no direction: what these do, size alone does. A person would be the better judge; a network is the one that can be
-asked many times.
+they see, and writes results/judges.csv. Each is also shown the same changes with random signs, which are about as
+large (pixels stay in their range) and have no direction: what these do, size does. A person would be the better judge;
+a network is the one that can be asked many times.
 """
 
 from __future__ import annotations
@@ -100,22 +100,22 @@ def sentence(folder: Path | None = None) -> str:
     """For how many pictures the change is one that other networks see too, in Markdown."""
     lines = {(one["attacked"], one["change"], one["judge"]): one for one in load(folder).to_dict("records")}
 
-    def share(attacked: str, judge: str, what: str, change: str = "attack", of: str = "known") -> str:
+    def share(attacked: str, judge: str, what: str, change: str = "attack") -> str:
         line = lines[attacked, change, judge]
-        return f"{100 * line[what] / line[of]:.0f} %"
+        return f"{100 * line[what] / line['known']:.0f} %"
 
     robust, plain, judge = NETWORKS
     first, signs = lines[robust, "attack", judge], "random signs"
-    agree = [share(robust, one, "same", signs, "fooled") for one in (judge, plain)]
+    other, same = ([share(robust, one, what, signs) for one in (judge, plain)] for what in ("another", "same"))
     return (
         f"How common is that? Of {first['known']} test pictures that all networks here know unchanged, an attack of "
         f"{first['eps']}/255 on {robust} turns {share(robust, judge, 'another')} into another class in the eyes of "
         f"{judge}, which took no part, and {share(robust, judge, 'same')} into the very class that {robust} now sees; "
         f"in the eyes of the normal network, {share(robust, plain, 'another')} and {share(robust, plain, 'same')}.\n\n"
-        f"Size alone does part of this. With the signs of the changes drawn at random {robust} errs on "
-        f"{share(robust, judge, 'fooled', signs)} of the pictures, and {judge} then sees the same wrong class in "
-        f"{agree[0]} of them, the normal network in {agree[1]}. And at so large a budget an attack on the normal "
-        f"network works on others, too: {judge} sees another class in {share(plain, judge, 'another')}, {robust} in "
+        f"Size does part of this. With the signs of the changes drawn at random {judge} sees another class in "
+        f"{other[0]} of the pictures and the normal network in {other[1]}; they see the class that {robust} then gives "
+        f"in {same[0]} and {same[1]}. And at so large a budget an attack on the normal network works on others, too: "
+        f"{judge} sees another class in {share(plain, judge, 'another')}, {robust} in "
         f"{share(plain, robust, 'another')}. One attack on one network of each kind illustrates the claim, and doesn't "
         "decide it.\n\n**The horse shows what changes a network's answer. It doesn't show what the network uses to "
         "find it.**"

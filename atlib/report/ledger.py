@@ -316,8 +316,8 @@ def shown_only(found: Sequence[Verdict], dataset: str) -> str:
     if not judged(here):
         return ""
     return (
-        f" Another {judged(here)} are measured there without counting, because the paper made those tests on other "
-        f"data: of them {tally(here)}."
+        f" Another {judged(here)}, which the paper tested on other data, are measured there but don't count: "
+        f"{tally(here)}."
     )
 
 

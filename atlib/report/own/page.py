@@ -79,7 +79,7 @@ def numbers(folder: Path) -> str:
     if table["normal"].notna().any():
         caption += (
             "Beside them this report's networks on the same pictures, means over their seeds. It stands at 0 where it "
-            "is like the normal ones, at 1 where it is like the adversarially trained; < 0 or > 1 where it lies "
+            "is like the normal ones, at 1 where it is like the adversarially trained; &lt; 0 or &gt; 1 where it lies "
             f"outside and no closer place can be told; – where these two are less than {APART:g} apart, or their seeds "
             "don't tell where it stands."
         )

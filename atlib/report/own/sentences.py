@@ -81,7 +81,10 @@ def overall(measured: Measured) -> str:
         nothing = (
             "Nothing that was measured tells this report's normal and adversarially trained networks apart enough."
         )
-        return beyond or nothing
+        between = (
+            "Its place between this report's normal networks (0) and its adversarially trained ones (1) can't be told."
+        )
+        return between + beyond if beyond else nothing
     # several levels of one distortion, or two ways to count robustness, are one kind of test
     kinds = told.groupby(told["under"].map(_kind), sort=False)["stands"].median()
     median, nearer = float(kinds.median()), int((kinds > 0.5).sum())
@@ -107,7 +110,7 @@ def _beyond(table: pd.DataFrame) -> str:
         if some["stands"].isna().all() and len(found) == 1 and found != {"–"}:
             sides["below 0" if found == {"< 0"} else "above 1"].append(str(under))
     return "".join(
-        f" By {', '.join(names)} it lies {side}, how far can't be told." for side, names in sides.items() if names
+        f" By {', '.join(names)} it lies {side}; how far, can't be told." for side, names in sides.items() if names
     )
 
 
