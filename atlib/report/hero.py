@@ -116,8 +116,8 @@ def rests_on(found: Frames, frame: pd.DataFrame) -> str:
         f"The picture was chosen by a rule, not by eye. Of the {total:,} test pictures of Caltech-101, all three "
         f"networks recognise {int(known.sum()):,} unchanged. For {exact} of these, each network is right or wrong at "
         "each level just as it is for most pictures; we show the one of them that is also the most typical when cut "
-        "into patches. To send somebody the picture at full saturation, add <code>#saturation=inf</code> to this page's "
-        "address.",
+        "into patches. To send somebody the picture at full saturation, add <code>#saturation=inf</code> to this "
+        "page's address.",
         "Each network is one seed, at 112 pixels, fine-tuned from the same ImageNet network; the budget of the attacks "
         f"was 4/255. A second seed{lacks} agrees at ∞: "
         f"{' and '.join(pairs)}. Maps are strong where a small change of the picture would change the probability of "
