@@ -85,6 +85,8 @@ def how_long(dataset: str) -> str:
         {place: float(one["seconds"]) for place, one in record["evaluation"]["measurements"].items() if _shown(place)}
         for record in about
     ]
+    most = max(len(of_each) for of_each in seconds)
+    seconds = [of_each for of_each in seconds if len(of_each) == most]  # some networks are measured in part
     minutes = sorted(sum(of_each.values()) / 60 for of_each in seconds)
     costly = sum(s for of_each in seconds for place, s in of_each.items() if place.startswith(COSTLY))
     share = 100 * costly / (60 * sum(minutes))
@@ -94,7 +96,7 @@ def how_long(dataset: str) -> str:
     _, count = plan.PICTURES[dataset]
     return (
         f"All {len(places)} measurements of the {count:,} test pictures took {minutes[0]:.0f} to {minutes[-1]:.0f} "
-        f"minutes for each of this report's {len(about)} ResNet-18s of width {config.width} on one processor thread, "
+        f"minutes for each of this report's {len(seconds)} ResNet-18s of width {config.width} on one processor thread, "
         f"{share:.0f} % of it for the attack and the maps. The time grows with your network's forward pass: a "
         f"ResNet-18 of the usual width {USUAL} needs {usual / here:.0f} times as many operations. It shrinks with "
         "`limit`, in proportion."
