@@ -150,7 +150,7 @@ def test_a_cell_has_an_interval_that_says_something() -> None:
 
 
 def test_verdicts_are_one_line_per_claim_with_a_badge_per_data_set(published):
-    ids = ["saturation-conditional", "desaturation-alike", "beyond-noise-saturation"]
+    ids = ["saturation-conditional", "desaturation-alike", "beyond-noise-stylised"]
     page = core.verdict_grid(ids, published, "Three claims")
     found = {(row["id"], row["dataset"]): row for row in verdicts.table(published).to_dict("records")}
     assert re.findall(r'<th scope="col">([^<]*)</th>', page) == ["claim", "CIFAR-10", "shapes"]
