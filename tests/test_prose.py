@@ -205,6 +205,17 @@ TYPED: dict[str, Callable[[pd.DataFrame], bool]] = {
     "These are means of three seeds": lambda frame: (
         frame.loc[(frame["model"] == "noise-0.1") & (frame["dataset"] == "cifar10"), "seed"].nunique() == 3
     ),
+    "The one network that was trained on pictures blurred by a Gaussian of one pixel": lambda frame: (
+        frame.loc[(frame["model"] == "blur-1") & (frame["dataset"] == "cifar10"), "seed"].nunique() == 1
+    ),
+    "it withstands the blur that it was trained on, and none that is stronger": lambda frame: (
+        abs(kept(frame, "blur-1", "blur@1") - kept(frame, "pgd-linf-8", "blur@1")) < 0.02
+        and all(kept(frame, "blur-1", at) - kept(frame, "normal", at) < 0.01 for at in ("blur@2", "low-pass@0.2"))
+    ),
+    "neither noise three times as strong nor a blur of one pixel": lambda frame: all(
+        kept(frame, model, "low-pass@0.2") - kept(frame, "normal", "low-pass@0.2") < 0.02
+        for model in ("noise-0.1", "blur-1")
+    ),
     "right on two thirds of clean pictures where its partner is right on nearly all": lambda _: (
         0.62 < strangers.accuracy("woods_lipschitz", "clean@") < 0.7
         and strangers.accuracy("woods_normal", "clean@") > 0.9
