@@ -139,12 +139,12 @@ status: .venv/.book
 	@$(BIN)/python -m atlib.campaign status --blocks "$(BLOCKS)"
 
 # It first says what it will do, then installs what that needs.
-RUN := $(BIN)/python -m atlib.campaign run --blocks "$(BLOCKS)" $(if $(PROFILE),--profile $(PROFILE))
+CAMPAIGN := $(BIN)/python -m atlib.campaign run --blocks "$(BLOCKS)" $(if $(PROFILE),--profile $(PROFILE))
 campaign: .venv/.book
-	@$(RUN) --announce .venv/.campaign
+	@$(CAMPAIGN) --announce .venv/.campaign
 	@# exec: a signal to this make ends that one, and what it installs
 	@test ! -s .venv/.campaign || exec $(MAKE) --silent --no-print-directory $$(cat .venv/.campaign)
-	@test ! -s .venv/.campaign || $(RUN) --announced $(if $(JOBS),--jobs $(JOBS)) $(if $(THREADS),--threads $(THREADS)) \
+	@test ! -s .venv/.campaign || $(CAMPAIGN) --announced $(if $(JOBS),--jobs $(JOBS)) $(if $(THREADS),--threads $(THREADS)) \
 	  $(if $(MINUTES),--minutes $(MINUTES))
 
 plan: .venv/.book

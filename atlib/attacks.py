@@ -105,7 +105,7 @@ def input_gradient(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Te
         logits = model(images)
         odds = log_odds(logits, labels)
         if not odds.requires_grad:
-            raise NetworkError("model: its outputs have no gradient by its input (no_grad inside?)")
+            raise NetworkError("model: its outputs have no gradient with respect to its input (no_grad inside?)")
         (gradient,) = torch.autograd.grad(odds.sum(), images)
     return gradient, logits.detach()
 
@@ -121,7 +121,7 @@ def class_labels(labels: Tensor, images: Tensor) -> Tensor:
         return labels.to(torch.int64, copy=labels.is_inference())
 
 
-def missing(gradient: Tensor) -> Tensor:
+def is_zero(gradient: Tensor) -> Tensor:
     """Whether an image has no gradient to follow, because all of it is zero, N bools."""
     return (gradient == 0).flatten(1).all(1)
 
@@ -133,7 +133,9 @@ def refuse_broken(failed: Tensor) -> None:
     so an accuracy would mean nothing.
     """
     if wrong := int(failed.sum()):
-        raise NetworkError(f"model: its gradient by the input is NaN or infinite for {wrong} of {len(failed)} images")
+        raise NetworkError(
+            f"model: its gradient with respect to the input is NaN or infinite for {wrong} of {len(failed)} images"
+        )
 
 
 def broken(gradient: Tensor) -> Tensor:
@@ -268,7 +270,7 @@ def ascend(
 
 
 def fgsm(model: nn.Module, images: Tensor, labels: Tensor, *, eps: float) -> Tensor:
-    """One step of length eps along the sign of the gradient (Goodfellow et al. 2014); parameters as for `pgd`."""
+    """One step of length eps along the sign of the gradient (Goodfellow et al. 2015); parameters as for `pgd`."""
     return pgd(model, images, labels, eps=eps, steps=1, step_size=eps)
 
 
@@ -326,7 +328,7 @@ def robustness(
             gradient, logits = input_gradient(model, x, target)
             failed[active] |= broken(gradient)
             if turn == 0:
-                vanished[active] = missing(gradient)
+                vanished[active] = is_zero(gradient)
             right = logits.argmax(1) == target
             always[active] &= right
             x = project(step(x, gradient, size, norm), centre, eps, norm)
@@ -426,12 +428,15 @@ def spatial(
 
 
 def vanished(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """Whether the gradient by each image is zero, so that an attack has nothing to follow, N bools; errors as `pgd`."""
+    """Whether the gradient with respect to each image is zero, so that an attack has nothing to follow.
+
+    N bools; errors as for `pgd`.
+    """
     check(images, 0, "linf", 1, None)
     with frozen(model):
         gradient, _ = input_gradient(model, images.detach(), class_labels(labels, images))
     refuse_broken(broken(gradient))
-    return missing(gradient)
+    return is_zero(gradient)
 
 
 def vanished_flow(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
@@ -450,4 +455,4 @@ def vanished_flow(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
             gap = margin(model(warp(images, flow.requires_grad_(True))).float(), labels)
             (gradient,) = torch.autograd.grad(gap.sum(), flow)
         refuse_broken(broken(gradient) | ~gap.detach().isfinite())
-    return missing(gradient)
+    return is_zero(gradient)

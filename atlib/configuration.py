@@ -39,9 +39,15 @@ DEFAULTS: dict[str, dict[str, object]] = {
 
 @dataclass(frozen=True)
 class Config:
-    """Everything that decides a run; `resolve` fills in and checks it. None: does not apply.
+    """Everything that decides a run; `resolve` fills it in and checks it.
 
-    batch: never more than there are training pictures; an epoch leaves out its last, incomplete batch.
+    Before `resolve`, None means the data set's default, after it, that the parameter does not apply. train.ipynb has a
+    comment on every field; what has a unit or a range:
+    eps, step_size: in 1/255 for linf, a distance at 224×224 for l2. max_flow: pixels. sigma: the noise's standard
+    deviation, in (0, 1]; for blur in pixels at side 32. share: of the batches, those that are adversarial, in (0, 1].
+    match: an accuracy in (0, 1], or the run whose accuracy is to be matched. epochs: above 0, also fractions. lr: the
+    peak of the learning rate. batch: never more than there are training pictures; an epoch leaves out its last,
+    incomplete batch.
     """
 
     dataset: str = "shapes"
@@ -175,8 +181,7 @@ def resolve(**given: object) -> Config:
     in_range("seed", config.seed, 0, 2**31 - 1, whole=True)
     if config.weights:
         models.check_imagenet(config.weights)
-        if config.width != 64 or config.stem != "7x7":
-            raise InputError(f"weights = {config.weights!r}: ImageNet weights need width 64 and stem 7x7")
+        check_start(config.weights, config)
     # plain numbers: numpy's can't be written as JSON, on which the run's name depends
     numbers: dict[str, Any] = {name: float(getattr(config, name)) for name in ("epochs", "lr", "weight_decay")}
     for name in ("width", "batch", "seed", "side", "steps"):
@@ -228,6 +233,12 @@ def _resolve_attack(config: Config) -> Config:
         config = replace(config, step_size=float(config.step_size))
     one_of("random_start", config.random_start, (True, False))
     return replace(config, random_start=bool(config.random_start))
+
+
+def check_start(weights: str, config: Config) -> None:
+    """InputError unless a network of this configuration can start from ImageNet weights."""
+    if config.width != 64 or config.stem != "7x7":
+        raise InputError(f"weights = {weights!r}: ImageNet weights need width 64 and stem 7x7")
 
 
 def _resolve_match(match: object, dataset: str) -> str | None:

@@ -21,7 +21,7 @@ from .configuration import Config, config_of, dataset_arguments, find_run
 from .errors import AtlibError, InputError, one_of
 from .files import load_tensors, read_json, tensor_digest
 from .measured import Table
-from .measurements import (  # noqa: F401 (measurements are asked for here)
+from .measurements import (  # noqa: F401 (re-exported, because callers import them from here)
     BATCH,
     FEW,
     MAP_PICTURES,
@@ -69,7 +69,7 @@ from .progress import say
 
 @contextlib.contextmanager
 def exact() -> Iterator[None]:
-    """Single precision as it is written: no TF32, no bfloat16, no autocast; afterwards every switch is as it was."""
+    """Strict single precision: no TF32, no bfloat16, no autocast; afterwards every switch is as it was."""
     switch_back = _single_precision()
     try:
         with torch.autocast("cuda", enabled=False), torch.autocast("cpu", enabled=False):

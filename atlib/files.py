@@ -10,10 +10,11 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
@@ -70,7 +71,7 @@ def runs_dir() -> Path:
 
 
 def results_dir() -> Path:
-    """The published rows that the book prints: ATLIB_RESULTS (tests), or the checkout's results/.
+    """The published rows that the book prints: ATLIB_RESULTS, or the checkout's results/.
 
     InputError if there is neither.
     """
@@ -103,6 +104,12 @@ def atomic(path: Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """Write arrays as a compressed .npz, under a temporary name first."""
+    with atomic(path) as temporary, open(temporary, "wb") as stream:  # given a name, numpy would append ".npz" to it
+        np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import asdict
 from pathlib import Path
 
@@ -11,7 +10,7 @@ import pandas as pd
 
 from . import provenance
 from .errors import InputError
-from .files import atomic, read_json, write_json
+from .files import atomic, read_json, save_arrays, write_json
 from .measurements import Findings, Subject
 from .rows import frame_of, measurement, read_predictions, read_rows
 
@@ -77,10 +76,7 @@ class Table:
 
     def write(self) -> None:
         """Write predictions, then rows, then origins: a measurement that is interrupted in between is repeated."""
-        buffer = io.BytesIO()
-        np.savez_compressed(buffer, **self.arrays)  # type: ignore[arg-type]
-        with atomic(self.folder / "predictions.npz") as temporary:
-            temporary.write_bytes(buffer.getvalue())
+        save_arrays(self.folder / "predictions.npz", self.arrays)
         order = ["distortion", "level", "metric"]
         with atomic(self.folder / "rows.csv") as temporary:
             self.rows.sort_values(order, kind="stable").to_csv(temporary, index=False)

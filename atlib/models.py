@@ -193,7 +193,7 @@ def load_imagenet(model: ResNet18, source: str) -> str:
 
     source: a name of torchvision's (`IMAGENET1K_V1`, downloaded by torchvision), or a `.pt` file in torchvision's
     layout, by its path or by its name in the data directory's weights/; it is read with `weights_only=True`, and its
-    sha256 is part of the answer.
+    sha256 is part of the answer. InputError if there are no such weights, or if they don't fit.
     """
     check_imagenet(source)
     path = weights_file(source)

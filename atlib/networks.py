@@ -289,7 +289,10 @@ def answer(model: nn.Module, source: str, pixels: Tensor) -> Tensor:
 
 
 def check(model: nn.Module, source: str, classes: int, images: Tensor) -> None:
-    """InputError for a network that can't be measured. images: a few float pictures as it will see them."""
+    """InputError for a network that can't be measured, NetworkError if its outputs or gradients are NaN or infinite.
+
+    images: a few float pictures as it will see them, N×3×side×side in [0, 1].
+    """
     name, pixels = f"model = {source!r}", images.clone().requires_grad_()
     logits = answer(model, source, pixels)
     if logits.shape[1] != classes:
@@ -307,7 +310,7 @@ def check(model: nn.Module, source: str, classes: int, images: Tensor) -> None:
     if (logits >= 0).all() and torch.allclose(logits.sum(1), logits.new_ones(())):
         raise InputError(f"{name}: gives probabilities: must give the logits, before the softmax")
     if not logits.requires_grad:
-        raise InputError(f"{name}: its outputs have no gradient by its input (no_grad inside?)")
+        raise InputError(f"{name}: its outputs have no gradient with respect to its input (no_grad inside?)")
     gradient = torch.autograd.grad(logits.logsumexp(1).sum(), pixels, allow_unused=True)[0]
     if gradient is None or not torch.isfinite(gradient).all():
         raise NetworkError(f"{name}: its input gradient is NaN, infinite or missing")

@@ -9,7 +9,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -21,9 +20,9 @@ import torch
 from scipy import optimize, stats
 from torch import Tensor, nn
 
-from . import attacks, data, evaluation, models, saliency, training
+from . import attacks, data, evaluation, measurements, models, saliency, training
 from .errors import InputError, NetworkError, in_range, one_of
-from .files import atomic, hold, read_json, runs_dir, tensor_digest, writable, write_json
+from .files import hold, read_json, runs_dir, save_arrays, tensor_digest, writable, write_json
 from .networks import (
     ALIKE,
     SOURCES,
@@ -89,7 +88,7 @@ class Scaled(nn.Module):
 
 def probed(subject: evaluation.Subject) -> data.Split:
     """The PROBE test pictures that `suspicions` looks at: the same for every network."""
-    order = torch.randperm(len(subject.test.labels), generator=torch.Generator().manual_seed(0))[:PROBE]
+    order = measurements.map_order(len(subject.test.labels))[:PROBE]
     return data.Split(subject.test.images[order], subject.test.labels[order])
 
 
@@ -223,7 +222,8 @@ def subject(
     side: as for `data.load`; folder:PATH is anybody's pictures, one folder a class. classes: a CSV (`read_classes`),
     needed where the network's outputs aren't the data set's classes in their order. weights: a checkpoint to fill the
     network with (`networks.fill`). limit: so many of the test pictures (None: all), as `chosen_pictures` takes them.
-    InputError in one line for what can't be used. Prints `suspicions`, and the order of classes if their names are
+    InputError in one line for what can't be used, NetworkError if the network's outputs or gradients are NaN or
+    infinite. Prints `suspicions`, and the order of classes if their names are
     numbers, since they are sorted as text.
     """
     source = _source(model, name)
@@ -327,7 +327,7 @@ def evaluate(
     evaluation.check_only(only)
     one_of("door", door, DOORS)
     if digest_of(about.subject.model, about.groups) != about.digest:
-        raise InputError(f"{about.source}: its weights are others than own.subject saw; call own.subject again")
+        raise InputError(f"{about.source}: its weights have changed since own.subject saw them; call own.subject again")
     folder = folder_of(about)
     if not folder.is_dir():
         evaluation.measurable(about.subject, only, about.source)
@@ -404,7 +404,4 @@ def keep_examples(subject: evaluation.Subject, folder: Path) -> None:
         except NetworkError:
             continue  # the measurement of its maps says so
         arrays |= {f"{place}/{name}": values.numpy() for name, values in found.items()}
-    buffer = io.BytesIO()
-    np.savez_compressed(buffer, **kept | arrays)
-    with atomic(path) as temporary:
-        temporary.write_bytes(buffer.getvalue())
+    save_arrays(path, kept | arrays)

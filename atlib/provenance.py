@@ -14,7 +14,7 @@ import torch
 from .errors import InputError
 from .files import REPOSITORY
 
-# What a number depends on, as git's pathspecs: the ground floor, what turns a notebook's parameters into a run, the
+# What a number depends on, as git's pathspecs: the library layer, what turns a notebook's parameters into a run, the
 # modules of the report that measure, and the versions. Changes elsewhere (tables, pages, tests) leave its
 # commit clean.
 SOURCES = (
@@ -48,12 +48,12 @@ def commit() -> str:
 
 
 def committed() -> str:
-    """`commit`; InputError if it is unknown or dirty, since rows are published of committed code only."""
+    """`commit`; InputError if it is unknown or dirty, since rows are published only from committed code."""
     found = commit()
     if found == "unknown" or found.endswith("-dirty"):
         raise InputError(
-            f"ATLIB_COMMIT = {found!r}: rows are published of committed code only; commit what you changed, or where "
-            "there is no git set ATLIB_COMMIT to the commit"
+            f"code of commit {found!r}: rows are published only from committed code; commit your changes or, without "
+            "git, set ATLIB_COMMIT"
         )
     return found
 

@@ -58,7 +58,8 @@ def smoothgrad(
     maps = torch.zeros_like(images)
     for index, image in enumerate(images):
         scale = sigma * (image.max() - image.min())
-        noise = torch.randn((samples, *image.shape), generator=generator, device=device).to(images)
+        # the type is named so that the draws are the same whatever torch's default type
+        noise = torch.randn((samples, *image.shape), generator=generator, device=device, dtype=torch.float32).to(images)
         target = labels[index].expand(samples)
         for part, some in zip(noise.split(chunk), target.split(chunk), strict=True):
             maps[index] += grad(model, image + scale * part, some).sum(0)
@@ -88,8 +89,6 @@ def picture(maps: Tensor, percentile: float = 0.99) -> Tensor:
 
 
 # --- What "sparser" and "smoother" mean in numbers --------------------------------------------------------------------
-# All of these take signed maps, N×C×H×W, and return one value per map, float32, N: NaN for a map that holds NaN. They
-# describe the map's magnitude unless they say otherwise.
 
 
 def unit(maps: Tensor) -> Tensor:
@@ -105,7 +104,7 @@ def unit(maps: Tensor) -> Tensor:
 def gini(maps: Tensor) -> Tensor:
     """Gini coefficient of the magnitudes: 0 if all pixels matter equally, near 1 if few matter (Chalasani et al. 2020).
 
-    0 for a map of zeros.
+    Signed maps N×C×H×W to N float32 values: 0 for a map of zeros, NaN for one that holds NaN.
     """
     values = magnitude(unit(maps)).flatten(1).sort(1).values
     n = values.shape[1]
@@ -132,12 +131,18 @@ def correlation(one: Tensor, two: Tensor) -> Tensor:
 
 
 def edge_correlation(maps: Tensor, originals: Tensor) -> Tensor:
-    """Correlation of the magnitudes with the edges of the clean original, images in [0, 1]."""
+    """Correlation of the magnitudes with the edges of the clean originals, in [−1, 1].
+
+    Signed maps N×C×H×W and originals N×C×H×W in [0, 1] to N float32 values; NaN for a map that holds NaN.
+    """
     return correlation(magnitude(unit(maps)), edges(originals))
 
 
 def high_frequency(maps: Tensor, cutoff: float = 0.25) -> Tensor:
-    """Share of the magnitudes' power, their mean apart, at frequencies above `cutoff` of Nyquist; 0 for a flat map."""
+    """Share of the magnitudes' power, their mean apart, at frequencies above `cutoff` of Nyquist; 0 for a flat map.
+
+    Signed maps N×C×H×W to N float32 values in [0, 1]; NaN for a map that holds NaN. InputError for a negative cutoff.
+    """
     in_range("cutoff", cutoff, 0)
     power = torch.fft.fft2(magnitude(unit(maps))).abs().square()
     power[:, 0, 0] = 0
@@ -149,13 +154,17 @@ def high_frequency(maps: Tensor, cutoff: float = 0.25) -> Tensor:
 
 
 def alignment(maps: Tensor, images: Tensor) -> Tensor:
-    """|cosine| between the signed map and its image (Etmann et al. 2019, without the scale)."""
+    """|cosine| between the signed map and its image (Etmann et al. 2019, without the scale), in [0, 1].
+
+    Signed maps N×C×H×W and images of the same shape to N float32 values; NaN for a map that holds NaN.
+    """
     return F.cosine_similarity(unit(maps).flatten(1), images.flatten(1).double(), dim=1).abs().float()
 
 
 def map_distance(one: Tensor, two: Tensor) -> Tensor:
     """Euclidean distance between the magnitudes, each scaled to length 1: 0 if equal, 1.41 if nothing is shared.
 
+    Two batches of signed maps, N×C×H×W, to N float32 values; NaN where one holds NaN.
     The paper's section 5 speaks of an average distance between maps and doesn't define it; this is ours.
     """
     a, b = (F.normalize(magnitude(unit(maps)).flatten(1), dim=1) for maps in (one, two))

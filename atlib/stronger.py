@@ -16,7 +16,6 @@ from __future__ import annotations
 import argparse
 import csv
 import importlib.util
-import io
 import os
 import re
 import sys
@@ -35,7 +34,7 @@ from torch import Tensor, nn
 from . import attacks, data, evaluation, models, networks, provenance, training
 from .configuration import config_of, find_run
 from .errors import InputError, command_line, in_range
-from .files import atomic, hold, read_json, results_dir, runs_dir, tensor_digest, writable
+from .files import atomic, hold, read_json, results_dir, runs_dir, save_arrays, tensor_digest, writable
 from .measurements import TABLE_1, Subject, map_order
 from .progress import say
 
@@ -233,16 +232,14 @@ def attack(
             note |= {
                 "processor": str(about_it["hardware"].get("processor", "")),
                 "threads": str(torch.get_num_threads()),
+                "torch": torch.__version__,
             }
             arrays = (
                 found
                 | {"places": places.numpy(), "batch": np.array(batch)}
                 | {key: np.array(text) for key, text in note.items()}
             )
-            buffer = io.BytesIO()
-            np.savez_compressed(buffer, **arrays)
-            with atomic(path) as temporary:
-                temporary.write_bytes(buffer.getvalue())
+            save_arrays(path, arrays)
             left = {name: int(found[name].sum()) for name in ATTACKS}
             say(f"{about.source}: pictures {number * batch} to {number * batch + len(places)}: {left}")
     return folder
@@ -270,8 +267,8 @@ def rows_of(about: Target, settings: Settings, folder: Path, seed: int = 0) -> l
         "seed": seed,
         "commit": "+".join(sorted({str(b["commit"])[:12] for b in batches})),
         "processor": "+".join(sorted({str(b["processor"]) for b in batches})),
-        "threads": int(batches[0]["threads"]),
-        "torch": torch.__version__,
+        "threads": "+".join(sorted({str(b["threads"]) for b in batches})),
+        "torch": "+".join(sorted({str(b.get("torch", "unknown")) for b in batches})),
         "seconds": round(sum(float(b["seconds"]) for b in batches), 1),
     }
     lines = []

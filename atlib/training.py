@@ -72,9 +72,10 @@ def build(config: Config, classes: int) -> tuple[models.ResNet18, dict, str]:
 
 
 def learning_rate(config: Config, progress: float) -> float:
-    """At `progress` in [0, 1]. one-cycle: up over 30 %, then down a cosine.
+    """The learning rate after a share `progress`, in [0, 1], of the training.
 
-    steps: the released code's 10, 6 and 4 epochs of 20, each at a tenth of the rate before.
+    one-cycle: up over 30 %, then down a cosine. steps: the released code's 10, 6 and 4 epochs of 20, each at a tenth of
+    the rate before.
     """
     lr = config.lr or 0
     if config.schedule == "one-cycle":
@@ -215,7 +216,7 @@ class Run:
         return torch.Generator().manual_seed(((self.config.seed - 1) * 0x9E3779B1 + step) % 2**32)
 
     def advance(self) -> float | Tensor:
-        """One step; its loss (on a GPU still there)."""
+        """Take one step; its loss, on a GPU as a tensor that is left there, so that nothing waits for it."""
         images, labels = self.batch(self.step)
         adversarial = is_adversarial(self.step, self.config.share or 0)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
@@ -378,7 +379,7 @@ def train(config: Config, *, progress: bool = True) -> Path:
 
     Writes config.json at the start, checkpoint.safetensors on the way, weights.safetensors (half precision) and
     training.json (configuration, log, seconds, data, commit, versions, hardware) at the end. InputError if another
-    process holds the run, a file of it is damaged, or it was begun with other pictures.
+    process holds the run, a file of it is damaged, it was begun with other pictures, or training diverges.
     """
     provenance.commit()  # of the code that now runs
     if not _finished(config):  # asked before the hold: a finished run may be held by its evaluation

@@ -27,7 +27,8 @@ def choose(config: Config, source: Path) -> dict[str, Any]:
     last = record["looks"][-1]["accuracy"]
     degenerate = target >= last - 0.01
     if degenerate:
-        print(f"underfit: degenerate control, the target {target:.4f} is no lower than the normal network's {last:.4f}")
+        short = f"the target {target:.4f} is less than .01 below the normal network's {last:.4f}"
+        print(f"underfit: degenerate control, {short}")
     if not (source / chosen["weights"]).is_file():
         raise InputError(
             f"{source}: its snapshots are gone, of which one would become the underfit network; remove the folder, and "

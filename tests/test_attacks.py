@@ -806,7 +806,7 @@ def test_a_network_whose_gradient_is_nan_does_not_pass_for_a_robust_one() -> Non
     for attack in every:
         with pytest.raises(NetworkError) as error:
             attack(NoGradient(), images, labels)
-        assert str(error.value) == "model: its gradient by the input is NaN or infinite for 3 of 3 images"
+        assert str(error.value) == "model: its gradient with respect to the input is NaN or infinite for 3 of 3 images"
 
 
 class LateNaN(Small):
@@ -933,7 +933,9 @@ def test_the_gradient_that_the_spatial_attack_lacks_is_the_flows() -> None:
     assert attacks.vanished_flow(model, images, labels).tolist() == [False, True, False, False]
     assert not attacks.robustness(model, images, labels, eps=8 / 255, steps=2).vanished.any()
     assert attacks.vanished_flow(Rounded(), images, labels).all()
-    with pytest.raises(NetworkError, match=r"^model: its gradient by the input is NaN or infinite for 4 of 4 images$"):
+    with pytest.raises(
+        NetworkError, match=r"^model: its gradient with respect to the input is NaN or infinite for 4 of 4 images$"
+    ):
         attacks.vanished_flow(Broken(), images, labels)
 
 

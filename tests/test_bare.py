@@ -73,7 +73,7 @@ def test_it_trains_measures_and_publishes_what_snakemake_and_notebooks_would(pat
     assert (
         lines[2].startswith("cost: roughly ") and "measured just now: training in fp32, measuring in fp32" in lines[2]
     )
-    assert "left out, some stylised test sets: stylist = 'ghiasi': needs" in log and "to stylise" not in log
+    assert "not measured, for lack of stylised test sets: stylist = 'ghiasi': needs" in log and "to stylise" not in log
     for p in planned:  # each step in a reader's words
         about = f"{p.config.model} on cifar10, seed 1 ({p.run})"
         assert re.search(rf"^\d\d:\d\d  training {re.escape(about)}$", log, re.MULTILINE)
@@ -162,7 +162,7 @@ def wait(done: Callable[[], bool], child: subprocess.Popen) -> None:
 
 def test_an_uncommitted_copy_is_refused_before_any_work(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bare.provenance, "commit", lambda: "unknown")
-    with pytest.raises(InputError, match=r"^ATLIB_COMMIT = 'unknown': rows are published of committed code only"):
+    with pytest.raises(InputError, match=r"^code of commit 'unknown': rows are published only from committed code"):
         bare.run(path=path)
     assert not runs_dir().exists()
 

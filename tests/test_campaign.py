@@ -356,7 +356,7 @@ def test_uncommitted_code_is_refused_before_anything_is_computed(
     """Else hours later publishing refuses the rows, and they stay in the run's folder for good."""
     monkeypatch.setattr(running, "SNAKEMAKE", path)
     monkeypatch.setenv("ATLIB_COMMIT", commit)
-    said = f"ATLIB_COMMIT = {commit!r}: rows are published of committed code only"
+    said = f"code of commit {commit!r}: rows are published only from committed code"
     with pytest.raises(InputError, match=said):
         running.run(path=path)
     normal = grid.load(path)[1]
@@ -588,7 +588,7 @@ def test_a_campaign_stylises_before_it_evaluates_and_says_what_it_leaves_out(
     (pictures,) = grid.load(path)
     assert start(path).wait(timeout=PATIENCE) == 0, (path.parent / "log").read_text()
     log = (path.parent / "log").read_text()
-    assert "left out, some stylised test sets: styles = 'paintings': " in log
+    assert "not measured, for lack of stylised test sets: styles = 'paintings': " in log
     rows = load()
     assert set(rows.loc[rows["distortion"] == "stylised", "level"]) == {"generated-ghiasi"}
     record = read_json(results_dir() / f"{pictures.run}.json")["evaluation"]["measurements"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import re
 from pathlib import Path
 
@@ -39,7 +38,7 @@ def test_the_distortion(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_attack_and_its_measurement(monkeypatch: pytest.MonkeyPatch) -> None:
-    space = vars(attacks) | {"itertools": itertools}
+    space = dict(vars(attacks))
     exec(lines("python", "def shift(model"), space)
     monkeypatch.setattr(attacks, "shift", space["shift"], raising=False)
     picture = torch.zeros(1, 3, 4, 4)
@@ -72,3 +71,4 @@ def test_the_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (found.direction, found.statistic.metrics, found.e) == ("greater", ("common",), 0.02)
     for key in ("origin", "smallest_effect", "datasets", "needed", "known", "changes"):
         assert re.search(rf"^#   {key} ", whole, re.MULTILINE) and f"    {key}: " in entry, key
+    assert found.registered and found.formula

@@ -220,7 +220,7 @@ def test_a_network_that_has_changed_since_is_not_measured_as_the_old_one() -> No
     with torch.no_grad():
         next(about.subject.model.parameters()).mul_(-1)
     with pytest.raises(
-        InputError, match=r"^mine:good: its weights are others than own\.subject saw; call own\.subject"
+        InputError, match=r"^mine:good: its weights have changed since own\.subject saw them; call own\.subject"
     ):
         own.evaluate(about, only=("noise@0.1",), progress=False)
 
@@ -372,7 +372,7 @@ def test_without_timm(monkeypatch: pytest.MonkeyPatch) -> None:
         ("mine:meta", ["can't be moved to the "]),
         ("mine.py:good", ["'mine.py' must be a module's name, as after Python's import, not a path"]),
         ("./mine:good", ["'./mine' must be a module's name"]),
-        ("mine:no_gradient", ["its outputs have no gradient by its input"]),
+        ("mine:no_gradient", ["its outputs have no gradient with respect to its input"]),
         ("mine:maps", ["gives 2×10×30×30 for 2×3×32×32: must give 2×classes, the logits"]),
     ],
 )

@@ -72,14 +72,14 @@ def test_what_is_committed_while_a_job_runs_did_not_run(git: Git, tmp_path: Path
 
 
 def test_a_changed_table_leaves_the_commit_clean(git: Git, tmp_path: Path) -> None:
-    """What numbers depend on is the ground floor."""
-    for room in ("report", "campaign"):
-        (tmp_path / "atlib" / room).mkdir(exist_ok=True)
-        (tmp_path / "atlib" / room / "a.py").write_text("1\n", encoding="utf-8")
+    """What numbers depend on is the library layer."""
+    for layer in ("report", "campaign"):
+        (tmp_path / "atlib" / layer).mkdir(exist_ok=True)
+        (tmp_path / "atlib" / layer / "a.py").write_text("1\n", encoding="utf-8")
     git("add", ".")
-    git("commit", "-qm", "rooms")
-    for room in ("report", "campaign"):
-        (tmp_path / "atlib" / room / "a.py").write_text("2\n", encoding="utf-8")
+    git("commit", "-qm", "layers")
+    for layer in ("report", "campaign"):
+        (tmp_path / "atlib" / layer / "a.py").write_text("2\n", encoding="utf-8")
     assert provenance.commit() == git("rev-parse", "HEAD")
 
 

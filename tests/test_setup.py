@@ -300,6 +300,13 @@ def test_continuous_integration_runs_the_same_script() -> None:
     assert any(step.get("run") == ".ci/run" for step in workflow["jobs"]["test"]["steps"])
 
 
+def test_publishing_without_a_run_says_what_is_missing() -> None:
+    """A variable of the Makefile's own once had the parameter's name, so that the question was never asked."""
+    words = ["make", "--file", str(REPOSITORY / "Makefile"), "--old-file", ".venv/.book", "publish"]
+    done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, encoding="utf-8")
+    assert done.returncode == 2 and done.stdout.startswith("RUN is missing: make publish RUN="), done.stdout + done.stderr
+
+
 def test_linters_before_a_commit_are_those_of_make_lint() -> None:
     """And they are the checkout's own: nothing is downloaded."""
     config = yaml.safe_load((REPOSITORY / ".pre-commit-config.yaml").read_text(encoding="utf-8"))

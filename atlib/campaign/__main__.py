@@ -3,7 +3,7 @@
 python -m atlib.campaign status [--blocks a,b]
 python -m atlib.campaign run [--blocks a,b] [--jobs 1] [--threads 2] [--minutes 150] [--profile slurm]
 python -m atlib.campaign bare [--blocks g,h] [--processes 4] [--minutes 9]      (a machine with torch and little else)
-python -m atlib.campaign job data|stylise|train|evaluate|publish|run NAME       (what the two before it call)
+python -m atlib.campaign job data|stylise|train|evaluate|publish|run NAME --snapshot FILE   (called by run and bare)
 """
 
 from __future__ import annotations

@@ -73,12 +73,12 @@ def cost(found: needs.Needs, device: torch.device | None = None) -> str:
 def omissions(found: needs.Needs) -> Iterable[str]:
     """What is left out, and why."""
     for line in found.blocked:
-        yield f"left out, some stylised test sets: {line}"
+        yield f"not measured, for lack of stylised test sets: {line}"
     if found.left:
         some = ", ".join(p.run for p in found.left[:3]) + (", …" if len(found.left) > 3 else "")
         yield (
-            f"left as they are, published runs that lack measurements and whose weights aren't under {runs_dir()}: "
-            f"{len(found.left)} ({some})"
+            f"left as they are: {len(found.left)} published runs that lack measurements and whose weights aren't under "
+            f"{runs_dir()} ({some})"
         )
 
 
@@ -95,7 +95,7 @@ def status(planned: Sequence[grid.Planned], titles: Mapping[str, str]) -> None:
     """Print how far each run has come: a line per network, a column per seed, a heading per block; then a legend."""
     table = grid.status(list(planned))
     for block, of_block in table.groupby("block", sort=False):
-        heading = f"{block}: {titles.get(str(block), '')} ({grid.counted(of_block['state'])})"
+        heading = f"{block}: {titles.get(str(block), '')} ({grid.done_of(of_block['state'])})"
         print(textwrap.fill(heading, WIDE, subsequent_indent="  "))
         seeds = [seed for seed in sorted(set(of_block["seed"])) if seed <= grid.SHOWN_SEEDS]
         for (dataset, recipe), of_recipe in of_block.groupby(["dataset", "recipe"], sort=False):
@@ -108,7 +108,7 @@ def status(planned: Sequence[grid.Planned], titles: Mapping[str, str]) -> None:
     print(f"{LEGEND}\n")
     for line in table[table["state"] == "failed"].to_dict("records"):
         print(textwrap.fill(f"{line['run']}: {line['text']}", WIDE, subsequent_indent="  "))
-    print(counted(table["state"]), flush=True)
+    print(tally(table["state"]), flush=True)
 
 
 def _lines(some: pd.DataFrame, seeds: Sequence[int]) -> Iterable[str]:
@@ -122,7 +122,7 @@ def _lines(some: pd.DataFrame, seeds: Sequence[int]) -> Iterable[str]:
         yield f"{name:<{LABEL}}{shown}".rstrip()
     if len(more):
         name = f"{'':{LABEL}}" if shown.strip() else f"{name:<{LABEL}}"
-        yield f"{name}{grid.seeds_above(more['seed'])}: {grid.counted(more['state'])}"
+        yield f"{name}{grid.seeds_above(more['seed'])}: {grid.done_of(more['state'])}"
 
 
 def _cell(line: Mapping[Hashable, Any]) -> str:
@@ -166,13 +166,13 @@ def lost(todo: Sequence[needs.Need]) -> Iterable[str]:
 def summary(planned: Sequence[grid.Planned]) -> int:
     """Print what came of it; 1 if a run failed."""
     table = grid.status(list(planned))
-    print(counted(table["state"]), flush=True)
+    print(tally(table["state"]), flush=True)
     for line in table[table["state"] == "failed"].to_dict("records"):
         print(f"{line['run']}: {line['text']} (log and notebook in {runs_dir() / line['run']})", flush=True)
     return int((table["state"] == "failed").any())
 
 
-def counted(states: Iterable[str]) -> str:
+def tally(states: Iterable[str]) -> str:
     """The states of runs as text: "1 done, 0 running, 0 failed, 5 pending"."""
     counts = Counter(states)
     return ", ".join(f"{counts[name]} {name}" for name in grid.STATES)

@@ -69,8 +69,8 @@ def run(blocks: str = "", *, processes: int = 1, minutes: float = 0, path: Path 
     published.
     """
     end = time.time() + 60 * minutes if minutes else float("inf")
-    in_range("PROCESSES", processes, 1, 1000, whole=True)
-    in_range("MINUTES", minutes, 0)
+    in_range("--processes", processes, 1, 1000, whole=True)
+    in_range("--minutes", minutes, 0)
     checkout_path("workflow")
     provenance.committed()
     planned = grid.select(grid.load(path), blocks)

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from .. import data, evaluation, provenance, rows, style, training
+from .. import data, evaluation, networks, provenance, rows, style, training
 from ..configuration import Config
 from ..errors import InputError, NetworkError, one_of
 from ..files import REPOSITORY, checkout_path, runs_dir, write_json
@@ -270,7 +270,6 @@ def clock() -> str:
 
 def last_line(error: Exception) -> str:
     """What went wrong, in one line."""
-    lines = str(error).strip().splitlines()
     if type(error).__name__ == "DeadKernelError":
         return "the notebook's kernel died: stopped or killed from outside, or out of memory"
-    return lines[-1] if lines else type(error).__name__
+    return networks.last_line(error)

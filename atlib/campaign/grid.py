@@ -12,7 +12,7 @@ import pandas as pd
 import yaml
 
 from .. import evaluation, rows
-from ..configuration import Config, of_model, resolve
+from ..configuration import Config, check_start, of_model, resolve
 from ..errors import InputError, one_of
 from ..files import checkout_path, held_for, read_json, results_dir
 from . import publishing
@@ -171,8 +171,8 @@ def _resolve(line: dict[str, Any]) -> tuple[Config, str | None]:
         raise InputError(f"match = {match!r}: an underfit run, and no other, names the model that it matches")
     if weights is not None and not isinstance(weights, str):
         raise InputError(f"weights = {weights!r}: must be a name or a path")
-    if weights and (config.width != 64 or config.stem != "7x7"):
-        raise InputError(f"weights = {weights!r}: ImageNet weights need width 64 and stem 7x7")
+    if weights:
+        check_start(weights, config)
     # not by `resolve`, which requires the run and the file: a plan can be made without them
     config = replace(config, weights=weights)
     if match is None:
@@ -326,7 +326,7 @@ def seeds_above(seeds: Iterable[int]) -> str:
     return f"seeds {min(seeds)}–{max(seeds)}"
 
 
-def counted(states: pd.Series) -> str:
+def done_of(states: pd.Series) -> str:
     """States as text: "3 of 20 done, 1 failed"."""
     counts = states.value_counts()
     others = [f", {counts[name]} {name}" for name in ("running", "failed") if name in counts]

@@ -37,7 +37,7 @@ SQUARES = (
     "pictures are stored as squares: short side resized to 256/224 of the network's, centre cropped; the paper "
     "crops at random from the whole resized picture"
 )
-SPLIT = "the 80/20 split a class is seeded; the paper's was not, so its test pictures are others"
+SPLIT = "each class is split 80/20 with a fixed seed; the paper's split had none, so its test pictures differ"
 # The md5 sums have not been checked against the files, since no address could be reached when this was written.
 # CIFAR-10's is given on the data set's page, and Caltech's are those in torchvision 0.28. Tiny ImageNet publishes
 # none; this is the one that public loaders agree on. If one were wrong, the download would stop with a line that

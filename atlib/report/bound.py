@@ -55,7 +55,7 @@ def say(text: str, frame: pd.DataFrame, rests_on: Mapping[str, str]) -> str:
 
     rests_on: verdict by "CLAIM@DATASET", with its second word, "undecided (after Holm's correction)", where the text
     hangs on that, too. Places in the text are those of book/answer.yaml. InputError if a verdict that
-    the text rests on is another one, or a place can't be filled.
+    the text rests on has changed, or a place can't be filled.
     """
     where = f'"{" ".join(text.split()[:6])} …"'
     _check(rests_on, where, frame)
@@ -63,14 +63,14 @@ def say(text: str, frame: pd.DataFrame, rests_on: Mapping[str, str]) -> str:
 
 
 def bound(entry: Mapping[str, Any], where: str, frame: pd.DataFrame, link: bool = True) -> str:
-    """The text of an entry with its numbers; InputError if a verdict that it rests on is another one."""
+    """The text of an entry with its numbers; InputError if a verdict that it rests on has changed."""
     where = f"{ANSWER}: {where}"
     _check(entry["rests_on"], where, frame)
     return filled(entry["text"], where, frame, link)
 
 
 def _check(rests_on: Mapping[str, str], where: str, frame: pd.DataFrame) -> None:
-    """InputError if a verdict is another one than a sentence says that it rests on."""
+    """InputError if a verdict differs from the one that a sentence rests on."""
     for place, expected in rests_on.items():
         claim, _, dataset = str(place).partition("@")
         word = expected.partition(" (")[0]

@@ -29,7 +29,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from .. import data, evaluation, models, provenance, saliency, style, training, transforms
+from .. import data, evaluation, measurements, models, provenance, saliency, style, training, transforms
 from ..campaign.audit import TOLERANCE_MEAN, Audit
 from ..configuration import dataset_arguments, resolve
 from ..errors import Missing, command_line, nearest
@@ -110,8 +110,7 @@ def places(about: evaluation.Subject) -> list[str]:
 
 def chosen(about: evaluation.Subject) -> Tensor:
     """Indices in the test set of the pictures that are measured."""
-    order = torch.randperm(len(about.test.labels), generator=torch.Generator().manual_seed(0))
-    return order[:PICTURES]
+    return measurements.map_order(len(about.test.labels))[:PICTURES]
 
 
 def measure(about: evaluation.Subject) -> list[Line]:

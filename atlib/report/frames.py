@@ -33,7 +33,7 @@ from tqdm.auto import tqdm
 
 from .. import attacks, data, models, provenance, saliency, style, transforms
 from ..errors import InputError, command_line, one_of
-from ..files import atomic, file_hash, load_tensors, read_json, results_dir, tensor_digest, write_json
+from ..files import file_hash, load_tensors, read_json, results_dir, save_arrays, tensor_digest, write_json
 
 NETWORKS = ("normal", "underfit", "pgd-linf-8")
 BUDGETS = ("normal", "pgd-linf-1", "pgd-linf-2", "pgd-linf-4", "pgd-linf-8")
@@ -281,9 +281,7 @@ def make(name: str, samples: int = SAMPLES, folder: Path | None = None) -> Path:
 def write(name: str, frames: Frames, folder: Path | None = None) -> Path:
     """Write both files, each to a temporary name first; the .json, which `load` relies on, comes last."""
     path = (folder or results_dir() / "frames") / f"{name}.npz"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with atomic(path) as temporary, open(temporary, "wb") as stream:
-        np.savez_compressed(stream, **frames.arrays)  # type: ignore[arg-type]
+    save_arrays(path, frames.arrays)
     write_json(path.with_suffix(".json"), frames.about | {"sha256": file_hash(path)})
     return path
 

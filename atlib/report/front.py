@@ -18,7 +18,6 @@ from .. import rows
 from ..errors import command_line
 from ..files import atomic, checkout_path
 from . import bound, hero, ledger, verdicts
-from .rule import HOLDS
 
 README = "README.md"
 MARKS = ("<!-- answer: written by `python -m atlib.report.front` -->", "<!-- end of the answer -->")
@@ -42,14 +41,11 @@ def how_sure(frame: pd.DataFrame, link: Callable[[str, str], str]) -> str:
     """
     found = verdicts.verdicts(frame)
     paper = sum(one.claim.origin == "paper" for one in found)
-    here, shown = ledger.counts(found, "cifar10"), ledger.counts(found, "cifar10", counting=False)
-    number, held = ledger.judged(shown), shown.get(HOLDS, 0)
-    hold = f"{held or 'none'} of them hold{'s' * (held < 2)}"
-    beside = f" Another {number}, which the paper tested on other data, are measured there but don't count; {hold}."
+    here = ledger.counts(found, "cifar10")
     return (
         f"We broke the paper down into {link(f'{paper} claims', 'claims')} that numbers can test. Of "
         f"{ledger.judged(here)} judged on CIFAR-10{ledger.reservations(found, 'cifar10')}, {ledger.tally(here)}."
-        f"{beside if number else ''} {link('How to repeat a measurement', 'reproduce')}."
+        f"{ledger.shown_only(found, 'cifar10')} {link('How to repeat a measurement', 'reproduce')}."
     )
 
 

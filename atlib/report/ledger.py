@@ -316,8 +316,8 @@ def shown_only(found: Sequence[Verdict], dataset: str) -> str:
     if not judged(here):
         return ""
     return (
-        f" Another {judged(here)}, which the paper tested on other data, are measured there but don't count: "
-        f"{tally(here)}."
+        f" We also measured another {judged(here)} there that don't count, because the paper tested them on other "
+        f"data: {tally(here)}."
     )
 
 

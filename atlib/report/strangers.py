@@ -1,8 +1,9 @@
 """Networks that others trained, in pairs: what adversarial training changed there, beside what it changes here.
 
-A pair is a normal and an adversarially trained network of one author and architecture. Each of the ledger's statistics
-is computed within a pair, on the pictures that both know when they are clean, with an interval over the pictures. Pairs
-are few and differ in all else, so that nothing is averaged over them, and they are no seeds of ours.
+A pair is a normal and an adversarially trained network of one architecture, and of one author unless a table says
+otherwise. Each of the ledger's statistics is computed within a pair, on the pictures that both know when they are
+clean, with an interval over the pictures. Pairs are few and differ in all else, so that nothing is averaged over them,
+and they are no seeds of ours.
 """
 
 from __future__ import annotations
@@ -278,9 +279,8 @@ def sentence() -> str:
         agree = [one for one in found if one.value * here.value > 0]
         against = [one for one in found if one.value * here.value < 0 and one.clear]
         sure = sum(one.clear for one in agree)
-        text = (
-            f"the sign of our networks in {len(agree)} of {len(found)} pairs, in {sure} with an interval without zero"
-        )
+        text = f"the sign of our networks in {len(agree)} of {len(found)} pairs, in {sure} with an interval that "
+        text += "excludes zero"
         text += f"; in {len(against)} it is clearly the other way" if against else ""
         groups.setdefault(text, []).append(measure.name)
     parts = [f"- **{', '.join(names)}**: {text}." for text, names in groups.items()]

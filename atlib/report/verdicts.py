@@ -37,9 +37,9 @@ class Decision:
     """A claim on one data set.
 
     judged: the number that decides, with its verdict. cells: every cell by its name, with its own. control: the same
-    with the network stopped early in the normal one's place, where that can be asked, and control_in the cell that
-    decides there; beside: its number in the very cell that decides here. q: Benjamini and Hochberg's, of a claim that
-    isn't primary.
+    judgement against the network stopped early instead of the normal one (None: no such comparison). control_in: the
+    cell that decides that comparison. beside: that comparison's result in the cell that decides `judged`, so that the
+    two can be printed side by side. q: Benjamini and Hochberg's, of a claim that isn't primary.
     """
 
     dataset: str
@@ -312,7 +312,7 @@ def earlier(path: Path | None = None) -> dict[tuple[str, str], str]:
 def changed(frame: pd.DataFrame) -> pd.DataFrame:
     """Verdicts whose word isn't the earlier rules': claim, on, before, now, why.
 
-    Where rows were missing then, what they say since is no change, unless a data set excludes the claim already.
+    A verdict that waited for rows then counts as changed only if the claim can no longer hold.
     """
     same = {("mixed", rule.UNDECIDED), ("pending", NOT_RUN)}
     before, lines = earlier(), []
@@ -336,11 +336,11 @@ def _changed(before: Mapping[tuple[str, str], str], claim: Claim, decision: Deci
 
 
 def _why(claim: Claim, decision: Decision, others: Sequence[str]) -> str:
-    """Which change of the rules or the rows gives a verdict another word. others: data sets that have another one."""
+    """Which change of the rules or the rows gives a verdict another word. others: data sets whose verdict changed."""
     if decision.verdict == EXCLUDED:
         return "an overall verdict that a data set already excludes is said"
     if decision.dataset == "overall":
-        return f"the verdict on {' and '.join(others)} is another one"
+        return f"the verdict on {' and '.join(others)} has changed"
     found = []
     if decision.verdict == BEYOND:
         found.append("the control")

@@ -1,4 +1,4 @@
-"""The rooms of the library: nothing imports upwards or in a circle; the ground floor loads nothing of the others."""
+"""The layers of the library: nothing imports upwards or in a circle; the lowest loads nothing of the others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from atlib import provenance
 from atlib.files import REPOSITORY
 
 ROOT = Path(atlib.__file__).parent
-FLOORS = ("", "campaign", "report")  # from the ground up
+LAYERS = ("", "campaign", "report")  # from the lowest up
 HEAVY = ("matplotlib", "IPython", "papermill", "ipywidgets", "jinja2", "seaborn")
 
 
@@ -26,9 +26,9 @@ def name_of(path: Path) -> str:
 MODULES = {name_of(path): path for path in sorted(ROOT.rglob("*.py"))}
 
 
-def floor(module: str) -> int:
-    room = module.partition(".")[0]
-    return FLOORS.index(room) if room in FLOORS else 0
+def layer(module: str) -> int:
+    package = module.partition(".")[0]
+    return LAYERS.index(package) if package in LAYERS else 0
 
 
 def imported(module: str) -> Iterator[tuple[str, ast.stmt]]:
@@ -53,10 +53,10 @@ def imported(module: str) -> Iterator[tuple[str, ast.stmt]]:
 
 
 def test_nothing_imports_upwards() -> None:
-    assert {floor(module) for module in MODULES} == {0, 1, 2}
+    assert {layer(module) for module in MODULES} == {0, 1, 2}
     for module in MODULES:
         for name, node in imported(module):
-            assert floor(name) <= floor(module), f"atlib.{module}, line {node.lineno}: imports atlib.{name}"
+            assert layer(name) <= layer(module), f"atlib.{module}, line {node.lineno}: imports atlib.{name}"
 
 
 def test_there_is_no_circle() -> None:
@@ -64,29 +64,29 @@ def test_there_is_no_circle() -> None:
     assert len(list(TopologicalSorter(graph).static_order())) == len(MODULES)  # CycleError names a circle
 
 
-def test_the_ground_floor_loads_nothing_of_pages_or_figures() -> None:
-    ground = [f"atlib.{module}" for module in MODULES if module and floor(module) == 0]
+def test_the_lowest_layer_loads_nothing_of_pages_or_figures() -> None:
+    lowest = [f"atlib.{module}" for module in MODULES if module and layer(module) == 0]
     code = f"""
 import importlib, sys
-for name in {ground!r}:
+for name in {lowest!r}:
     importlib.import_module(name)
-    upstairs = [other for other in sys.modules if other.startswith(("atlib.campaign", "atlib.report"))]
+    above = [other for other in sys.modules if other.startswith(("atlib.campaign", "atlib.report"))]
     found = [other for other in sys.modules if other in {HEAVY!r}]
-    assert not upstairs and not found, (name, upstairs, found)
+    assert not above and not found, (name, above, found)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
 
 
-def test_what_marks_a_commit_is_the_ground_floor() -> None:
-    """A number depends on every module of the ground floor and not on a table: see provenance.SOURCES."""
+def test_what_marks_a_commit_is_the_ground_layer() -> None:
+    """A number depends on every module of the lowest layer and not on a table: see provenance.SOURCES."""
     words = ("git", "-C", str(REPOSITORY), "ls-files", "--", *provenance.SOURCES)
     listed = subprocess.run(words, capture_output=True, text=True, check=True).stdout.split()
     marked = {path for path in map(Path, listed) if path.suffix == ".py"}
-    ground = {path.relative_to(REPOSITORY) for module, path in MODULES.items() if floor(module) == 0}
+    lowest = {path.relative_to(REPOSITORY) for module, path in MODULES.items() if layer(module) == 0}
     measuring = {"campaign/jobs.py", "report/destroyed.py", "report/frames.py"}
     measuring |= {"report/sigmas.py", "report/judges.py", "report/photographs.py", "report/explored.py"}
-    assert marked == ground | {Path("atlib") / name for name in measuring}
+    assert marked == lowest | {Path("atlib") / name for name in measuring}
     assert {"notebooks/train.ipynb", "notebooks/evaluate.ipynb", "requirements.txt", "constraints.txt"} <= set(listed)
 
 
