@@ -95,6 +95,12 @@ def log_odds(logits: Tensor, labels: Tensor) -> Tensor:
     return logits.scatter(1, own, -math.inf).logsumexp(1) - logits.gather(1, own)[:, 0]
 
 
+def require_gradient(gaps: Tensor) -> None:
+    """NetworkError if what was computed from a network's outputs doesn't depend on its input as far as torch knows."""
+    if not gaps.requires_grad:
+        raise NetworkError("model: its outputs have no gradient with respect to its input (no_grad inside?)")
+
+
 def input_gradient(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """(gradient of the log-odds against each label with respect to its image, N×C×H×W; logits).
 
@@ -104,8 +110,7 @@ def input_gradient(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Te
         images = (images.clone() if images.is_inference() else images).detach().requires_grad_(True)
         logits = model(images)
         odds = log_odds(logits, labels)
-        if not odds.requires_grad:
-            raise NetworkError("model: its outputs have no gradient with respect to its input (no_grad inside?)")
+        require_gradient(odds)
         (gradient,) = torch.autograd.grad(odds.sum(), images)
     return gradient, logits.detach()
 
@@ -373,6 +378,7 @@ def roughness(flow: Tensor) -> Tensor:
 def margin(logits: Tensor, labels: Tensor) -> Tensor:
     """Largest logit of another class minus the true one's (N): above 0 where the network is fooled."""
     check_logits(logits, labels)
+    logits = logits.float()
     true = logits.gather(1, labels[:, None])[:, 0]
     return logits.scatter(1, labels[:, None], -math.inf).amax(1) - true
 
@@ -408,7 +414,8 @@ def spatial(
         for iterate in range(steps + 1):
             with torch.enable_grad():
                 flow.requires_grad_(True)
-                gap = margin(model(warp(images, flow)).float(), labels)
+                gap = margin(model(warp(images, flow)), labels)
+                require_gradient(gap)
                 rough = roughness(flow)
                 # once an image is misclassified its margin is clamped, so that only the smoothness improves
                 gain = (gap.clamp_max(0) - tau * rough).sum()
@@ -452,7 +459,8 @@ def vanished_flow(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         images = images.clone() if images.is_inference() else images
         flow = images.new_zeros(len(images), 2, *images.shape[-2:])
         with torch.enable_grad():
-            gap = margin(model(warp(images, flow.requires_grad_(True))).float(), labels)
+            gap = margin(model(warp(images, flow.requires_grad_(True))), labels)
+            require_gradient(gap)
             (gradient,) = torch.autograd.grad(gap.sum(), flow)
         refuse_broken(broken(gradient) | ~gap.detach().isfinite())
     return is_zero(gradient)

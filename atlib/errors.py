@@ -44,7 +44,7 @@ def command_line(main: Callable[[Sequence[str] | None], int]) -> Main:
     """Decorator for a module's `main`: one line on stderr and status 2 for input, files or folders that can't be used.
 
     Characters that the terminal can't encode are printed as "?". If the reader closes the output early, as `head`
-    does, the program ends silently with status 141, as it would in a shell.
+    does, the program ends silently with status 141, as it would in a shell. Ctrl-C ends it with a line and status 130.
     """
 
     @functools.wraps(main)
@@ -58,6 +58,9 @@ def command_line(main: Callable[[Sequence[str] | None], int]) -> Main:
         except BrokenPipeError:  # whoever read the output has had enough, as `head` does
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains again at its end
             return 128 + signal.SIGPIPE
+        except KeyboardInterrupt:
+            print("interrupted; what was finished is kept", file=sys.stderr)
+            return 128 + signal.SIGINT
         except (AtlibError, OSError) as error:
             print(f"error: {error}", file=sys.stderr)
             return 2
@@ -87,21 +90,22 @@ def in_range(
     high: float = math.inf,
     *,
     open_low: bool = False,
+    open_high: bool = False,
     whole: bool = False,
 ) -> None:
     """Raise InputError unless the value is a finite number from `low` to `high`.
 
-    open_low: `low` itself is not allowed. whole: it must be a whole number.
+    open_low, open_high: `low` or `high` itself is not allowed. whole: it must be a whole number.
     """
     lowest, highest = (str(bound) if isinstance(bound, int) else f"{bound:g}" for bound in (low, high))
     bounds = f"above {lowest}" if open_low else f"at least {lowest}"
-    bounds += f" and at most {highest}" if math.isfinite(high) else ""
+    bounds += f" and {'below' if open_high else 'at most'} {highest}" if math.isfinite(high) else ""
     allowed = lowest if low == high else f"{'a whole number' if whole else 'a number'} {bounds}"
     # numpy's scalars count as numbers; booleans, numpy's or Python's, do not
     number = isinstance(value, numbers.Integral if whole else numbers.Real) and not isinstance(value, bool)
     # only comparisons: they also work for whole numbers too large for a float, and NaN fails all of them
     inside = number and low <= value <= high and abs(value) != math.inf
-    if not inside or (open_low and value == low):
+    if not inside or (open_low and value == low) or (open_high and value == high):
         shown = value.item() if number and hasattr(value, "item") else value  # -1, not np.int64(-1)
         raise InputError(f"{parameter} = {shown!r}: must be {allowed}")
 

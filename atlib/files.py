@@ -10,6 +10,7 @@ import os
 import re
 import tempfile
 import time
+import zipfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -110,6 +111,15 @@ def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
     """Write arrays as a compressed .npz, under a temporary name first."""
     with atomic(path) as temporary, open(temporary, "wb") as stream:  # given a name, numpy would append ".npz" to it
         np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
+
+
+def load_arrays(path: Path) -> dict[str, np.ndarray]:
+    """The arrays of an .npz that can be made again; InputError if it is damaged."""
+    try:
+        with np.load(path, allow_pickle=False) as stored:
+            return dict(stored)
+    except (OSError, EOFError, ValueError, zipfile.BadZipFile) as error:
+        raise InputError(f"{path}: can't be read ({error}); delete it, and it is made again") from None
 
 
 @contextmanager

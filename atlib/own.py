@@ -22,7 +22,7 @@ from torch import Tensor, nn
 
 from . import attacks, data, evaluation, measurements, models, saliency, training
 from .errors import InputError, NetworkError, in_range, one_of
-from .files import hold, read_json, runs_dir, save_arrays, tensor_digest, writable, write_json
+from .files import hold, load_arrays, read_json, runs_dir, save_arrays, tensor_digest, writable, write_json
 from .networks import (
     ALIKE,
     SOURCES,
@@ -123,18 +123,19 @@ def suspicion(source: str, subject: evaluation.Subject) -> str:
 def suspicions(source: str, subject: evaluation.Subject) -> Iterator[str]:
     """A line for each thing that seems wrong with a network that can be measured, so that its numbers may mean nothing.
 
-    Normalised input; pixels from 0 to 255; another order of classes, or answers below chance; outputs after a sigmoid;
-    gradients that are exactly zero.
+    Normalised input; pixels from 0 to 255; another order of classes, or answers below chance; one answer to all;
+    outputs after a sigmoid; gradients that are exactly zero.
     """
     some = probed(subject)
     count = len(some.labels)
-    if line := suspicion(source, subject):
-        yield line
-    elif found := gained(subject, some, Scaled):
-        yield (
+    line = suspicion(source, subject)
+    if not line and (found := gained(subject, some, Scaled)):
+        line = (
             f"suspicion: {source} knows {100 * found[0]:.0f} % of {count} test pictures, and {100 * found[1]:.0f} % of "
             "them with pixels from 0 to 255; it should take pixels in [0, 1] and multiply inside"
         )
+    if line:
+        yield line
     images, labels = data.prepare(some.images.to(subject.device), subject.side), some.labels
     try:
         with torch.no_grad():
@@ -143,7 +144,12 @@ def suspicions(source: str, subject: evaluation.Subject) -> Iterator[str]:
     except NetworkError:
         return
     yield from _of_classes(source, logits, labels)
-    if len(logits) and float(logits.min()) >= 0 and float(logits.max()) <= 1:
+    if not line and len(logits) > 1 and len(logits.argmax(1).unique()) == 1:
+        yield (
+            f"suspicion: {source} gives the same answer, class {int(logits[0].argmax())}, to all {count} test pictures "
+            "that were tried; such an answer is kept under any distortion"
+        )
+    if len(logits) and 0 <= float(logits.min()) < float(logits.max()) <= 1:
         yield (
             f"suspicion: all outputs of {source} lie between 0 and 1, as after a sigmoid; it should give the logits "
             "before it, or attacks and maps follow a gradient that fades where the network is sure"
@@ -228,8 +234,7 @@ def subject(
     """
     source = _source(model, name)
     data.check(dataset, side)
-    if limit is not None:
-        chosen_pictures(torch.zeros(1), limit, sample)  # what is wrong with them is told before any download
+    chosen_pictures(torch.zeros(1), 1 if limit is None else limit, sample)  # its errors come before any download
     if classes:
         class_lines(classes)  # before any download
     loaded = network(model, weights) if isinstance(model, str) else Loaded(model)
@@ -320,8 +325,9 @@ def evaluate(
 ) -> Path:
     """Measure what is missing; returns the folder.
 
-    As `evaluation.evaluate`, but a measurement that fails is left out, with a line; NetworkError if none is left. only:
-    names of measurements, or single ones such as "saturation@1024". A network whose code has changed since, or whose
+    As `evaluation.evaluate`, but a measurement that fails is left out, with a line; NetworkError if none of those asked
+    for is left. only: names of measurements, or single ones such as "saturation@1024"; one that does not apply gets a
+    line. A network whose code has changed since, or whose
     pictures have, is measured in another folder. door: one of DOORS, whose options the terminal and the report name.
     """
     evaluation.check_only(only)
@@ -331,6 +337,10 @@ def evaluate(
     folder = folder_of(about)
     if not folder.is_dir():
         evaluation.measurable(about.subject, only, about.source)
+    asked = evaluation.applying(about.subject, only, about.source)
+    for name in only:
+        if name.partition("@")[0] not in {measurement for measurement, _ in asked}:
+            say(f"measure = {name!r}: does not apply to {about.source} on {about.subject.dataset}")
     writable(runs_dir())
     run = f"{folder.parent.name}/{folder.name}"
     columns = {"run": run, "dataset": about.subject.dataset, "model": about.name, "width": 0, "share": 0.0}
@@ -345,7 +355,8 @@ def evaluate(
         record |= {"chosen": about.chosen, "answers": about.answers.round(5).tolist(), "door": door}
         if about.subject.numbers is not None:
             record["numbers"] = about.subject.numbers.tolist()
-        write_json(folder / "own.json", record)
+        before = read_json(folder / "own.json").get("left_out", []) if (folder / "own.json").is_file() else []
+        write_json(folder / "own.json", record | {"left_out": before})
         table = evaluation.Table(folder, about.subject, columns, about.digest)
         hint = "{limit} measures on a sample, {measure} a single one".format(**DOORS[door])
         failed = evaluation.complete(table, only=only, again=again, progress=progress, hint=hint)
@@ -354,7 +365,13 @@ def evaluate(
         if not len(table.rows):
             raise type(failed[0])(f"model = {about.source!r}: {failed[0]}")
         keep_examples(about.subject, folder)
-        write_json(folder / "own.json", record | {"left_out": [str(error) for error in failed]})
+        # what an earlier call had to leave out stays left out until a call measures it
+        done = set(read_json(folder / "evaluation.json")["measurements"])
+        lines = {line.partition(": ")[0]: line for line in [*before, *map(str, failed)]}
+        left_out = [line for place, line in lines.items() if place not in done]
+        write_json(folder / "own.json", record | {"left_out": left_out})
+        if failed and not any(f"{measurement}@{level}" in done for measurement, level in asked):
+            raise type(failed[0])(f"model = {about.source!r}: {failed[0]}")
     return folder
 
 
@@ -388,11 +405,7 @@ def keep_examples(subject: evaluation.Subject, folder: Path) -> None:
     measured. What is there is not drawn again, and a map that isn't finite is left out."""
     path, measured = folder / "examples.npz", read_json(folder / "evaluation.json")["measurements"]
     places = [place for place in SHOWN if place in measured or f"maps@{place}" in measured]
-    if path.is_file():
-        with np.load(path) as stored:
-            kept = {key: stored[key] for key in stored.files}
-    else:
-        kept = {}
+    kept = load_arrays(path) if path.is_file() else {}
     if all(f"{place}/pictures" in kept for place in places):
         return
     chosen = example_pictures(subject)

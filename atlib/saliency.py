@@ -164,6 +164,7 @@ def alignment(maps: Tensor, images: Tensor) -> Tensor:
 def map_distance(one: Tensor, two: Tensor) -> Tensor:
     """Euclidean distance between the magnitudes, each scaled to length 1: 0 if equal, 1.41 if nothing is shared.
 
+    A map of zeros has distance 1 from any other.
     Two batches of signed maps, N×C×H×W, to N float32 values; NaN where one holds NaN.
     The paper's section 5 speaks of an average distance between maps and doesn't define it; this is ours.
     """

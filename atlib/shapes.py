@@ -112,8 +112,14 @@ def draw(
     """Draw one picture for each pair of silhouette and texture index (int64, N).
 
     amplitude: peak of a sine texture, in units of the [0, 1] range; contrast: difference in lightness between
-    silhouette and background; noise: standard deviation of pixel noise. Returns uint8 images, N×3×32×32.
+    silhouette and background; noise: standard deviation of pixel noise; all in [0, 1]. Returns uint8 images, N×3×32×32.
+    InputError for a number out of range, or an index that no silhouette or texture has.
     """
+    for name, value in (("amplitude", amplitude), ("contrast", contrast), ("noise", noise)):
+        in_range(name, value, 0, 1)
+    for name, indices in (("shapes", shapes), ("textures", textures)):
+        for index in indices.unique().tolist():
+            in_range(name, index, 0, len(SILHOUETTES) - 1, whole=True)
     count = len(shapes)
 
     def uniform(low: float, high: float) -> Tensor:
@@ -142,8 +148,9 @@ def pairs(kind: str, count: int, generator: torch.Generator) -> tuple[Tensor, Te
     """Silhouette and texture indices: "agree" (one class, both cues), "independent", or "conflict".
 
     "conflict" goes through all 90 pairs of a silhouette with every other texture in turn, so that a multiple of 90
-    pictures holds each pair equally often.
+    pictures holds each pair equally often. InputError for another kind.
     """
+    one_of("kind", kind, ("agree", "independent", "conflict"))
     classes = len(SILHOUETTES)
     shapes = torch.arange(count) % classes
     if kind == "agree":

@@ -21,7 +21,6 @@ import re
 import sys
 import time
 import types
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,7 +33,7 @@ from torch import Tensor, nn
 from . import attacks, data, evaluation, models, networks, provenance, training
 from .configuration import config_of, find_run
 from .errors import InputError, command_line, in_range
-from .files import atomic, hold, read_json, results_dir, runs_dir, save_arrays, tensor_digest, writable
+from .files import atomic, hold, load_arrays, read_json, results_dir, runs_dir, save_arrays, tensor_digest, writable
 from .measurements import TABLE_1, Subject, map_order
 from .progress import say
 
@@ -214,11 +213,11 @@ def attack(
     order = map_order(len(subject.test.labels))[:pictures]
     with training.exclusive(folder), evaluation.exact():
         for path in folder.glob("*.npz"):  # other batches would have other places, and pictures would count twice
-            if (size := int(stored(path).get("batch", BATCH))) != batch:
+            if (size := int(load_arrays(path).get("batch", BATCH))) != batch:
                 raise InputError(f"batch = {batch}: {folder} was begun with {size}; use that, or delete it")
         for number, places in enumerate(order.split(batch)):
             path = folder / f"{number * batch:05d}.npz"
-            if path.is_file() and len(stored(path)["places"]) >= len(places):
+            if path.is_file() and len(load_arrays(path)["places"]) >= len(places):
                 continue
             if time.monotonic() - began > 60 * minutes:
                 break
@@ -245,18 +244,9 @@ def attack(
     return folder
 
 
-def stored(path: Path) -> dict[str, np.ndarray]:
-    """A batch as it was kept; InputError if its file is damaged."""
-    try:
-        with np.load(path, allow_pickle=False) as found:
-            return dict(found)
-    except (OSError, ValueError, zipfile.BadZipFile) as error:
-        raise InputError(f"{path}: can't be read ({error}); delete it, and its pictures are attacked again") from None
-
-
 def rows_of(about: Target, settings: Settings, folder: Path, seed: int = 0) -> list[dict[str, object]]:
     """Rows of what is kept of a network: accuracy after each attack, cumulatively, and the share without a gradient."""
-    batches = [stored(path) for path in sorted(folder.glob("*.npz"))]
+    batches = [load_arrays(path) for path in sorted(folder.glob("*.npz"))]
     if not batches:
         return []
     common = {

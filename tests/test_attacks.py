@@ -1051,3 +1051,23 @@ def test_torchs_default_type_does_not_change_a_random_start(norm: str) -> None:
         assert torch.equal(begin(), before)
     finally:
         torch.set_default_dtype(torch.float32)
+
+
+class Detached(nn.Module):
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return images.detach().mean((2, 3))
+
+
+class Two(nn.Module):
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return images.mean((2, 3)), images
+
+
+@pytest.mark.parametrize("attack", [lambda *a: attacks.spatial(*a, steps=2), attacks.vanished_flow])
+def test_a_flow_needs_a_gradient_and_logits_like_any_attack(attack) -> None:
+    """`spatial` gave the pictures back, as if the network withstood it."""
+    images, labels = torch.rand(2, 3, 8, 8), torch.tensor([0, 1])
+    with pytest.raises(NetworkError, match=r"^model: its outputs have no gradient with respect to its input"):
+        attack(Detached(), images, labels)
+    with pytest.raises(NetworkError, match=r"^model: gives a tuple: must be one tensor of logits"):
+        attack(Two(), images, labels)

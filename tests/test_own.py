@@ -1081,7 +1081,77 @@ def test_a_network_near_chance_is_not_placed(low: float, placed: bool, monkeypat
         interval=lambda *_: (low, 0.4),
     )
     said = sentences.overall(measured)  # type: ignore[arg-type]
-    assert ("stands at 0.75" in said) == placed and ("chance (1 in 10)" in said) != placed
+    assert ("stands at 0.75" in said) == placed and ("the commonest class (10 %)" in said) != placed
+
+
+def test_a_network_that_always_gives_one_answer_is_not_placed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of Caltech-101's test pictures the largest class has nine per cent, far more than one in 102."""
+    measured = SimpleNamespace(
+        references={"normal": []},
+        predictions={"labels": np.array([0] * 9 + list(range(1, 92)))},
+        quantities={("clean@", "accuracy"): 0.09},
+        interval=lambda *_: (0.06, 0.13),
+    )
+    said = sentences.overall(measured)  # type: ignore[arg-type]
+    assert said.startswith("It isn't placed") and "always naming the commonest class (9 %)" in said
+
+
+def test_nine_of_nine_pictures_are_no_certainty(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    measured = beside.Measured(tmp_path)
+    monkeypatch.setattr(beside.Measured, "quantities", {("noise@0.05", "conditional"): 1.0})
+    monkeypatch.setattr(beside.Measured, "interval", lambda self, place, metric: statistics.wilson(9, 9))
+    low = statistics.wilson(9, 9)[0]
+    assert 1 - 1.96 * measured.error("noise@0.05", "conditional") == pytest.approx(low, abs=1e-4) and 0.69 < low < 0.71
+
+
+def test_one_answer_to_all_pictures_is_a_suspicion(few_pictures: None) -> None:
+    class Always(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return images.mean((1, 2, 3))[:, None] * 0.1 + torch.eye(10)[6] * 100
+
+    found = own.subject(Always().eval(), "cifar10").suspicion
+    assert "gives the same answer, class 6, to all 10 test pictures" in found
+
+
+def test_which_pictures_is_checked_also_without_a_limit() -> None:
+    with pytest.raises(InputError, match=r"^sample = 'nope': must be one of "):
+        own.subject(nn.Identity(), "cifar10", sample="nope")
+
+
+class NoLight(nn.Module):
+    """NaN where a picture is all white or black."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        logits = images.mean((2, 3)) @ torch.linspace(-1, 1, 30).view(3, 10)
+        extreme = ((images == 0) | (images == 1)).flatten(1).all(1)
+        return torch.where(extreme[:, None], torch.nan, logits)
+
+
+def test_what_failed_stays_in_the_report_until_it_is_measured(
+    few_pictures: None, capsys: pytest.CaptureFixture
+) -> None:
+    """It vanished with the next call, and whether the failing measurement alone was an error depended on what was there."""
+    about = own.subject(NoLight().eval(), "cifar10")
+    folder = own.evaluate(about, only=("clean", "saturation@inf", "conflict"), progress=False)
+    assert "measure = 'conflict': does not apply to NoLight on cifar10" in capsys.readouterr().out
+    for only in (("clean",), ("blur@1",)):
+        own.evaluate(about, only=only, progress=False)
+        assert [line.partition(":")[0] for line in read_json(folder / "own.json")["left_out"]] == ["saturation@inf"]
+    with pytest.raises(NetworkError, match=r"^model = 'NoLight': saturation@inf: "):
+        own.evaluate(about, only=("saturation@inf",), progress=False)
+
+
+def test_a_damaged_file_of_pictures_is_one_line(few_pictures: None) -> None:
+    about = own.subject(NoLight().eval(), "cifar10")
+    folder = own.evaluate(about, only=("clean",), progress=False)
+    (folder / "examples.npz").write_bytes(b"PK")
+    with pytest.raises(InputError, match=r"examples\.npz: can't be read .*; delete it, and it is made again$"):
+        own.evaluate(about, only=("blur@1",), progress=False)
+
+
+def test_a_misspelt_measurement_is_told_before_the_network_is_read(capsys: pytest.CaptureFixture) -> None:
+    assert main(["nowhere:nothing", "cifar10", "--measure", "cleen"]) == 2
+    assert "did you mean 'clean'?" in capsys.readouterr().err
 
 
 def test_the_example_in_the_readme_is_measured(

@@ -304,7 +304,9 @@ def test_publishing_without_a_run_says_what_is_missing() -> None:
     """A variable of the Makefile's own once had the parameter's name, so that the question was never asked."""
     words = ["make", "--file", str(REPOSITORY / "Makefile"), "--old-file", ".venv/.book", "publish"]
     done = subprocess.run(words, cwd=REPOSITORY, capture_output=True, encoding="utf-8")
-    assert done.returncode == 2 and done.stdout.startswith("RUN is missing: make publish RUN="), done.stdout + done.stderr
+    assert done.returncode == 2 and done.stdout.startswith("RUN is missing: make publish RUN="), (
+        done.stdout + done.stderr
+    )
 
 
 def test_linters_before_a_commit_are_those_of_make_lint() -> None:

@@ -253,3 +253,12 @@ def test_seeds_of_the_data_that_would_repeat_others_are_refused() -> None:
     """2³¹ gave the pictures of 0."""
     with pytest.raises(InputError, match=r"^data_seed = 2147483648: must be .* at most 429496729$"):
         shapes.generate(data_seed=2**31)
+
+
+@pytest.mark.parametrize("shape", [-1, 10])
+def test_an_index_without_a_silhouette_is_refused(shape: int) -> None:
+    """It gave whatever was in memory."""
+    with pytest.raises(InputError, match=rf"^shapes = {shape}: must be a whole number at least 0 and at most 9$"):
+        shapes.draw(torch.tensor([shape]), torch.tensor([0]), generator=torch.Generator())
+    with pytest.raises(InputError, match=r"^kind = 'conflic': must be one of agree, independent, conflict"):
+        shapes.pairs("conflic", 9, torch.Generator())

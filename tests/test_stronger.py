@@ -172,9 +172,7 @@ def test_a_damaged_batch_is_one_line(about, tmp_path, monkeypatch):
     folder = stronger.attack(about, stronger.Settings(), pictures=4, batch=4)
     (path,) = folder.glob("*.npz")
     path.write_bytes(b"nothing")
-    with pytest.raises(
-        InputError, match=r"00000\.npz: can't be read .*; delete it, and its pictures are attacked again"
-    ):
+    with pytest.raises(InputError, match=r"00000\.npz: can't be read .*; delete it, and it is made again"):
         stronger.rows_of(about, stronger.Settings(), folder)
 
 

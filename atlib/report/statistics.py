@@ -47,7 +47,7 @@ def wilson(count: int, total: int, confidence: float = 0.95) -> tuple[float, flo
     """
     in_range("total", int(total), 0, whole=True)
     in_range("count", int(count), 0, total, whole=True)
-    in_range("confidence", confidence, 0, 1 - 1e-9, open_low=True)
+    in_range("confidence", confidence, 0, 1, open_low=True, open_high=True)
     if total == 0:
         return 0.0, 1.0
     low, high = stats.binomtest(int(count), int(total)).proportion_ci(confidence, method="wilson")
@@ -59,7 +59,7 @@ def t_interval(values: Iterable[float], confidence: float = 0.95) -> tuple[float
 
     Two values would give an interval about thirteen times as wide as they are apart, which says nothing.
     """
-    in_range("confidence", confidence, 0, 1 - 1e-9, open_low=True)
+    in_range("confidence", confidence, 0, 1, open_low=True, open_high=True)
     x = [float(value) for value in values]
     if len(x) < 3 or not all(map(math.isfinite, x)):
         return math.nan, math.nan
@@ -78,7 +78,7 @@ class Estimate:
 
     def interval(self, confidence: float = 0.95) -> tuple[float, float]:
         """The confidence interval; (NaN, NaN) of fewer than three seeds."""
-        in_range("confidence", confidence, 0, 1 - 1e-9, open_low=True)
+        in_range("confidence", confidence, 0, 1, open_low=True, open_high=True)
         if not self.errors:
             return math.nan, math.nan
         half = max(float(stats.t.ppf((1 + confidence) / 2, df)) * error for error, df in self.errors)

@@ -6,8 +6,9 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from ... import data, own
+from ... import data, evaluation, own
 from ...errors import command_line
+from ...files import runs_dir, writable
 from .page import closing, write
 
 
@@ -29,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = vars(parser.parse_args(arguments))
     only = tuple(name.strip() for name in asked.pop("measure").split(",") if name.strip())
     again, model, dataset = asked.pop("again"), asked.pop("model"), asked.pop("dataset")
+    evaluation.check_only(only)  # before weights and pictures are read
+    writable(runs_dir())
     folder = own.evaluate(own.subject(model, dataset, **asked), only=only, again=again, door="command line")
     write(folder)
     closing(folder)

@@ -21,6 +21,7 @@ from ..statistics import conditional, wilson
 
 APART = 0.05  # what this report's two networks must differ by, for a third to stand between them,
 RESOLVED = 1.0  # and how wide the interval of where it stands may be
+NORMAL = float(distributions.norm.ppf(0.975))
 KINDS = {"own": "this network", "normal": "normal", "underfit": "underfit", "main": "adversarially trained"}
 Quantities = dict[tuple[str, str], float]
 
@@ -172,15 +173,16 @@ class Measured:
 
     def error(self, place: str, metric: str) -> float:
         """Standard error of one of its own quantities, over the pictures."""
-        value = self.quantities[place, metric]
-        if metric == "conditional":
-            return math.sqrt(value * (1 - value) / max(1, conditional(self.predictions, place).total))
+        value, limits = self.quantities[place, metric], self.interval(place, metric)
+        if limits:  # a share: √(p(1−p)/n) would be 0 for 9 of 9 pictures, so the wider side of Wilson's interval
+            return max(value - limits[0], limits[1] - value) / NORMAL
         key = f"maps@{place}/{metric}"
         if key in self.predictions:
             of_each = self.predictions[key].astype(np.float64)
             return float(of_each.std() / math.sqrt(len(of_each)))
-        row = self.row(place, metric)
-        return math.sqrt(max(0.0, value * (1 - value)) / max(1, int(row["total"])))
+        row = self.row(place, metric)  # a share of the answers, without a count
+        low, high = wilson(round(min(max(value, 0.0), 1.0) * int(row["total"])), int(row["total"]))
+        return max(value - low, high - value) / NORMAL
 
     def row(self, place: str, metric: str) -> pd.Series:
         under = self.rows["distortion"] + "@" + self.rows["level"]

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from ... import models, own, saliency, transforms
+from ...files import load_arrays
 from .. import claims
 from ..chart import Series, chart, legend
 from ..statistics import conditional, t_interval
@@ -55,8 +56,7 @@ def examples(measured: Measured) -> str:
     path = measured.folder / "examples.npz"
     if not path.is_file():
         return ""
-    with np.load(path) as stored:
-        kept = {key: stored[key] for key in stored.files}
+    kept = load_arrays(path)
     labels, dataset = kept["labels"], str(measured.about.get("dataset", ""))
     side = int(str(measured.rows["recipe"].iloc[0]).removeprefix("side"))
     measured_places = {place for place, _ in measured.quantities}

@@ -67,12 +67,14 @@ def overall(measured: Measured) -> str:
     """Where it stands, over all that is resolved."""
     if not measured.references:
         return "This report has published no networks of its own on these pictures: nothing to stand between."
-    classes = len(np.unique(measured.predictions["labels"]))
+    labels = measured.predictions["labels"]
+    constant = float(np.unique(labels, return_counts=True)[1].max() / len(labels))
     known = measured.interval(*CLEAN) if CLEAN in measured.quantities else None
-    if known and known[0] <= 1 / classes:  # one that always gives the same answer keeps it under any distortion
+    if known and known[0] <= constant:  # one that always gives the same answer keeps it under any distortion
         return (
-            f"It isn't placed between this report's networks: on clean pictures its accuracy can't be told from chance "
-            f"(1 in {classes}), and an answer that was a guess says nothing when it changes or stays."
+            "It isn't placed between this report's networks: on clean pictures its accuracy can't be told from that of "
+            f"always naming the commonest class ({100 * constant:.0f} %), and an answer that was a guess says nothing "
+            "when it changes or stays."
         )
     table = standing(measured.folder)
     table = table[table["metric"].isin(["conditional", "accuracy_last", "shape_bias"])]
