@@ -1130,7 +1130,7 @@ class NoLight(nn.Module):
 def test_what_failed_stays_in_the_report_until_it_is_measured(
     few_pictures: None, capsys: pytest.CaptureFixture
 ) -> None:
-    """It vanished with the next call, and whether the failing measurement alone was an error depended on what was there."""
+    """It vanished with the next call, and whether the failing one alone was an error depended on what was there."""
     about = own.subject(NoLight().eval(), "cifar10")
     folder = own.evaluate(about, only=("clean", "saturation@inf", "conflict"), progress=False)
     assert "measure = 'conflict': does not apply to NoLight on cifar10" in capsys.readouterr().out
