@@ -193,11 +193,14 @@ def test_what_is_open_says_which_runs_it_waits_for(published) -> None:
     assert "no job makes yet" in waiting.sentence(maps)
 
 
-def test_why_a_verdict_has_another_word_is_true_of_it(published) -> None:
+def test_why_a_verdict_has_another_word_is_true_of_it(published, monkeypatch: pytest.MonkeyPatch) -> None:
+    claim = "robustness-goes-with-shape"
+    before = dict(verdicts.earlier()) | {(claim, "shapes"): "does not hold", (claim, "overall"): "does not hold"}
+    monkeypatch.setattr(verdicts, "earlier", lambda: before)
     found = verdicts.changed(published).set_index(["claim", "on"])
     since = set(found.loc[found["now"] != EXCLUDED, "before"])
     assert "pending" not in since  # rows that came since are no change
-    why = found.loc[("robustness-goes-with-shape", "overall"), "why"]
+    why = found.loc[(claim, "overall"), "why"]
     assert why == "the verdict on shapes has changed"
     assert {"overall"} >= set(found[found["why"].str.contains("already excludes")].index.get_level_values("on"))
 
