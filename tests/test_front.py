@@ -86,12 +86,12 @@ def test_a_sentence_takes_the_effects_of_single_cells(frame: pd.DataFrame) -> No
 def test_how_sure_counts_the_verdicts(frame: pd.DataFrame) -> None:
     said = front.how_sure(frame, lambda text, page: text)
     here = ledger.counts(verdicts.verdicts(frame), "cifar10")
-    counted, _, beside = said.partition(" We also measured another 16 ")
+    counted, _, beside = said.partition(" Of the paper's other claims, 16 ")
     paper, judged, seen, firmer, held, failed, unsure = map(int, re.findall(r"(?<!-)\b\d+\b", counted))
     others = ledger.counts(verdicts.verdicts(frame), "cifar10", counting=False)
     assert ledger.judged(others) == 16 and others["holds"] == 1
     assert beside.startswith(
-        f"there that don't count, because the paper tested them on other data: {ledger.tally(others)}. "
+        f"are measured there but don't count, because the paper tested them on other data: {ledger.tally(others)}. "
     )
     assert seen == ledger.seen_before(verdicts.verdicts(frame), "cifar10") > 0
     decided = [(one.claim, d) for one in verdicts.verdicts(frame) for d in one.decisions if d.dataset == "cifar10"]

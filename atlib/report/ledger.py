@@ -316,8 +316,8 @@ def shown_only(found: Sequence[Verdict], dataset: str) -> str:
     if not judged(here):
         return ""
     return (
-        f" We also measured another {judged(here)} there that don't count, because the paper tested them on other "
-        f"data: {tally(here)}."
+        f" Of the paper's other claims, {judged(here)} are measured there but don't count, because the paper tested "
+        f"them on other data: {tally(here)}."
     )
 
 
