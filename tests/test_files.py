@@ -11,7 +11,7 @@ import pwd
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, NoReturn
@@ -375,6 +375,16 @@ def test_a_reader_that_has_had_enough_ends_a_command_line_quietly(lines: int) ->
     child.stdout.close()  # before it prints
     child.stdin.close()
     assert (child.wait(60), child.stderr.read()) == (141, b"")
+
+
+def test_ctrl_c_ends_a_command_line_with_a_line(capsys: pytest.CaptureFixture) -> None:
+    """It printed a traceback of forty lines."""
+
+    @errors.command_line
+    def main(arguments: Sequence[str] | None = None) -> int:
+        raise KeyboardInterrupt
+
+    assert main() == 130 and capsys.readouterr().err == "interrupted; what was finished is kept\n"
 
 
 # --- numbers ----------------------------------------------------------------------------------------------------------
