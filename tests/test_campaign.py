@@ -468,8 +468,8 @@ def test_of_published_runs_only_the_snapshots_of_the_normal_one_are_needed(path:
     said = "\n".join([*announcing.actions(found), *announcing.omissions(found)])
     assert said.startswith("1 run is done, 1 to do\n  block t: 1 to train and measure: underfit\n")
     assert f"  and {normal.run} to train: underfit controls are cut from its snapshots, which aren't here\n" in said
-    left = f"published runs that lack measurements and whose weights aren't under {runs_dir()}: 1 ({target.run})"
-    assert f"left as they are, {left}" in said
+    left = f"published runs that lack measurements and whose weights aren't under {runs_dir()} (1: {target.run})"
+    assert f"left as they are: {left}" in said
     write_json(normal.folder / "training.json", {})  # its snapshots are here
     assert [need.run for need in needs.find(planned).todo] == [underfit.run]
     write_json(target.folder / "training.json", {})  # and so are the target's weights

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from atlib import attacks, data, evaluation, measured, measurements, models, provenance, training
+from atlib import attacks, data, evaluation, files, measured, measurements, models, provenance, training
 from atlib.configuration import Config, dataset_arguments, resolve
 from atlib.errors import InputError, NetworkError
 from atlib.evaluation import Findings, Row, Subject
@@ -545,6 +545,7 @@ def test_stopped_while_writing_it_goes_on(file: str, pgd: Path, registry: dict) 
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(measured, "atomic", stop)
+        patch.setattr(files, "atomic", stop)
         patch.setattr(measured, "write_json", lambda path, content: stop(path))
         with pytest.raises(KeyboardInterrupt):
             evaluation.evaluate(pgd, progress=False)

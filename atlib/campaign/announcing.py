@@ -77,8 +77,8 @@ def omissions(found: needs.Needs) -> Iterable[str]:
     if found.left:
         some = ", ".join(p.run for p in found.left[:3]) + (", …" if len(found.left) > 3 else "")
         yield (
-            f"left as they are: {len(found.left)} published runs that lack measurements and whose weights aren't under "
-            f"{runs_dir()} ({some})"
+            f"left as they are: published runs that lack measurements and whose weights aren't under {runs_dir()} "
+            f"({len(found.left)}: {some})"
         )
 
 
