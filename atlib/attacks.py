@@ -50,8 +50,10 @@ def default_step(eps: float, steps: int) -> float:
 def frozen(model: nn.Module) -> Iterator[None]:
     """Evaluation mode and no parameter gradients inside the block; afterwards every mode and flag is as it was.
 
-    Inference mode, which allows no gradients at all, is switched off inside.
+    Inference mode, which allows no gradients at all, is switched off inside. InputError for anything but a Module.
     """
+    if not isinstance(model, nn.Module):
+        raise InputError(f"model = a {type(model).__name__}: must be a torch.nn.Module")
     modes = [(module, module.training) for module in model.modules()]
     flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
     model.eval()

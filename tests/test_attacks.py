@@ -788,6 +788,12 @@ def test_images_outside_the_contract_are_refused(attack: Attack, images: Tensor)
     assert "\n" not in str(caught.value)
 
 
+@every_attack
+def test_what_is_no_module_is_refused(attack: Attack) -> None:
+    with pytest.raises(InputError, match=r"^model = a function: must be a torch.nn.Module$"):
+        attack(lambda images: images.sum((2, 3)), pictures(0), torch.arange(4) % 3)  # type: ignore[arg-type]
+
+
 def test_bad_norm_of_a_budget() -> None:
     with pytest.raises(InputError, match="norm = 'l3'"):
         attacks.budget("l3", 8, 32)
