@@ -6,6 +6,7 @@ clean accuracy. All other networks are in the supplement.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
@@ -139,6 +140,27 @@ def html(table: pd.DataFrame, caption: str) -> str:
     return tables.framed(table, bodies, columns, caption, "core")
 
 
+def key(frame: pd.DataFrame, sets: Iterable[str] = lens.SETS) -> str:
+    """What the caption of a table of `accuracies` says last: what ± means, the test pictures, and the training."""
+    said = [
+        "±: half a 95 % interval, over seeds or, for one seed, over pictures; two seeds have none. Trained against "
+        "attacks: by PGD in the maximum norm."
+    ]
+    for name in sets:
+        at, mine = tables.setting(name), lens.in_main_setting(frame, name)
+        if mine.empty or at.recipe is None:
+            continue
+        pictures = int(mine.loc[mine["distortion"] == "clean", "total"].max())
+        epochs = re.findall(r"-e(\d+)", at.recipe)[0]
+        start = " from ImageNet weights" if "weights=" in at.recipe else ""
+        title = "<code>shapes</code>" if name == "shapes" else lens.SETS[name]
+        said.append(
+            f"{title}: {pictures:,} test pictures; width {at.width}, {epochs} epochs{start}, budget "
+            f"{at.main.rpartition('-')[2]}/255."
+        )
+    return " ".join(said)
+
+
 def _cell(rows: pd.DataFrame, distortion: str, level: str, metric: str) -> Cell:
     """One network's accuracy at one place; a dash where it has no rows."""
     here = rows[(rows["distortion"] == distortion) & (rows["level"] == level) & (rows["metric"] == metric)]
@@ -235,8 +257,13 @@ def random_weights_sentence(found: pd.DataFrame, metric: str = "edge_correlation
 def verdict_grid(ids: Sequence[str], frame: pd.DataFrame, caption: str) -> str:
     """How some claims stand, one line each, one column per data set, as HTML; a claim leads to its entry in the ledger.
 
-    A cell is empty where a data set has no verdict on a claim, and in brackets where the data set doesn't count.
+    A cell is empty where a data set has no verdict on a claim, and in brackets where the data set doesn't count; the
+    caption ends by saying so.
     """
+    caption = (
+        f"{caption} Brackets: on a data set that was an extra for this claim, and doesn't count towards its overall "
+        "verdict. A claim leads to its numbers."
+    )
     found, whole = verdicts.table(frame), claims.load()
     found = found[found["id"].isin(ids) & (found["dataset"] != "overall")]
     judged = found[found["verdict"] != NOT_RUN]

@@ -101,13 +101,16 @@ def amplitude_sentence(cues: pd.DataFrame, main: float) -> str:
     """Which amplitude the rule gives, in words, and what follows if it isn't the main one of claims.yaml."""
     equal = cues.loc[cues["equal"], "amplitude"]
     if equal.empty:
-        return f"An amplitude at which both are learnt equally well is **{NOT_RUN}**."
+        return f"An amplitude at which shape alone and texture alone are learnt equally well is **{NOT_RUN}**."
     if equal.min() == main:
-        return f"The smallest amplitude at which both are learnt equally well is **{main:g}**: the main one below."
+        return (
+            f"The smallest amplitude at which shape alone and texture alone are learnt equally well is **{main:g}**, the "
+            "main one below."
+        )
     return (
-        f"By these rows the smallest amplitude at which both are learnt equally well is **{equal.min():g}**. The main "
-        f"one below is {main:g} all the same: claims.yaml had fixed it before the first row, by pilots with other "
-        "settings, and changing it now would be choosing after having looked. The map shows both."
+        "By these rows the smallest amplitude at which shape alone and texture alone are learnt equally well is "
+        f"**{equal.min():g}**. The main one below is {main:g} all the same: claims.yaml had fixed it before the first row, "
+        "by pilots with other settings, and changing it now would be choosing after having looked. The map shows both."
     )
 
 

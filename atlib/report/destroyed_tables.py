@@ -58,7 +58,7 @@ def filters_sentence(frame: pd.DataFrame, dataset: str = "cifar10") -> str:
     """What the filters of the claims on frequencies leave of a picture's edges, and what that means, in Markdown."""
     mine = panels(frame)[dataset].set_index(["distortion", "level"])["y"]
     left = {name: [mine[name, level] for level in ("0.1", "0.2")] for name in ("low-pass", "high-pass")}
-    low, high = (f"{a:.2f} and {b:.2f}" for a, b in left.values())
+    low, high = (f"{_plain(a)} and {_plain(b)}" for a, b in left.values())
     said = (
         "How much of the outlines is left, by the correlation of edges that [methods](methods.html) describes? "
         f"With the cut-offs .1 and .2 on CIFAR-10, {low} after the low-pass filter and {high} after the "
@@ -70,6 +70,23 @@ def filters_sentence(frame: pd.DataFrame, dataset: str = "cifar10") -> str:
         f"{said} So by this measure networks trained against attacks are ahead where most of the edges are gone and "
         "behind where most of them are left."
     )
+
+
+def filters_on_shapes(frame: pd.DataFrame, level: str = "0.2") -> str:
+    """The same on `shapes`, where networks that know one cue alone can be asked; what they say comes next on the page."""
+    mine = panels(frame)["shapes"].set_index(["distortion", "level"])["y"]
+    low, high = (mine[name, level] for name in ("low-pass", "high-pass"))
+    milder = "high-pass" if high > low else "low-pass"
+    return (
+        f"This measure can mislead. On `shapes`, too, it makes the {milder} filter the milder one: at {_plain(float(level), 1)} "
+        f"the edges that are left correlate with the original's by {_plain(low)} under the low-pass filter and by "
+        f"{_plain(high)} under the high-pass filter."
+    )
+
+
+def _plain(value: float, digits: int = 2) -> str:
+    """A share as the text writes it: .58."""
+    return f"{value:.{digits}f}".replace("0.", ".", 1)
 
 
 def single_cue_accuracy(frame: pd.DataFrame) -> pd.DataFrame:

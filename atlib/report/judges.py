@@ -108,17 +108,18 @@ def sentence(folder: Path | None = None) -> str:
     first, signs = lines[robust, "attack", judge], "random signs"
     other, same = ([share(robust, one, what, signs) for one in (judge, plain)] for what in ("another", "same"))
     return (
-        f"How common is that? Of {first['known']} test pictures that all networks here know unchanged, an attack of "
-        f"{first['eps']}/255 on {robust} turns {share(robust, judge, 'another')} into another class in the eyes of "
-        f"{judge}, which took no part, and {share(robust, judge, 'same')} into the very class that {robust} now sees; "
-        f"in the eyes of the normal network, {share(robust, plain, 'another')} and {share(robust, plain, 'same')}.\n\n"
-        f"Size does part of this. With the signs of the changes drawn at random {judge} sees another class in "
-        f"{other[0]} of the pictures and the normal network in {other[1]}; they see the class that {robust} then gives "
-        f"in {same[0]} and {same[1]}. And at so large a budget an attack on the normal network works on others, too: "
+        f"How common is that? Of {first['pictures']} test pictures all three networks recognise {first['known']} when "
+        f"nothing is changed. On these we attacked {robust} with a budget of {first['eps']}/255. {judge}, which took no "
+        f"part, then sees another class in {share(robust, judge, 'another')} of them, and in "
+        f"{share(robust, judge, 'same')} the very class that {robust} now sees. For the normal network it is "
+        f"{share(robust, plain, 'another')} and {share(robust, plain, 'same')}.\n\n"
+        f"The size of the change is part of the reason. If the signs of the same changes are drawn at random, {judge} "
+        f"sees another class in {other[0]} of the pictures and the normal network in {other[1]}; they see the class that "
+        f"{robust} then gives in {same[0]} and {same[1]}. And at so large a budget an attack on the normal network works on others, too: "
         f"{judge} sees another class in {share(plain, judge, 'another')}, {robust} in "
         f"{share(plain, robust, 'another')}. One attack on one network of each kind illustrates the claim, and doesn't "
-        "decide it.\n\n**The horse shows what changes a network's answer. It doesn't show what the network uses to "
-        "find it.**"
+        "decide it.\n\n**The horse shows which change makes a network answer differently. It doesn't show which cue "
+        "the network goes by on an unchanged picture.**"
     )
 
 

@@ -361,7 +361,9 @@ def without(claim: str, model: str, name: str, frame: pd.DataFrame) -> str:
     if not decision.judged.values:
         return f"Without {model}: {NOT_RUN}."
     row = {field: getattr(decision.judged, field) for field in ("values", "effect", "low", "high")}
-    return f"Without {model} it would be {tables.effect(pd.Series(row), 2)}, and the verdict *{decision.verdict}*."
+    return (
+        f"Without {model} the value would be {tables.effect(pd.Series(row), 2)}; the verdict would be *{decision.verdict}*."
+    )
 
 
 DETAILED = ("saturation", "stylised", "patch-shuffle", "low-pass", "high-pass", "random-drop", "noise", "blur")

@@ -170,7 +170,8 @@ def html(frame: pd.DataFrame) -> str:
     seeds = wanted() // len(NETWORKS)
     return tables.html(
         table(frame),
-        f"The replication: how often networks answer by either cue of pictures whose cues contradict each other. Means "
-        f"over {seeds} new seeds with 95 % t-intervals. Three times as long: 24 epochs for 8. Noise of the same "
-        "strength: Gaussian, of root mean square 8/255, on every training picture.",
+        "The replication: how often networks answer by shape, by texture or by neither, where the two contradict each "
+        f"other. Means over {seeds} new seeds with 95 % t-intervals. Three times as long: 24 epochs instead of 8. Noise of "
+        "the same strength: Gaussian, of root mean square 8/255, on every training picture. Against normal: the difference "
+        "in shape bias from the normal network of the same seed.",
     )

@@ -89,7 +89,7 @@ ANECDOTE = Pair(
 
 
 class Effect(NamedTuple):
-    """A difference, adversarially trained less normal, with its 95 % interval, and the pictures that it is of."""
+    """A difference, the adversarially trained network's value minus the normal one's, with its 95 % interval, and the pictures that it is of."""
 
     value: float
     low: float
@@ -221,7 +221,7 @@ def table() -> pd.DataFrame:
     columns = {"this report": ours()} | {pair.title: effects(pair) for pair in (*PAIRS, ANECDOTE)}
     lines = []
     for measure in MEASURES:
-        line = {"adversarially trained less normal": f"{measure.name}{', points' if measure.unit else ''}"}
+        line = {"difference from the normal network": f"{measure.name}{', points' if measure.unit else ''}"}
         lines.append(line | {title: shown(found.get(measure.name), measure.unit) for title, found in columns.items()})
     return pd.DataFrame(lines)
 
@@ -279,8 +279,7 @@ def sentence() -> str:
         agree = [one for one in found if one.value * here.value > 0]
         against = [one for one in found if one.value * here.value < 0 and one.clear]
         sure = sum(one.clear for one in agree)
-        text = f"the sign of our networks in {len(agree)} of {len(found)} pairs, in {sure} with an interval that "
-        text += "excludes zero"
+        text = f"the same sign as in our networks in {len(agree)} of {len(found)} pairs; in {sure} the interval excludes zero"
         text += f"; in {len(against)} it is clearly the other way" if against else ""
         groups.setdefault(text, []).append(measure.name)
     parts = [f"- **{', '.join(names)}**: {text}." for text, names in groups.items()]

@@ -54,15 +54,16 @@ def _place(cell: Mapping[Any, Any]) -> str:
 
 def sentence(names: Sequence[str]) -> str:
     """What the worked examples rely on, in words with their numbers."""
-    parts, normal = [], ""
+    biases, kept, ours = [], [], ("", "")
     for name in names:
         table = standing(published(name)).set_index(["under", "metric"]).to_dict("index")
         bias, shuffled = table["conflict@", "shape_bias"], table["patch-shuffle@4", "conditional"]
-        parts.append(f"{name} has a shape bias of {bias['value']:.2f} and keeps {100 * shuffled['value']:.0f} %")
-        normal = f"{tables.dash(bias['normal'], '{:.2f}')} and {tables.dash(100 * shuffled['normal'], '{:.0f} %')}"
+        biases.append(f"{name} has a shape bias of {bias['value']:.2f}")
+        kept.append(f"{name} keeps {100 * shuffled['value']:.0f} % of what it knows")
+        ours = tables.dash(bias["normal"], "{:.2f}"), tables.dash(100 * shuffled["normal"], "{:.0f} %")
     return (
-        f"On the cue conflict and under patch-shuffling 4×4: {'; '.join(parts)} of what it knows. This report's normal "
-        f"networks: {normal}. What a normally trained network relies on thus also depends on architecture or "
+        f"Where cues conflict, {' and '.join(biases)}; this report's normal networks have {ours[0]}. Cut into 4 × 4 patches "
+        f"and shuffled, {' and '.join(kept)}; our normal networks keep {ours[1]}. What a normally trained network relies on thus also depends on architecture or "
         "recipe (another optimiser, another length; one seed each), on this data set at least."
     )
 
