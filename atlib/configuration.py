@@ -275,8 +275,12 @@ def config_of(record: dict, where: object) -> Config:
 
 
 def find_run(name: str, parameter: str = "run") -> Path:
-    """The folder of a finished run, given as a path or as DATASET/RUN; an InputError names `parameter` if it is not."""
-    for folder in (Path(name), runs_dir() / name):
+    """The folder of a finished run, given as a path or as DATASET/RUN; an InputError names `parameter` if it is not.
+
+    A whole name is looked for among the runs first: the working folder may hold an older copy of them.
+    """
+    places = (Path(name), runs_dir() / name)
+    for folder in places[::-1] if RUN_NAME.fullmatch(name) else places:
         if (folder / "training.json").is_file():
             return folder.resolve()
     known = [p.parent.relative_to(runs_dir()).as_posix() for p in runs_dir().glob("*/*/training.json")]

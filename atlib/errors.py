@@ -127,4 +127,4 @@ def budget_in_255ths(parameter: str, value: Any, norm: str = "linf", least: floa
     if number and 0 < value < least:
         meant = f": write {255 * float(value):.3g} for {float(value):g} of a pixel's range" if norm == "linf" else ""
         raise InputError(f"{parameter} = {value!r}: must be at least {least:g}, {unit}{meant}")
-    in_range(parameter, value, 0, 255, open_low=True)
+    in_range(parameter, value, least, 255, open_low=not least)

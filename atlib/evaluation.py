@@ -18,52 +18,10 @@ from torch import nn
 
 from . import attacks, data, measurements, models, progress, provenance, saliency, training
 from .configuration import Config, config_of, dataset_arguments, find_run
-from .errors import AtlibError, InputError, one_of
+from .errors import AtlibError, InputError, NetworkError, one_of
 from .files import load_tensors, read_json, tensor_digest
 from .measured import Table
-from .measurements import (  # noqa: F401 (re-exported, because callers import them from here)
-    BATCH,
-    FEW,
-    MAP_PICTURES,
-    MAP_PICTURES_ELSEWHERE,
-    MAP_PLACES,
-    MAP_STYLES,
-    MEASUREMENTS,
-    TABLE_1,
-    Change,
-    Findings,
-    Measurement,
-    Row,
-    Subject,
-    batches,
-    both_maps,
-    check_finite,
-    clean,
-    conflict,
-    distorted,
-    in_batches,
-    levels_of,
-    map_pictures,
-    map_places,
-    map_statistics,
-    maps,
-    maps_lack,
-    maps_outdated,
-    predict,
-    ratio,
-    register,
-    said,
-    shown_under,
-    stylised,
-    stylised_lacks,
-    stylised_levels,
-    stylised_outdated,
-    table_1,
-    trained_attack,
-    under_pgd,
-    warning,
-    with_vanished,
-)
+from .measurements import TABLE_1, Subject, check_finite, map_pictures, warning
 from .progress import say
 
 
@@ -114,7 +72,7 @@ def subject_of(run: Path) -> Subject:
     """The subject that a finished run's folder describes: its rounded weights, batch norm folded, its data set."""
     record, path = read_json(run / "training.json"), run / "weights.safetensors"
     if not path.is_file() or tensor_digest(load_tensors(path)[0]) != record["weights_digest"]:
-        raise InputError(f"{path}: not the weights that training.json speaks of; restore both, or train again")
+        raise InputError(f"{path}: not the weights recorded in training.json; restore both, or train again")
     config = config_of(record["config"], run)
     dataset = data.load(config.dataset, side=config.side, **dataset_arguments(config))
     now = training.inputs_of(dataset)
@@ -183,7 +141,7 @@ def evaluate(run: str | Path, *, only: tuple[str, ...] = (), again: bool = False
         table = Table(folder, subject, columns, record["weights_digest"])
         failed = complete(table, only=only, again=again, progress=progress)
     if failed:
-        raise type(failed[0])(f"run = {record['run']!r}: {failed[0]}")
+        raise NetworkError(f"run = {record['run']!r}: {'; '.join(map(str, failed))}")
     return folder
 
 
@@ -217,8 +175,9 @@ def applying(subject: Subject, only: tuple[str, ...], name: str) -> list[tuple[s
         kind, at, level = asked.partition("@")
         levels = [other for name, other in pairs if name == kind]
         if at and level not in levels:
-            every = [f"{kind}@{other}" for other in measurements.MEASUREMENTS[kind].levels(subject)]
-            one_of("measure", asked, every or ["(nothing of it applies here)"])
+            if every := [f"{kind}@{other}" for other in measurements.MEASUREMENTS[kind].levels(subject)]:
+                one_of("measure", asked, every)
+            raise InputError(f"measure = {asked!r}: does not apply to {name}")
     if pairs:
         return pairs
     raise InputError(f"measure = {', '.join(only)!r}: does not apply to {name}")
@@ -324,8 +283,12 @@ class Work:
             self.announce(done)
 
         self.line.show(f"measuring {place}")
-        with progress.telling(told):
-            yield
+        try:
+            with progress.telling(told):
+                yield
+        except BaseException:
+            self.costs[name, level] = 0  # nothing of it is left to do, nor does it say anything of the pace
+            raise
         self.done += cost
         self.announce(self.done)
 

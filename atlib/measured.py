@@ -43,7 +43,11 @@ class Table:
         if pictures != self.subject.content or not np.array_equal(arrays["labels"], self.arrays["labels"]):
             print(f"{self.folder}: the test pictures have changed; measuring everything again", flush=True)
             return False
-        self.rows, self.arrays, self.origins = rows, arrays, origins
+        # only what is on record: rows of a measurement that was cut off while it replaced another's have no origin
+        kept = origins["measurements"]
+        self.rows = rows[np.array([measurement(row) in kept for row in rows.to_dict("records")], bool)]
+        self.arrays |= {key: array for key, array in arrays.items() if any(key.startswith(f"{name}/") for name in kept)}
+        self.origins = origins
         return True
 
     def __contains__(self, pair: tuple[str, str]) -> bool:
@@ -65,14 +69,12 @@ class Table:
             write_json(self.folder / "evaluation.json", self.origins)
             self.replaces = False
         # the record holds versions and hardware once; a measurement holds its own only where they differ
-        differing = {kind: about[kind] for kind in ("versions", "hardware") if self.differs(kind, about[kind])}
+        for kind in ("versions", "hardware"):
+            self.origins.setdefault(kind, about[kind])
+        differing = {kind: about[kind] for kind in ("versions", "hardware") if self.origins[kind] != about[kind]}
         commit = {"commit": about["commit"]}
         self.origins["measurements"][key] = {"seconds": round(seconds, 2), **found.record, **commit, **differing}
         self.write()
-
-    def differs(self, kind: str, found: object) -> bool:
-        """Whether versions or hardware differ from the record's; if it has none yet, `found` is stored there."""
-        return self.origins.setdefault(kind, found) != found
 
     def write(self) -> None:
         """Write predictions, then rows, then origins: a measurement that is interrupted in between is repeated."""

@@ -165,27 +165,27 @@ def predict(
     """
     if change is None and images is subject.test.images:
         return subject.answers
-    with attacks.frozen(subject.model):  # whatever mode it is in
-        return _predict(subject, images, labels, change)
+    return _predict(subject, images, labels, change)
 
 
 @torch.no_grad()
 def _predict(subject: Subject, images: Tensor, labels: Tensor, change: Change | None) -> tuple[np.ndarray, np.ndarray]:
     classes, probabilities, done = [], [], 0
-    for some, target in batches(subject, images, labels):
-        place = slice(done, done + len(some))
-        done += len(some)
-        shown = some if change is None else change(some, range(place.start, done))
-        if change is not None and images is subject.test.images and torch.equal(shown, some):
-            said, sure = subject.answers
-            classes.append(torch.from_numpy(said[place].astype(np.int64)))
-            probabilities.append(torch.from_numpy(sure[place]))
-            continue
-        logits = subject.model(shown).float()
-        if not torch.isfinite(logits).all():
-            raise NetworkError("the network gives NaN or infinite outputs")
-        classes.append(logits.argmax(1).cpu())
-        probabilities.append(logits.softmax(1).gather(1, target[:, None])[:, 0].cpu())
+    with attacks.frozen(subject.model):  # whatever mode it is in
+        for some, target in batches(subject, images, labels):
+            place = slice(done, done + len(some))
+            done += len(some)
+            shown = some if change is None else change(some, range(place.start, done))
+            if change is not None and images is subject.test.images and torch.equal(shown, some):
+                said, sure = subject.answers
+                classes.append(torch.from_numpy(said[place].astype(np.int64)))
+                probabilities.append(torch.from_numpy(sure[place]))
+                continue
+            logits = subject.model(shown).float()
+            if not torch.isfinite(logits).all():
+                raise NetworkError("the network gives NaN or infinite outputs")
+            classes.append(logits.argmax(1).cpu())
+            probabilities.append(logits.softmax(1).gather(1, target[:, None])[:, 0].cpu())
     # 256 classes fit a byte
     predicted = torch.cat(classes).numpy()
     return predicted.astype(np.uint8 if predicted.max() < 256 else np.uint16), torch.cat(probabilities).numpy()

@@ -126,14 +126,15 @@ def fold(model: nn.Module) -> nn.Module:
     return folded.eval().requires_grad_(False)  # including the new modules
 
 
-def save(path: Path, model: nn.Module, config: dict) -> None:
-    """Write weights in half precision (batch-norm statistics in single) with the configuration inside.
+def save(path: Path, model: nn.Module, header: dict) -> None:
+    """Write weights in half precision (batch-norm statistics in single), with a header.
 
-    `config["architecture"]` holds the arguments of `resnet18` that `load` needs to build the network again.
+    `header["architecture"]` holds the arguments of `resnet18` that `load` needs to build the network again;
+    `header["config"]`, of a run, its configuration.
     """
     trained = {name for name, _ in model.named_parameters()}
     state = {k: v.half() if k in trained else v for k, v in model.state_dict().items()}
-    save_tensors(path, state, config)
+    save_tensors(path, state, header)
 
 
 def shipped() -> dict[str, Path]:
@@ -148,7 +149,7 @@ def shipped() -> dict[str, Path]:
 
 
 def load(path: str | Path) -> tuple[ResNet18, dict]:
-    """(network in evaluation mode, configuration) from one of our own files, or by a shipped one's name.
+    """(network in evaluation mode, header as `save` wrote it) from one of our own files, or by a shipped one's name.
 
     InputError if it doesn't exist or is damaged.
     """
@@ -159,12 +160,12 @@ def load(path: str | Path) -> tuple[ResNet18, dict]:
         raise InputError(f"{path}: no such file; the repository's own networks, by name, need a checkout of it")
     elif not Path(path).is_file():
         raise InputError(f"{path}: neither a file nor one of {', '.join(known)}{nearest(str(path), known)}")
-    tensors, config = load_tensors(Path(path))
-    if "architecture" not in config:
-        raise InputError(f"{path}: holds no network (no architecture in its configuration)")
-    model = resnet18(**config["architecture"])
+    tensors, header = load_tensors(Path(path))
+    if "architecture" not in header:
+        raise InputError(f"{path}: holds no network (no architecture in its header)")
+    model = resnet18(**header["architecture"])
     model.load_state_dict(tensors)  # into single precision
-    return model.eval(), config
+    return model.eval(), header
 
 
 def weights_file(source: str) -> Path | None:

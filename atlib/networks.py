@@ -306,7 +306,7 @@ def check(model: nn.Module, source: str, classes: int, images: Tensor) -> None:
     if not near(again, logits):
         raise InputError(f"{name}: answers the same pictures differently each time: must not draw at random")
     if not near(alone, logits[:1]):
-        raise InputError(f"{name}: answers a picture differently beside another one: must not depend on the batch")
+        raise InputError(f"{name}: answers a picture differently alone than in a batch: must not depend on the batch")
     if (logits >= 0).all() and torch.allclose(logits.sum(1), logits.new_ones(())):
         raise InputError(f"{name}: gives probabilities: must give the logits, before the softmax")
     if not logits.requires_grad:

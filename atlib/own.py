@@ -20,7 +20,7 @@ import torch
 from scipy import optimize, stats
 from torch import Tensor, nn
 
-from . import attacks, data, evaluation, measurements, models, saliency, training
+from . import attacks, data, evaluation, measurements, models, provenance, saliency, training
 from .errors import InputError, NetworkError, in_range, one_of
 from .files import hold, load_arrays, read_json, runs_dir, save_arrays, tensor_digest, writable, write_json
 from .networks import (
@@ -67,7 +67,7 @@ class Own:
 
     name: str
     source: str
-    subject: evaluation.Subject
+    subject: measurements.Subject
     digest: str
     answers: np.ndarray
     suspicion: str = ""
@@ -86,18 +86,18 @@ class Scaled(nn.Module):
         return self.model(255 * images)
 
 
-def probed(subject: evaluation.Subject) -> data.Split:
+def probed(subject: measurements.Subject) -> data.Split:
     """The PROBE test pictures that `suspicions` looks at: the same for every network."""
     order = measurements.map_order(len(subject.test.labels))[:PROBE]
     return data.Split(subject.test.images[order], subject.test.labels[order])
 
 
-def gained(subject: evaluation.Subject, some: data.Split, wrap: Callable[[nn.Module], nn.Module]) -> tuple | None:
+def gained(subject: measurements.Subject, some: data.Split, wrap: Callable[[nn.Module], nn.Module]) -> tuple | None:
     """(accuracy as it is, accuracy of the wrapped network) if wrapping gains more than chance; else None."""
     plain = replace(subject, test=some, numbers=None, whole=None)
     wrapped = replace(plain, model=wrap(plain.model).to(plain.device))
     try:
-        right = [evaluation.predict(s, *some)[0] == some.labels.numpy() for s in (plain, wrapped)]
+        right = [measurements.predict(s, *some)[0] == some.labels.numpy() for s in (plain, wrapped)]
     except NetworkError:  # no finite answers to some pictures: the measurements say so
         return None
     won, lost = int((right[1] & ~right[0]).sum()), int((right[0] & ~right[1]).sum())
@@ -107,7 +107,7 @@ def gained(subject: evaluation.Subject, some: data.Split, wrap: Callable[[nn.Mod
     return float(right[0].mean()), float(right[1].mean())
 
 
-def suspicion(source: str, subject: evaluation.Subject) -> str:
+def suspicion(source: str, subject: measurements.Subject) -> str:
     """A line if the network seems to want normalised input: if it knows more pictures when they are; else empty."""
     some = probed(subject)
     found = gained(subject, some, lambda model: Normalised(model, models.IMAGENET_MEAN, models.IMAGENET_STD))
@@ -120,7 +120,7 @@ def suspicion(source: str, subject: evaluation.Subject) -> str:
     )
 
 
-def suspicions(source: str, subject: evaluation.Subject) -> Iterator[str]:
+def suspicions(source: str, subject: measurements.Subject) -> Iterator[str]:
     """A line for each thing that seems wrong with a network that can be measured, so that its numbers may mean nothing.
 
     Normalised input; pixels from 0 to 255; another order of classes, or answers below chance; one answer to all;
@@ -154,7 +154,7 @@ def suspicions(source: str, subject: evaluation.Subject) -> Iterator[str]:
             f"suspicion: all outputs of {source} lie between 0 and 1, as after a sigmoid; it should give the logits "
             "before it, or attacks and maps follow a gradient that fades where the network is sure"
         )
-    if (share := float(zero.float().mean())) > evaluation.FEW:
+    if (share := float(zero.float().mean())) > measurements.FEW:
         yield (
             f"suspicion: the gradient of {source} is exactly zero for {100 * share:.0f} % of {count} test pictures; an "
             "attack that follows it shows no robustness"
@@ -260,7 +260,7 @@ def subject(
     with torch.no_grad(), evaluation.exact():
         answers = raw(images).float().cpu().numpy()
     digest = digest_of(raw, groups)
-    shown = evaluation.Subject(raw, found.test, found.side, device, found.conflict, dataset=dataset)
+    shown = measurements.Subject(raw, found.test, found.side, device, found.conflict, dataset=dataset)
     lines = [*suspicions(source, shown)]
     for line in lines:
         say(line)
@@ -325,13 +325,14 @@ def evaluate(
 ) -> Path:
     """Measure what is missing; returns the folder.
 
-    As `evaluation.evaluate`, but a measurement that fails is left out, with a line; NetworkError if none of those asked
-    for is left. only: names of measurements, or single ones such as "saturation@1024"; one that does not apply gets a
-    line. A network whose code has changed since, or whose
-    pictures have, is measured in another folder. door: one of DOORS, whose options the terminal and the report name.
+    As `evaluation.evaluate`, but a measurement that fails is left out, with a line; NetworkError if none of those
+    asked for is left. only: names of measurements, or single ones such as "saturation@1024"; one that does not
+    apply gets a line. A network whose code has changed since, or whose pictures have, is measured in another
+    folder. door: one of DOORS, whose options the terminal and the report name.
     """
     evaluation.check_only(only)
     one_of("door", door, DOORS)
+    provenance.commit()  # of the code that now runs
     if digest_of(about.subject.model, about.groups) != about.digest:
         raise InputError(f"{about.source}: its weights have changed since own.subject saw them; call own.subject again")
     folder = folder_of(about)
@@ -375,9 +376,9 @@ def evaluate(
     return folder
 
 
-def example_pictures(subject: evaluation.Subject) -> Tensor:
+def example_pictures(subject: measurements.Subject) -> Tensor:
     """Places in `test` of the pictures that the report shows: of as many classes as there are, in their order."""
-    order = evaluation.map_pictures(subject).tolist()
+    order = measurements.map_pictures(subject).tolist()
     by_class: dict[int, int] = {}
     for place in order:
         by_class.setdefault(int(subject.test.labels[place]), place)
@@ -386,9 +387,9 @@ def example_pictures(subject: evaluation.Subject) -> Tensor:
     return torch.tensor(picked[:EXAMPLES])
 
 
-def look(subject: evaluation.Subject, place: str, chosen: Tensor) -> dict[str, Tensor]:
+def look(subject: measurements.Subject, place: str, chosen: Tensor) -> dict[str, Tensor]:
     """Pictures under "DISTORTION@LEVEL" (uint8), a network's SmoothGrad maps of their classes (uint8), its answers."""
-    images = evaluation.shown_under(subject, place, chosen)
+    images = measurements.shown_under(subject, place, chosen)
     labels = subject.test.labels[chosen].to(subject.device)
     draws = torch.Generator().manual_seed(subject.seed)
     maps = saliency.smoothgrad(subject.model, images, labels, samples=saliency.SAMPLES, generator=draws)
@@ -400,7 +401,7 @@ def look(subject: evaluation.Subject, place: str, chosen: Tensor) -> dict[str, T
     return {name: values.cpu() for name, values in (found | {"answers": answers}).items()}
 
 
-def keep_examples(subject: evaluation.Subject, folder: Path) -> None:
+def keep_examples(subject: measurements.Subject, folder: Path) -> None:
     """Write examples.npz, a few pictures with the network's maps: as they are and under those of SHOWN that have been
     measured. What is there is not drawn again, and a map that isn't finite is left out."""
     path, measured = folder / "examples.npz", read_json(folder / "evaluation.json")["measurements"]

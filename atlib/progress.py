@@ -66,10 +66,8 @@ class Line:
             self.stream.flush()
         print(text, file=file, flush=True)
 
-    def close(self, text: str = "") -> None:
-        """Draw a last text, if given, without waiting for the next redraw; later output starts on a new line."""
-        if text and self.redrawn and text != self.text:
-            self._draw(text)
+    def close(self) -> None:
+        """Let later output start on a new line."""
         if self.stream is not None and self.redrawn and self.begun:
             self.stream.write("\n")
             self.stream.flush()

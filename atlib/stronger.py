@@ -196,6 +196,13 @@ def folder_of(about: Target, settings: Settings, seed: int = 0) -> Path:
     return runs_dir() / "stronger" / f"{re.sub(r'[^A-Za-z0-9.]+', '-', about.source)}-{digest}"
 
 
+def check(settings: Settings, pictures: int, minutes: float, batch: int = BATCH) -> None:
+    """InputError for a parameter of `attack` that is out of range."""
+    for name, value in {**settings._asdict(), "pictures": pictures, "batch": batch}.items():
+        in_range(name, value, 1, whole=True)
+    in_range("minutes", minutes, 0)
+
+
 def attack(
     about: Target, settings: Settings, *, pictures: int = 1000, minutes: float = 1e9, seed: int = 0, batch: int = BATCH
 ) -> Path:
@@ -203,9 +210,7 @@ def attack(
 
     minutes: begin no batch after so many. InputError for parameters out of range or a missing library.
     """
-    in_range("pictures", pictures, 1, whole=True)
-    in_range("minutes", minutes, 0)
-    in_range("batch", batch, 1, whole=True)
+    check(settings, pictures, minutes, batch)
     chain, commit = suite(settings, seed), provenance.commit()
     folder, began = folder_of(about, settings, seed), time.monotonic()
     writable(runs_dir())
@@ -307,7 +312,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--queries", type=int, default=QUERIES, help="that Square asks")
     asked = parser.parse_args(arguments)
     settings = Settings(asked.steps, asked.targets, asked.queries)
-    suite(settings, 0)  # a missing library is told before any work
+    check(settings, asked.pictures, asked.minutes)
+    suite(settings, 0)  # a missing library is reported before any work starts
     about = target(asked.model, asked.dataset)
     folder = attack(about, settings, pictures=asked.pictures, minutes=asked.minutes)
     lines = rows_of(about, settings, folder)

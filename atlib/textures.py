@@ -113,6 +113,6 @@ def picture(number: int, seed: int = 0) -> Tensor:
 
 
 def generate(count: int = 60, seed: int = 0) -> Tensor:
-    """`count` pictures, uint8, N×3×256×256. InputError for a count below 1."""
+    """`count` pictures, uint8, N×3×256×256. InputError unless count is a whole number from 1 to 100,000."""
     in_range("count", count, 1, 100_000, whole=True)
     return torch.stack([picture(number, seed) for number in range(count)])

@@ -1,8 +1,9 @@
 """One training run, from its configuration to its weights.
 
-A run is named after its whole configuration, trains once, checkpoints at least every minute and, stopped at any
-moment, goes on where it was: every draw depends on the seed and the step alone, so that on one machine an
-interrupted run ends with the same weights, bit for bit, as one left alone.
+A run is named after its whole configuration, trains once, saves a checkpoint every minute (after the check on the
+hold-out that ends an epoch, if it is in one) and, stopped at any moment, goes on where it was: every draw depends on
+the seed and the step alone, so that on one machine an interrupted run ends with the same weights, bit for bit, as one
+left alone.
 """
 
 from __future__ import annotations
@@ -226,8 +227,7 @@ class Run:
                         self.config, self.model, images, labels, self.generator(self.step), not self.on_gpu
                     )
                 except NetworkError as error:  # a network that diverges has no gradient either
-                    place = f"training diverged at step {self.step + 1} ({error})"
-                    raise InputError(f"lr = {self.config.lr:g}: {place}; use a smaller one") from None
+                    raise self.diverged(self.step + 1, error) from None
             self.model.train()
             logits = self.model(images)
         loss = F.cross_entropy(logits.float(), labels)
@@ -242,6 +242,10 @@ class Run:
         self.losses[adversarial].append(loss.detach() if self.on_gpu else float(loss.detach()))
         return self.losses[adversarial][-1]
 
+    def diverged(self, step: int, error: NetworkError) -> InputError:
+        """What to raise where the network has no outputs or gradients any more."""
+        return InputError(f"lr = {self.config.lr:g}: training diverged at step {step} ({error}); use a smaller one")
+
     def check_losses(self) -> None:
         """InputError if one of the losses since the last check is NaN or infinite; also before anything is kept."""
         values = torch.stack(self.unchecked).tolist() if self.unchecked else []
@@ -253,7 +257,6 @@ class Run:
 
     def save(self) -> None:
         self.check_losses()
-        self.count_time()
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
         for name, parameter in self.model.named_parameters():
             momentum = self.optimiser.state[parameter].get("momentum_buffer")
@@ -292,16 +295,15 @@ class Run:
     def begin_line(self) -> None:
         """Begin to gather what the log's next line says: losses (of adversarial batches or not) and time."""
         self.losses: dict[bool, list[float | Tensor]] = {False: [], True: []}
-        self.line_seconds, self.timed = 0.0, time.monotonic()
+        self.line_seconds = 0.0
 
-    def count_time(self) -> None:
-        """Add the time since the last call to the line's."""
-        now = time.monotonic()
-        self.line_seconds, self.timed = self.line_seconds + now - self.timed, now
+    def count_time(self, seconds: float) -> None:
+        """Add what a step took; what checks on the hold-out and checkpoints take isn't training."""
+        self.seconds += seconds
+        self.line_seconds += seconds
 
     def images_per_second(self) -> float:
         """Since the log's last line."""
-        self.count_time()
         return self.batch_size * sum(map(len, self.losses.values())) / max(self.line_seconds, 1e-9)
 
     def look(self) -> None:
@@ -323,7 +325,10 @@ class Run:
         images = data.prepare(self.dataset.holdout.images[:QUICK_PGD].to(self.device), side)
         labels = self.dataset.holdout.labels[:QUICK_PGD].to(self.device)
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bf16"):
-            left = attacks.robustness(self.model, images, labels, eps=eps / 255, steps=10, drop_fooled=True).always
+            try:
+                left = attacks.robustness(self.model, images, labels, eps=eps / 255, steps=10, drop_fooled=True).always
+            except NetworkError as error:  # the losses were finite before the last step
+                raise self.diverged(self.step, error) from None
         mean = {kind: float(sum(v)) / len(v) if v else None for kind, v in self.losses.items()}
         line = {
             "epoch": round(self.step / self.steps_per_epoch, 3),
@@ -423,7 +428,7 @@ def _train_underfit(config: Config, progress: bool) -> None:
 
 def _loop(run: Run, shown: bool) -> None:
     config = run.config
-    saved = run.timed = time.monotonic()
+    saved = time.monotonic()
     look_every = max(1, run.steps_per_epoch // LOOKS_PER_EPOCH)
     line = progress.Line(shown)
     try:
@@ -434,7 +439,7 @@ def _loop(run: Run, shown: bool) -> None:
             reports = run.step % run.steps_per_epoch == 0 or run.step == run.total
             if looks or reports:
                 run.check_losses()  # waits for a GPU: the time it still takes is the training's
-            run.seconds += time.monotonic() - before
+            run.count_time(time.monotonic() - before)
             line.show(functools.partial(run.now, loss))
             if looks:
                 run.look()

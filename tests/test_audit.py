@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
@@ -26,6 +27,17 @@ def published(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ATLIB_RESULTS", str(RESULTS))
 
 
+def at_hand() -> pd.DataFrame:
+    """The rows whose weights are here and whose data needs no download (the generated data set)."""
+    rows = load()
+    generated, runs = rows[rows["dataset"] == "shapes"], []
+    for run in generated["run"].unique():
+        with contextlib.suppress(Missing):
+            audit.weights_of(run)
+            runs.append(run)
+    return generated[generated["run"].isin(runs)]
+
+
 # Of these one row each is measured again. Not of the map under PGD-40 and of PGD-40 itself, which take minutes.
 KINDS = ("maps@(clean|patch-shuffle|saturation)", "trained-attack@", "(?!maps|trained|pgd)")
 
@@ -33,7 +45,7 @@ KINDS = ("maps@(clean|patch-shuffle|saturation)", "trained-attack@", "(?!maps|tr
 def test_a_handful_of_published_rows_is_found_again(published: None) -> None:
     """In CI always the same rows; elsewhere others each time, by a seed that a failure names."""
     seed = 0 if "CI" in os.environ else random.SystemRandom().randrange(10_000)
-    rows = audit.at_hand(load())
+    rows = at_hand()
     places = pd.Series([measurement(row) for row in rows.to_dict("records")], rows.index)
     chosen = [rows[places.str.match(kind)].sample(1, random_state=seed) for kind in KINDS]
     for row in pd.concat(chosen).to_dict("records"):
@@ -42,10 +54,15 @@ def test_a_handful_of_published_rows_is_found_again(published: None) -> None:
 
 
 def test_a_changed_number_is_noticed(published: None) -> None:
-    rows = audit.at_hand(load())
+    rows = at_hand()
     row = rows[rows["distortion"] == "clean"].iloc[[0]].assign(value=0.5)
     found = audit.audit(row_id(row.iloc[0]), row)
     assert not found.agrees and "DIFFERS" in str(found)
+
+
+def test_shipping_nothing_is_told(capsys: pytest.CaptureFixture) -> None:
+    assert audit.main(["ship"]) == 2
+    assert capsys.readouterr().err.startswith("error: ship: needs at least one run")
 
 
 def test_every_shipped_network_is_a_published_one_with_a_card_that_says_its_numbers(published: None) -> None:

@@ -131,7 +131,7 @@ def test_killed_twice_and_resumed_it_ends_as_if_left_alone(
     log = (path.parent / "log").read_text()
     table = grid.status(planned).set_index("run")["state"].to_dict()
     assert table == {robust.run: "done", normal.run: "done", failing.run: "failed"}, log
-    assert needs.settled(robust) and needs.settled(normal), log
+    assert not needs.missing(robust) and not needs.missing(normal), log
     error = read_json(failing.folder / "failed.json")["error"]
     why = "weights = 'absent': neither a file"
     assert why in error and why in (failing.folder / "train.ipynb").read_text()
@@ -381,6 +381,20 @@ def test_a_measurement_that_fails_keeps_no_other_from_being_published(
     assert steps == ["train", "evaluate", "publish"]
     found = read_json(normal.folder / "failed.json")
     assert found["job"] == "evaluate" and found["error"].endswith("the network answers NaN")
+
+
+def test_a_training_that_fails_is_not_taken_for_a_measurement(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    normal = grid.load(path)[1]
+    steps = []
+
+    def advance(step: str, *_: object) -> None:
+        steps.append(step)
+        raise NetworkError("model: its outputs are NaN")
+
+    monkeypatch.setattr(doing, "advance", advance)
+    assert doing.job("run", normal.run, [normal]) == 1
+    assert steps == ["train"]
+    assert read_json(normal.folder / "failed.json")["job"] == "train"
 
 
 def test_a_run_that_results_could_not_take_is_refused_before_it_is_trained(path: Path) -> None:

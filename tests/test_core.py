@@ -11,7 +11,7 @@ import pytest
 from matplotlib.collections import FillBetweenPolyCollection
 
 from atlib.files import REPOSITORY
-from atlib.report import claims, core, lens, multiples, plots, statistics, tables, verdicts
+from atlib.report import claims, core, multiples, plots, statistics, tables, verdicts
 from atlib.rows import archive, frame_of, load
 from worlds import network, row, world
 
@@ -78,7 +78,7 @@ def test_the_table_names_each_data_set_once_and_carries_its_rows(published):
 def test_networks_agree_with_a_count_over_the_published_answers(published):
     """Independently of `lens`: numpy over the stored predictions."""
     mine = published[(published["dataset"] == "cifar10") & (published["model"] == "pgd-linf-8")]
-    runs = sorted(set(lens.in_main_setting(mine, "cifar10")["run"]))
+    runs = sorted(set(tables.in_main_setting(mine, "cifar10")["run"]))
     found = [archive()(run) for run in runs]
     right = [float((one["saturation@inf/class"] == one["labels"]).mean()) for one in found]
     line = core.table(published, "saturation", {"inf": "inf"}, ["cifar10"]).set_index("network")

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from atlib import data, evaluation, measurements
+from atlib import data, measurements
 from atlib.campaign import cues as making
 from atlib.errors import InputError
 from atlib.style import Stylist, cues
@@ -117,7 +117,7 @@ def test_the_strength_is_fixed_once(dataset):
 
 
 def test_answers_by_content_by_style_and_by_neither(dataset):
-    subject = evaluation.Subject(Nearest(), dataset.test, 8, torch.device("cpu"), dataset="caltech101")
+    subject = measurements.Subject(Nearest(), dataset.test, 8, torch.device("cpu"), dataset="caltech101")
     assert measurements.MEASUREMENTS["conflict"].levels(subject) == ()
     with pytest.raises(InputError, match="not been fixed"):
         cues.finish(dataset, PAINTER)
@@ -133,7 +133,7 @@ def test_answers_by_content_by_style_and_by_neither(dataset):
     assert rows["shape_accuracy"].count == int(expected.sum()) + int((found.arrays["class"] == labels)[~expected].sum())
     assert rows["shape_bias"].value == 1 and rows["texture_accuracy"].count == 0
     assert rows["coverage"].total == 32 and found.record["cues"]["strength"] == 0.25
-    other = evaluation.Subject(
+    other = measurements.Subject(
         Nearest(), photographs((2, 9, 9, 9, 1)).test, 8, torch.device("cpu"), dataset="caltech101"
     )
     assert measurements.MEASUREMENTS["conflict"].levels(other) == ()

@@ -838,6 +838,17 @@ def test_two_processes_that_prepare_at_once_both_get_a_whole_cache(tmp_path: Pat
     assert (path / "images.npy").read_bytes() == b"one"
 
 
+def test_what_a_killed_process_left_is_removed_and_what_another_is_making_stays(tmp_path: Path) -> None:
+    path, left = tmp_path / "cifar10-32", tmp_path / ".cifar10-32.0123abcd.tmp"
+    left.mkdir()
+    (left / "lock").touch()
+    with prepared.whole_folder(path) as one:
+        assert not left.exists()
+        with prepared.whole_folder(path):
+            assert one.is_dir()
+    assert [p.name for p in tmp_path.iterdir()] == ["cifar10-32"] and not list(path.iterdir())
+
+
 def test_damaged_cache_without_a_source(root: Path, archive: Path) -> None:
     load("cifar10")
     damaged(root, "images.npy", lambda whole: whole[:-1])

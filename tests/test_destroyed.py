@@ -14,8 +14,8 @@ from torch import nn
 from atlib import data, saliency, shapes, style, transforms
 from atlib.campaign import audit
 from atlib.errors import InputError, Missing
-from atlib.evaluation import Subject
 from atlib.files import REPOSITORY, read_json
+from atlib.measurements import Subject
 from atlib.report import destroyed, destroyed_tables, plots, tables
 from atlib.rows import MAP_METRICS, frame_of, load
 
@@ -258,9 +258,19 @@ def edges(low: float, high: float) -> pd.DataFrame:
 
 def test_outlines_are_spoken_of_only_while_the_filters_leave_them_so() -> None:
     said = destroyed_tables.filters_sentence(edges(0.25, 0.875))
-    assert "0.25 and 0.25 after the low-pass filter and 0.88 and 0.88 after the high-pass" in said
+    assert ".25 and .25 after the low-pass filter and .88 and .88 after the high-pass" in said
     assert "ahead where most of the edges are gone" in said
     assert "ahead where" not in destroyed_tables.filters_sentence(edges(0.9, 0.875))
+
+
+def test_on_shapes_the_measure_calls_the_filter_milder_that_leaves_more_edges() -> None:
+    kept = edges(0.58, 0.854).assign(dataset="shapes", side=32)
+    said = destroyed_tables.filters_on_shapes(kept)
+    assert "makes the high-pass filter the milder one: at .2 the edges" in said
+    assert "by .58 under the low-pass filter and by .85 under the high-pass" in said
+    assert "makes the low-pass filter the milder" in destroyed_tables.filters_on_shapes(
+        kept.assign(value=1 - kept["value"])
+    )
 
 
 def test_figures_show_every_path_and_say_when_there_is_nothing() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import json
 import re
@@ -24,8 +25,8 @@ from torch import Tensor, nn
 from atlib import attacks, data, evaluation, files, measured, measurements, models, provenance, training
 from atlib.configuration import Config, dataset_arguments, resolve
 from atlib.errors import InputError, NetworkError
-from atlib.evaluation import Findings, Row, Subject
 from atlib.files import REPOSITORY, load_tensors, read_json, runs_dir, save_tensors, tensor_digest, write_json
+from atlib.measurements import Findings, Row, Subject
 from atlib.rows import COLUMNS, read_rows
 
 CPU = torch.device("cpu")
@@ -78,14 +79,14 @@ def pgd(trained: Path, own_folders: None) -> Path:
 
 
 @pytest.fixture
-def registry(monkeypatch: pytest.MonkeyPatch) -> dict[str, evaluation.Measurement]:
+def registry(monkeypatch: pytest.MonkeyPatch) -> dict[str, measurements.Measurement]:
     """The measurements; what a test registers is gone after it."""
     monkeypatch.setattr(measurements, "MEASUREMENTS", dict(measurements.MEASUREMENTS))
     return measurements.MEASUREMENTS
 
 
 @pytest.fixture
-def calls(registry: dict[str, evaluation.Measurement]) -> list[str]:
+def calls(registry: dict[str, measurements.Measurement]) -> list[str]:
     """The measurements made in this test, as "name@level"."""
     made: list[str] = []
 
@@ -238,7 +239,7 @@ def test_table_1_is_pgd_40(pgd: Path) -> None:
 
     passes: list[int] = []
     subject.model.register_forward_pre_hook(lambda module, inputs: passes.append(len(inputs[0])))
-    evaluation.table_1(subject, "8")
+    measurements.table_1(subject, "8")
     assert passes == [100] * 41  # 40 steps, and a look at the last iterate
 
 
@@ -246,7 +247,7 @@ def test_any_is_counted_at_every_iterate(pgd: Path, monkeypatch: pytest.MonkeyPa
     """With steps that leap over the border and come back, the last iterate is not the worst."""
     monkeypatch.setattr(measurements, "TABLE_1", {"eps": 8 / 255, "steps": 4, "step_size": 14 / 255})
     subject = evaluation.subject_of(pgd)
-    found = evaluation.table_1(subject, "8")
+    found = measurements.table_1(subject, "8")
     images, labels = subject.test.images.float() / 255, subject.test.labels
     last, always = plain_pgd(subject.model, images, labels, 8 / 255, 4, 14 / 255)
     assert [row.count for row in found.rows] == [sum(last), sum(always), 0] and sum(always) < sum(last)
@@ -299,7 +300,7 @@ def test_shape_bias_against_a_plain_loop(seed: int, monkeypatch: pytest.MonkeyPa
     draws = torch.Generator().manual_seed(seed)
     answers, shapes, textures = torch.randint(5 + seed, (3, 120), generator=draws)
     textures = torch.where(textures == shapes, (textures + 1) % 10, textures)
-    found = evaluation.conflict(subject_saying(answers, shapes, textures), "")
+    found = measurements.conflict(subject_saying(answers, shapes, textures), "")
 
     by_shape = by_texture = neither = 0
     for answer, shape, texture in zip(answers.tolist(), shapes.tolist(), textures.tolist(), strict=True):
@@ -324,7 +325,7 @@ def test_shape_bias_against_a_plain_loop(seed: int, monkeypatch: pytest.MonkeyPa
 
 def test_no_answer_by_a_cue_is_no_shape_bias() -> None:
     zeros = torch.zeros(20, dtype=torch.long)
-    found = evaluation.conflict(subject_saying(zeros, zeros + 1, zeros + 2), "")
+    found = measurements.conflict(subject_saying(zeros, zeros + 1, zeros + 2), "")
     assert {row.metric: row.count for row in found.rows} == {
         "coverage": 0, "shape_accuracy": 0, "texture_accuracy": 0
     }  # fmt: skip
@@ -345,7 +346,7 @@ def test_a_network_from_elsewhere_has_neither_conflict_nor_trained_attack() -> N
     zeros = torch.zeros(20, dtype=torch.long)
     subject = subject_saying(zeros, zeros)
     assert {name for name, _ in evaluation.wanted(subject)} == {"clean", "pgd-linf"}
-    assert evaluation.clean(subject, "").rows[0].value == 1.0
+    assert measurements.clean(subject, "").rows[0].value == 1.0
 
 
 # --- classes and precision --------------------------------------------------------------------------------------------
@@ -354,7 +355,7 @@ def test_a_network_from_elsewhere_has_neither_conflict_nor_trained_attack() -> N
 @pytest.mark.parametrize(("classes", "kind"), [(10, np.uint8), (256, np.uint8), (257, np.uint16), (300, np.uint16)])
 def test_more_than_256_classes_take_two_bytes(classes: int, kind: type) -> None:
     answers = torch.tensor([0, 1, classes - 1])
-    found = evaluation.clean(subject_saying(answers, answers, classes=classes), "")
+    found = measurements.clean(subject_saying(answers, answers, classes=classes), "")
     assert found.arrays["class"].dtype == kind and found.arrays["class"].tolist() == answers.tolist()
     assert found.rows[0].count == 3
 
@@ -429,7 +430,7 @@ def test_measured_in_single_precision_even_under_autocast(pgd: Path, registry: d
     torch.backends.cudnn.allow_tf32 = True
     seen: list[object] = []
 
-    @evaluation.register("probe", lambda subject: ("",))
+    @measurements.register("probe", lambda subject: ("",))
     def probe(subject: Subject, level: str) -> Findings:
         images = subject.test.images[:10].float() / 255
         seen.extend([subject.model(images).dtype, torch.backends.cudnn.allow_tf32])
@@ -503,12 +504,12 @@ def test_only_what_is_missing_is_measured(pgd: Path, calls: list[str]) -> None:
 def test_stopped_between_two_measurements_it_goes_on(pgd: Path, registry: dict, calls: list[str]) -> None:
     made: list[str] = []
 
-    @evaluation.register("first", lambda subject: ("1", "2"))
+    @measurements.register("first", lambda subject: ("1", "2"))
     def first(subject: Subject, level: str) -> Findings:
         made.append(f"first {level}")
         return Findings([Row("accuracy", 0.5, 1, 2)], {"class": np.zeros(100, np.uint8)})
 
-    @evaluation.register("second", lambda subject: ("",))
+    @measurements.register("second", lambda subject: ("",))
     def second(subject: Subject, level: str) -> Findings:
         made.append("second")
         if made.count("second") == 1:
@@ -531,7 +532,7 @@ def test_stopped_while_writing_it_goes_on(file: str, pgd: Path, registry: dict) 
     made: list[int] = []
     whole = (pgd / "rows.csv").read_bytes()
 
-    @evaluation.register("late", lambda subject: ("",))
+    @measurements.register("late", lambda subject: ("",))
     def late(subject: Subject, level: str) -> Findings:
         made.append(1)
         return Findings([Row("accuracy", 0.5, 1, 2)], {"class": np.zeros(100, np.uint8)})
@@ -560,7 +561,7 @@ def test_changed_weights_are_measured_anew(pgd: Path, calls: list[str]) -> None:
     before = rows_of(pgd)
     _, meta = load_tensors(pgd / "weights.safetensors")
     models.save(pgd / "weights.safetensors", models.resnet18(**meta["architecture"], seed=9), meta)
-    with pytest.raises(InputError, match=r"not the weights that training\.json speaks of") as error:
+    with pytest.raises(InputError, match=r"not the weights recorded in training\.json") as error:
         evaluation.evaluate(pgd, progress=False)
     assert str(pgd / "weights.safetensors") in one_line(error) and calls == []
     digest = tensor_digest(load_tensors(pgd / "weights.safetensors")[0])
@@ -721,32 +722,60 @@ def test_one_that_fails_does_not_stop_the_others(pgd: Path, registry: dict) -> N
 
     def fails(subject: Subject, level: str) -> Findings:
         subject.model.register_forward_hook(lambda module, given, said: said / 0)
-        return evaluation.said(subject)
+        return measurements.said(subject)
 
     def works(subject: Subject, level: str) -> Findings:
         return Findings([Row("accuracy", 0.5, 1, 2)], {})
 
-    registry["fails"] = evaluation.Measurement(lambda subject: ("1",), fails)
-    registry["works"] = evaluation.Measurement(lambda subject: ("1",), works)
+    registry["fails"] = measurements.Measurement(lambda subject: ("1",), fails)
+    registry["works"] = measurements.Measurement(lambda subject: ("1",), works)
+    registry["fails too"] = measurements.Measurement(lambda subject: ("1",), fails)
+    nan = "the network gives NaN or infinite outputs"
     for _ in range(2):
-        line = f"^run = '{PGD.run}': fails@1: the network gives NaN or infinite outputs$"
+        line = f"^run = '{PGD.run}': fails@1: {nan}; fails too@1: {nan}$"
         with pytest.raises(NetworkError, match=line):
             evaluation.evaluate(pgd, progress=False)
         assert set(rows_of(pgd)["distortion"]) == {"clean", "pgd-linf", "trained-attack", "conflict", "works"}
-    del registry["fails"]
+    del registry["fails"], registry["fails too"]
     evaluation.evaluate(pgd, progress=False)
+
+
+def test_rows_that_no_record_speaks_of_are_not_taken_over(tmp_path: Path, pgd: Path) -> None:
+    """A call that replaces another network's rows writes its record first. Killed there, it left the other's rows."""
+    subject = evaluation.subject_of(pgd)
+    found = Findings([Row("accuracy", 0.5, 1, 2)], {"right": np.array([1, 0])})
+    table = evaluation.Table(tmp_path, subject, evaluation.columns_of(PGD, PGD.run), "digest")
+    table.put("clean", "", found, 1.0)
+    table.put("conflict", "", found, 1.0)
+    record = read_json(tmp_path / "evaluation.json")
+    del record["measurements"]["clean@"]
+    write_json(tmp_path / "evaluation.json", record)
+    again = evaluation.Table(tmp_path, subject, evaluation.columns_of(PGD, PGD.run), "digest")
+    assert set(again.rows["distortion"]) == {"conflict"} and set(again.arrays) == {"labels", "conflict@/right"}
+
+
+def test_answers_to_clean_pictures_are_those_of_evaluation_mode(pgd: Path) -> None:
+    subject = evaluation.subject_of(pgd)
+    norm = nn.BatchNorm2d(3)
+    norm.running_mean = torch.tensor([0.5, 0.0, -0.5])
+    subject = replace(subject, model=nn.Sequential(norm, subject.model))
+    expected = measurements.predict(replace(subject, model=copy.deepcopy(subject.model).eval()), *subject.test)
+    subject.model.train()
+    answers = measurements.predict(subject, *subject.test)
+    assert np.array_equal(answers[1], expected[1]) and int(norm.num_batches_tracked or 0) == 0
 
 
 def test_a_network_that_hides_its_gradient_is_not_called_robust(pgd: Path, capsys: pytest.CaptureFixture) -> None:
     subject = evaluation.subject_of(pgd)
     subject.model.register_forward_pre_hook(lambda module, given: ((given[0] * 255).round() / 255,))
-    found = evaluation.table_1(subject, "8")
+    found = measurements.table_1(subject, "8")
     accuracy = {row.metric: row.value for row in found.rows}
-    assert accuracy["accuracy_last"] == accuracy["accuracy_any"] > 0.4 and accuracy["vanished"] == 1
-    assert evaluation.warning(found).startswith(
+    clean = measurements.said(subject).rows[0].value
+    assert accuracy["accuracy_last"] == accuracy["accuracy_any"] == clean > 0 and accuracy["vanished"] == 1
+    assert measurements.warning(found).startswith(
         "the gradient of 100 of 100 pictures is exactly zero, so the attack had"
     )
-    assert evaluation.warning(evaluation.table_1(evaluation.subject_of(pgd), "8")) == ""
+    assert measurements.warning(measurements.table_1(evaluation.subject_of(pgd), "8")) == ""
     table = evaluation.Table(pgd / "hidden", subject, evaluation.columns_of(PGD, PGD.run), "digest")
     table.folder.mkdir()
     assert evaluation.complete(table, only=("pgd-linf",), progress=False) == []
@@ -764,7 +793,7 @@ def test_what_has_changed_since_is_measured_again(pgd: Path, registry: dict, cal
     def outdated(subject: Subject, level: str, record: dict) -> bool:
         return record["made"] != made
 
-    registry["made"] = evaluation.Measurement(lambda subject: ("1",), measure, outdated=outdated)
+    registry["made"] = measurements.Measurement(lambda subject: ("1",), measure, outdated=outdated)
     for _ in range(2):
         evaluation.evaluate(pgd, progress=False)
     made["of"] = 2

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from atlib import attacks, data, measurements, transforms
-from atlib.evaluation import Findings, Subject
 from atlib.files import REPOSITORY
+from atlib.measurements import Findings, Subject
 from atlib.report import claims
 
 PAGE = (REPOSITORY / "book" / "extending.md").read_text(encoding="utf-8")

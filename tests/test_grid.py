@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from atlib import evaluation, style, training, transforms
+from atlib import evaluation, measurements, style, training, transforms
 from atlib.campaign import announcing, grid, plan, publishing
 from atlib.configuration import resolve
 from atlib.errors import InputError
@@ -79,6 +79,7 @@ def test_an_underfit_run_is_the_one_that_training_names(tmp_path: Path) -> None:
         ("seed: [1, 2]", "seed: []", "block t, run 1: seed = []: must have at least one value"),
         ("title: tiny", "title: 2024-13-45", "month must be in 1..12"),
         ("{model: [normal", "[model: [normal", "line 6: "),
+        ("- {model: underfit, match: pgd-linf-8, seed: [1, 2]}", "- {seed: 3}", "block t, run 2: model: is missing"),
         ("- {model: underfit, match: pgd-linf-8, seed: [1, 2]}", "- underfit", "run 2: must be {model: …, seed: …}"),
     ],
 )  # fmt: skip
@@ -186,7 +187,7 @@ def test_expected_is_what_an_evaluation_measures() -> None:
         distorted = [place for place in places if place.split("@")[0] in transforms.DISTORTIONS]
         assert len(distorted) == sum(len(d.levels) for d in transforms.DISTORTIONS.values()) == 32
         styled = [f"stylised@{level}" for level in style.LEVELS] if given.get("dataset") == "cifar10" else []
-        shown = [*evaluation.MAP_PLACES, *styled[:2]]
+        shown = [*measurements.MAP_PLACES, *styled[:2]]
         assert [place for place in places if place.startswith(("stylised@", "maps@"))] == [
             *styled, *(f"maps@{at}" for at in shown),
         ]  # fmt: skip
@@ -195,7 +196,7 @@ def test_expected_is_what_an_evaluation_measures() -> None:
     assert named(attack="none") == ["clean@", "pgd-linf@8", "conflict@"]
     assert named(dataset="cifar10") == ["clean@", "pgd-linf@8", "trained-attack@"]
     assert named(dataset="cifar10", attack="noise") == ["clean@", "pgd-linf@8"]
-    assert style.LEVELS[:2] == evaluation.MAP_STYLES
+    assert style.LEVELS[:2] == measurements.MAP_STYLES
 
 
 def test_status_prints_a_line_for_each_network_with_its_seeds_side_by_side(tmp_path: Path) -> None:

@@ -33,11 +33,6 @@ def test_every_attack_has_a_name():
     assert list(harder.NAMES) == list(stronger.ATTACKS) and stronger.ATTACKS[-1] == harder.LAST
 
 
-def test_the_column_is_what_all_attacks_leave():
-    assert harder.column("cifar10/x", FRAME) == "35.0 [26.4, 44.7], 100 pictures"
-    assert harder.column("cifar10/y", FRAME) == "–" == harder.column("cifar10/x", pd.DataFrame())
-
-
 def test_the_table_has_a_line_for_each_network():
     table = harder.table(FRAME).set_index("network")
     assert list(table.index) == ["pgd-linf-8", "ehanw_pgd"]
@@ -86,7 +81,7 @@ def test_a_claim_survives_if_the_interval_of_what_is_left_lies_beyond_its_smalle
     low, high = 0.35 - math.hypot(0.35 - low, most), 0.35 + math.hypot(high - 0.35, 0)
     assert text == (
         f"Harder attacks leave a difference of 35.0 points [{100 * low:.1f}, {100 * high:.1f}] "
-        "(seed 2, at least 100 pictures of each): it survives them."
+        "(seeds 1 and 2, at least 100 pictures of each): it survives them."
     )
     assert said("robustness-gained", ("pgd-linf-8", 1, 0)).endswith("it does not survive them.")
     assert said("robustness-gained", ("pgd-linf-8", 1, 9)).endswith("whether it survives them is open.")

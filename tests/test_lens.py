@@ -18,8 +18,8 @@ from atlib import data, evaluation, measurements, saliency, training, transforms
 from atlib.campaign import audit
 from atlib.configuration import resolve
 from atlib.errors import InputError
-from atlib.evaluation import Subject
 from atlib.files import read_json, runs_dir
+from atlib.measurements import Subject
 from atlib.rows import measurement, read_predictions, read_rows, row_id
 
 CONFIG = replace(resolve(eps=4, share=0.5, steps=2, width=4, epochs=3, batch=16, precision="fp32"), quick=True)
@@ -151,7 +151,7 @@ def test_statistics_of_maps_are_those_of_the_pictures_maps(
 ) -> None:
     monkeypatch.setattr(measurements, "MAP_PICTURES_ELSEWHERE", 12)
     rows, arrays = rows_of(run), read_predictions(run / "predictions.npz")
-    chosen = evaluation.map_pictures(subject)
+    chosen = measurements.map_pictures(subject)
     assert len(set(chosen.tolist())) == 12
     images, labels = (subject.test.images.float() / 255)[chosen], subject.test.labels[chosen]
     clean = plain_maps(subject, images, labels)
@@ -179,19 +179,19 @@ def test_statistics_of_maps_are_those_of_the_pictures_maps(
 
 def test_maps_under_attack_are_of_the_attacked_pictures(subject: Subject) -> None:
     chosen = torch.tensor([4, 8])
-    shown = evaluation.shown_under(subject, "pgd-linf@8", chosen)
-    clean = evaluation.shown_under(subject, "clean@", chosen)
+    shown = measurements.shown_under(subject, "pgd-linf@8", chosen)
+    clean = measurements.shown_under(subject, "clean@", chosen)
     change = (shown - clean).abs().amax((1, 2, 3))
     assert change.max() <= 8 / 255 + 1e-6 and change.min() > 6 / 255
     with pytest.raises(InputError, match=r"^under = 'conflict@': not a way to show test pictures$"):
-        evaluation.shown_under(subject, "conflict@", chosen)
+        measurements.shown_under(subject, "conflict@", chosen)
 
 
 def test_the_same_pictures_for_every_network_and_more_of_cifar10() -> None:
     labels = torch.zeros(700, dtype=torch.long)
     subject = Subject(torch.nn.Identity(), data.Split(torch.zeros(700), labels), 32, torch.device("cpu"))
-    few = evaluation.map_pictures(subject)
-    many = evaluation.map_pictures(replace(subject, dataset="cifar10"))
+    few = measurements.map_pictures(subject)
+    many = measurements.map_pictures(replace(subject, dataset="cifar10"))
     assert len(few) == 200 and len(many) == 500 and torch.equal(many[:200], few)
 
 

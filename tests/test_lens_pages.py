@@ -13,7 +13,7 @@ import pytest
 
 from atlib import style
 from atlib.files import REPOSITORY
-from atlib.report import beside_paper, claims, correlations, lens, plots, statistics, tables
+from atlib.report import beside_paper, claims, correlations, destroyed, lens, plots, statistics, tables
 from atlib.rows import Archive, frame_of, load
 from worlds import network, row, world
 
@@ -169,13 +169,14 @@ def test_maps_of_one_seed_have_an_interval_over_pictures():
     assert table["clean"].iloc[1] == "not run"
 
 
-def test_maps_over_seeds_and_baselines_come_from_their_rows():
+def test_maps_over_seeds_and_baselines_come_from_their_rows(monkeypatch):
     rows = [row("shapes", "normal", seed, "clean@", "gini", value) for seed, value in ((1, 0.3), (2, 0.4), (3, 0.5))]
     found = lens.map_points(frame_of(rows), "shapes", ["gini"], ["clean@"], lambda run: {})
     assert (found["low"].iloc[0], found["high"].iloc[0]) == statistics.t_interval([0.3, 0.4, 0.5])
     line = {"dataset": "shapes", "side": 32, "distortion": "clean", "level": "", "metric": "edges_gini"}
     fixed = pd.DataFrame([line | {"value": 0.54, "low": 0.53, "high": 0.55, "total": 200}])
-    table = lens.map_table(found, "shapes", ["normal"], ["gini"], fixed).set_index("network")
+    monkeypatch.setattr(destroyed, "load", lambda: fixed)
+    table = lens.map_table(found, "shapes", ["normal"], ["gini"]).set_index("network")
     assert table.loc["edges of the picture", "clean"] == "0.54\u00a0±\u00a00.01"
     assert table.loc["random network", "clean"] == "not run"
 

@@ -365,7 +365,7 @@ def test_without_timm(monkeypatch: pytest.MonkeyPatch) -> None:
         ("mine:half_training", ["model = 'mine:half_training': its norm is in training mode; call .eval()"]),
         ("mine:leaves", ["leaves() failed: SystemExit: 1"]),
         ("mine:draws", ["answers the same pictures differently each time"]),
-        ("mine:of_the_batch", ["answers a picture differently beside another one: must not depend on the batch"]),
+        ("mine:of_the_batch", ["answers a picture differently alone than in a batch: must not depend on the batch"]),
         ("mine:softmax", ["gives probabilities: must give the logits"]),
         ("mine:in_place", ["changes its input in place"]),
         ("mine:squeezed", ["gives 10 for 1×3×32×32: must give 1×classes"]),
@@ -565,10 +565,10 @@ def test_maps_that_are_nan_are_left_out_and_the_rest_is_measured(capsys: pytest.
     assert set(rows["metric"]) == {"accuracy", "p_true"} and rows["value"].notna().all()
     assert "left out: maps@clean: " in capsys.readouterr().out
     assert "left out: maps@pgd-linf@8: " in page.html(folder)
-    broken = evaluation.Findings([evaluation.Row("p_true", float("nan"), None, 5)], {})
+    broken = measurements.Findings([measurements.Row("p_true", float("nan"), None, 5)], {})
     with pytest.raises(NetworkError, match=r"^p_true = nan: must be finite$"):
-        evaluation.check_finite(broken)
-    evaluation.check_finite(evaluation.Findings([evaluation.Row("shape_bias", float("nan"), 0, 0)], {}))
+        measurements.check_finite(broken)
+    measurements.check_finite(measurements.Findings([measurements.Row("shape_bias", float("nan"), 0, 0)], {}))
 
 
 def published(model: str, seed: int, share: float, labels: np.ndarray, right: dict[str, float], gini: float) -> None:
@@ -626,8 +626,8 @@ def test_where_it_stands() -> None:
     assert "<td>0.50 [" in html and "means over their seeds" in html
     assert "Beside it are this report's own ResNet-18s" in html and "normal (2 seeds: 100\u00a0% clean)" in html
 
-    assert set(page.references("shapes", "side32", labels)) == {"normal", "main"}
-    assert page.references("shapes", "side64", labels) == {}  # the same pictures at another size
+    assert set(page.reference_runs("shapes", "side32", labels)) == {"normal", "main"}
+    assert page.reference_runs("shapes", "side64", labels) == {}  # the same pictures at another size
     other = labels.copy()
     other[0] = (other[0] + 1) % 10
     for path in results_dir().glob("*/pgd*.npz"):  # published on other pictures: not comparable
@@ -792,7 +792,7 @@ def test_a_network_whose_code_has_changed_has_another_folder(tmp_path: Path) -> 
     again = own.evaluate(own.subject(model, pictures, name="mine"), only=("clean",), progress=False)
     assert again.name == f"{first.name}-2" and own.folder_of(own.subject(model, pictures, name="mine")) == again
     rows = read_rows(again / "rows.csv")
-    expected = evaluation.clean(own.subject(model, pictures).subject, "").rows
+    expected = measurements.clean(own.subject(model, pictures).subject, "").rows
     assert [row["value"] for row in rows.to_dict("records")] == pytest.approx([row.value for row in expected])
     assert (folder / "rows.csv").read_text() == before and (first / "rows.csv").read_text() == kept
 
@@ -855,7 +855,7 @@ def test_published_maps_are_cut_to_those_of_the_part() -> None:
     numbers = own.chosen_pictures(labels, 1000)
     order = measurements.map_order(2000).numpy()
     part = data.Split(images[numbers], labels[numbers])
-    subject = evaluation.Subject(nn.Identity(), part, 2, torch.device("cpu"), dataset="cifar10")
+    subject = measurements.Subject(nn.Identity(), part, 2, torch.device("cpu"), dataset="cifar10")
     drawn = numbers[measurements.map_pictures(replace(subject, numbers=numbers, whole=images))].numpy()
     published = {"labels": labels.numpy(), "maps@clean@/gini": order[:500]}  # of each, its place instead of a value
     assert len(drawn) == 250 and (page.cut(published, numbers.numpy())["maps@clean@/gini"] == drawn).all()
@@ -877,9 +877,9 @@ def test_what_a_distortion_leaves_as_it_is_is_asked_for_once() -> None:
     about, asked = own.subject("mine:good", "shapes"), []
     about.subject.model.register_forward_hook(lambda *_: asked.append(1))
     for place in (("clean", ""), ("saturation", "2"), ("patch-shuffle", "1")):
-        found = evaluation.MEASUREMENTS[place[0]].measure(about.subject, place[1])
-        assert found.rows == evaluation.clean(about.subject, "").rows and len(asked) == 1
-    evaluation.MEASUREMENTS["patch-shuffle"].measure(about.subject, "2")
+        found = measurements.MEASUREMENTS[place[0]].measure(about.subject, place[1])
+        assert found.rows == measurements.clean(about.subject, "").rows and len(asked) == 1
+    measurements.MEASUREMENTS["patch-shuffle"].measure(about.subject, "2")
     assert len(asked) == 2
 
 

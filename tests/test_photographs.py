@@ -156,7 +156,6 @@ def texts(html: str) -> list[str]:
         (gallery.cues, 4, "bonsai cut into 16 squares in another order"),
         (gallery.saturated, 10, "bonsai, saturation ∞"),
         (gallery.stylised, 18, "crab in style 5"),
-        (gallery.shuffled, 4, "bonsai cut into 8 by 8 squares in another order"),
         (gallery.maps, 12, "SmoothGrad map of the network trained against attacks for bonsai, stylised"),
         (gallery.confidence, 3, "bonsai, 4 × 4"),
     ],

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from atlib import evaluation
+from atlib import measurements
 from atlib.campaign import grid, needs, plan
 from atlib.configuration import resolve
 
@@ -91,7 +91,7 @@ def test_the_sizes_are_those_of_the_generated_data_and_the_attack_is_table_1s() 
 
     train, test, _, classes = shapes.generate()
     assert plan.PICTURES["shapes"] == (len(train[1]) * 9 // 10, len(test[1])) and plan.CLASSES["shapes"] == len(classes)
-    assert evaluation.TABLE_1["steps"] == 40
+    assert measurements.TABLE_1["steps"] == 40
 
 
 def test_a_minute_on_a_gpu_is_not_printed_as_nothing(

@@ -20,10 +20,10 @@ def test_on_a_terminal_one_line_is_redrawn(monkeypatch: pytest.MonkeyPatch) -> N
     line = progress.Line(stream=terminal)
     line.show("epoch 10 of 12")
     line.show(lambda: "epoch 11")
-    line.close("ended")
-    assert terminal.getvalue() == "\repoch 10 of 12\repoch 11      \rended   \n"
+    line.close()
+    assert terminal.getvalue() == "\repoch 10 of 12\repoch 11      \n"
     line.show("after its end")
-    assert terminal.getvalue().endswith("ended   \n")
+    assert terminal.getvalue().endswith("epoch 11      \n")
 
 
 def test_a_line_that_would_wrap_is_cut() -> None:
@@ -57,7 +57,7 @@ def test_nothing_is_drawn_where_nothing_is_wanted() -> None:
     terminal = Terminal()
     line = progress.Line(shown=False, stream=terminal)
     line.show("a")
-    line.close("b")
+    line.close()
     assert terminal.getvalue() == ""
 
 

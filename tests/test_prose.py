@@ -18,7 +18,7 @@ import yaml
 from atlib import attacks, configuration, style, transforms
 from atlib.errors import InputError
 from atlib.files import REPOSITORY
-from atlib.report import beside_paper, claims, destroyed, lens, pages, photographs, strangers, tables
+from atlib.report import beside_paper, claims, destroyed, pages, photographs, strangers, tables
 from atlib.rows import archive, correct, load, read_rows
 
 SOURCES = {name: source for name, (source, _) in pages.pairs().items()}
@@ -229,14 +229,14 @@ TYPED: dict[str, Callable[[pd.DataFrame], bool]] = {
 
 def seeds_of(frame: pd.DataFrame) -> list[int]:
     """Published seeds on Caltech-101: normal, adversarially trained, stopped early."""
-    mine = lens.in_main_setting(frame, "caltech101")
+    mine = tables.in_main_setting(frame, "caltech101")
     models = ("normal", tables.setting("caltech101").main, "underfit")
     return [int(mine.loc[mine["model"] == model, "seed"].nunique()) for model in models]
 
 
 def too_accurate(frame: pd.DataFrame) -> float:
     """On Caltech-101, the clean accuracy of the network stopped early minus that which it is to match."""
-    mine = lens.in_main_setting(frame, "caltech101")
+    mine = tables.in_main_setting(frame, "caltech101")
     mine = mine[(mine["distortion"] == "clean") & (mine["metric"] == "accuracy")]
     early = mine[mine["model"] == "underfit"]
     robust = mine[(mine["model"] == tables.setting("caltech101").main) & mine["seed"].isin(early["seed"])]
@@ -260,7 +260,7 @@ def known_in_four() -> float:
 
 def between(frame: pd.DataFrame, level: str) -> int:
     """Where the network stopped early is on restyled CIFAR-10: -1 below both others, 0 between them, 1 above both."""
-    mine = lens.in_main_setting(frame, "cifar10")
+    mine = tables.in_main_setting(frame, "cifar10")
     mine = mine[(mine["distortion"] == "stylised") & (mine["level"] == level) & (mine["metric"] == "accuracy")]
     mean = mine.groupby("model")["value"].mean()
     others = mean[["normal", tables.setting("cifar10").main]]
@@ -282,7 +282,7 @@ def rivals(frame: pd.DataFrame, dataset: str) -> bool:
 
 def accuracies(frame: pd.DataFrame, place: str) -> pd.Series:
     """Accuracy of the networks of CIFAR-10's main setting under a DISTORTION@LEVEL, means over seeds."""
-    mine, (distortion, _, level) = lens.in_main_setting(frame, "cifar10"), place.partition("@")
+    mine, (distortion, _, level) = tables.in_main_setting(frame, "cifar10"), place.partition("@")
     mine = mine[(mine["distortion"] == distortion) & (mine["level"] == level) & (mine["metric"] == "accuracy")]
     return mine.groupby("model")["value"].mean()
 

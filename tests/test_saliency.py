@@ -18,7 +18,7 @@ from hypothesis.extra import numpy as arrays
 from matplotlib.axes import Axes
 from torch import Tensor, nn
 
-from atlib import data, evaluation, models, saliency, training
+from atlib import data, evaluation, measurements, models, saliency, training
 from atlib.configuration import resolve
 from atlib.errors import InputError
 from atlib.report import plots
@@ -265,7 +265,7 @@ def test_glance_shows_what_the_network_saw_and_said(answer: str, monkeypatch: py
 
     stored = torch.randint(256, (4, 3, 12, 12), dtype=torch.uint8)
     labels, textures = torch.full((4,), 3), torch.full((4,), 5)
-    subject = evaluation.Subject(
+    subject = measurements.Subject(
         Says(), data.Split(stored, labels), 8, torch.device("cpu"), data.Conflict(stored, labels, textures)
     )
     monkeypatch.setattr(evaluation, "subject_of", lambda run: subject)
@@ -348,7 +348,7 @@ def test_high_frequency_of_waves() -> None:
 def test_of_a_map_that_holds_nan_every_statistic_is_nan() -> None:
     maps, images = torch.rand(2, 3, 8, 8), torch.rand(2, 3, 8, 8)
     maps[1, 0, 3, 3] = float("nan")
-    statistics = evaluation.map_statistics(maps, images, images, torch.rand(2, 3, 8, 8))
+    statistics = measurements.map_statistics(maps, images, images, torch.rand(2, 3, 8, 8))
     for values in statistics.values():
         assert values.isnan().tolist() == [False, True]
 

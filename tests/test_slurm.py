@@ -205,7 +205,7 @@ def test_five_jobs_one_failing_one_killed_one_preempted(
     *good, bad = planned
     assert first.startswith("the notebook's kernel died")  # and the second attempt, restart-times, came to its end
     assert table == {p.run: "done" for p in good} | {bad.run: "failed"}, text
-    assert all(needs.settled(p) for p in good), text
+    assert not any(needs.missing(p) for p in good), text
     why = "weights = 'absent': neither a file"
     assert child.returncode == 1 and why in read_json(bad.folder / "failed.json")["error"]
     rows = load()

@@ -89,14 +89,14 @@ def results(tmp_path, monkeypatch):
 
 def test_the_table_shows_what_was_measured_and_dashes_for_the_rest(results, monkeypatch):
     monkeypatch.setattr(strangers, "ours", lambda: {"patch shuffle 2": strangers.Effect(-0.1, -0.15, -0.05, 100)})
-    table = strangers.table().set_index("adversarially trained less normal")
+    table = strangers.table().set_index("difference from the normal network")
     assert table.loc["patch shuffle 2, points", "EhanW, ResNet-20"] == "+100.0 [+100.0, +100.0]"
     assert table.loc["patch shuffle 2, points", "this report"] == "−10.0 [−15.0, −5.0]"
     assert set(table.loc["Gini of maps"]) == {"–"}
     networks = strangers.networks().set_index("network")
     assert networks.loc["ehanw_pgd", "clean"] == "100.0" and networks.loc["woods_l2", "clean"] == "–"
     assert strangers.sentence() == (
-        "- **patch shuffle 2**: the sign of our networks in 0 of 1 pairs, in 0 with an interval that excludes zero; "
+        "- **patch shuffle 2**: the same sign as in our networks in 0 of 1 pairs; in 0 the interval excludes zero; "
         "in 1 it is clearly the other way."
     )
     assert strangers.figure()._repr_png_()[:4] == b"\x89PNG"

@@ -2,6 +2,7 @@
 
 import csv
 import sys
+import zipfile
 from dataclasses import replace
 
 import numpy as np
@@ -145,6 +146,12 @@ def test_a_missing_library_is_one_line(monkeypatch, capsys):
     assert said.count("\n") == 1 and "pip install --no-deps" in said
 
 
+@pytest.mark.parametrize("option", ["targets", "steps", "queries", "pictures"])
+def test_a_number_out_of_range_is_told_before_the_network_is_looked_for(option, capsys):
+    assert stronger.main(["absent:network", "cifar10", f"--{option}", "0"]) == 2
+    assert capsys.readouterr().err == f"error: {option} = 0: must be a whole number at least 1\n"
+
+
 @pytest.mark.parametrize("name", ["apgd-ce", "apgd-dlr", "apgd-t", "square"])
 def test_the_libraries_find_what_is_there_and_nothing_else(name):
     pytest.importorskip("adv_lib")
@@ -171,9 +178,19 @@ def test_a_damaged_batch_is_one_line(about, tmp_path, monkeypatch):
     monkeypatch.setattr(stronger, "suite", lambda settings, seed: dict.fromkeys(stronger.ATTACKS[2:], darker(0.0)))
     folder = stronger.attack(about, stronger.Settings(), pictures=4, batch=4)
     (path,) = folder.glob("*.npz")
-    path.write_bytes(b"nothing")
-    with pytest.raises(InputError, match=r"00000\.npz: can't be read .*; delete it, and it is made again"):
-        stronger.rows_of(about, stronger.Settings(), folder)
+    content = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        first = archive.infolist()[0]
+    start = (
+        first.header_offset
+        + 30
+        + len(first.filename)
+        + int.from_bytes(content[first.header_offset + 28 :][:2], "little")
+    )
+    for damaged in (b"nothing", content[:start] + b"\xff" * 4 + content[start + 4 :]):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match=r"00000\.npz: can't be read .*; delete it, and it is made again"):
+            stronger.rows_of(about, stronger.Settings(), folder)
 
 
 def test_rows_of_another_seed_stay(tmp_path):

@@ -605,7 +605,7 @@ def test_a_stylised_set_is_measured_like_any_other_distortion(fake: list[int], m
     monkeypatch.setattr(measurements, "MAP_STYLES", ("generated-fake",))
     test = data.load("shapes").test
     labels = torch.arange(10) % 2
-    subject = evaluation.Subject(Mean(), data.Split(test.images, labels), 32, CPU, dataset="elsewhere")
+    subject = measurements.Subject(Mean(), data.Split(test.images, labels), 32, CPU, dataset="elsewhere")
     pairs = [pair for pair in evaluation.wanted(subject) if "stylised" in pair[0] + pair[1]]
     assert pairs == [
         ("stylised", "generated-fake"),
@@ -613,27 +613,29 @@ def test_a_stylised_set_is_measured_like_any_other_distortion(fake: list[int], m
         ("maps", "stylised@generated-fake"),
     ]
     for name, level in pairs:
-        assert "is not there" in evaluation.MEASUREMENTS[name].lacks(subject, level)
+        assert "is not there" in measurements.MEASUREMENTS[name].lacks(subject, level)
     style.make("shapes", stylist="fake", progress=False)
     path = style.place("shapes", 32, "generated-fake")
     path.parent.rename(path.parent.with_name("elsewhere-32"))
-    lacks = [bool(evaluation.MEASUREMENTS[name].lacks(subject, level)) for name, level in pairs]
+    lacks = [bool(measurements.MEASUREMENTS[name].lacks(subject, level)) for name, level in pairs]
     assert lacks == [False, True, False]
-    found = evaluation.stylised(subject, "generated-fake")
+    found = measurements.stylised(subject, "generated-fake")
     shown, about = style.load("elsewhere", 32, test.images, "generated-fake")
     said = (shown.float().mean((1, 2, 3)) / 255 > 0.5).long()
     assert found.arrays["class"].tolist() == said.tolist()
     assert found.rows[0].count == int((said == labels).sum()) and found.record["stylised"] == style.summary(about)
     json.dumps(found.record)
     chosen = torch.tensor([3, 1])
-    assert torch.equal(evaluation.shown_under(subject, "stylised@generated-fake", chosen), shown[chosen].float() / 255)
-    maps = {row.metric: row.value for row in evaluation.maps(subject, "stylised@generated-fake").rows}
+    assert torch.equal(
+        measurements.shown_under(subject, "stylised@generated-fake", chosen), shown[chosen].float() / 255
+    )
+    maps = {row.metric: row.value for row in measurements.maps(subject, "stylised@generated-fake").rows}
     assert "edge_correlation" in maps and "grad_map_distance" in maps
 
     # made again of other styles: measured again; a user's own set is one more level
-    records = {"stylised": found.record, "maps": evaluation.maps(subject, "stylised@generated-fake").record}
+    records = {"stylised": found.record, "maps": measurements.maps(subject, "stylised@generated-fake").record}
     outdated = [
-        partial(evaluation.MEASUREMENTS[name].outdated, subject, level, records[name])
+        partial(measurements.MEASUREMENTS[name].outdated, subject, level, records[name])
         for name, level in (pairs[0], pairs[2])
     ]
     assert not any(changed() for changed in outdated)
@@ -643,7 +645,7 @@ def test_a_stylised_set_is_measured_like_any_other_distortion(fake: list[int], m
     save_tensors(style.place("elsewhere", 32, "mine-0123abcd-fake"), tensors, about | {"styles": "mine-0123abcd"})
     assert ("stylised", "mine-0123abcd-fake") in evaluation.wanted(subject)
     nothing = data.Split(test.images[:0], labels[:0])  # what the campaign wants of a run, a user's own set is not
-    assert evaluation.stylised_levels(replace(subject, test=nothing)) == style.LEVELS
+    assert measurements.stylised_levels(replace(subject, test=nothing)) == style.LEVELS
     style.place("elsewhere", 32, "generated-fake").unlink()  # not there any more: what was measured stays
     assert not any(changed() for changed in outdated)
-    assert evaluation.stylised_levels(evaluation.Subject(Mean(), test, 32, CPU, dataset="shapes")) == ()
+    assert measurements.stylised_levels(measurements.Subject(Mean(), test, 32, CPU, dataset="shapes")) == ()

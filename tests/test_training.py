@@ -36,7 +36,7 @@ from atlib.configuration import (
     of_model,
     resolve,
 )
-from atlib.errors import InputError
+from atlib.errors import InputError, NetworkError
 from atlib.files import REPOSITORY, load_tensors, read_json, runs_dir, tensor_digest, write_json
 
 NAMES = {field.name for field in fields(Config)}
@@ -774,6 +774,37 @@ def test_an_adversarial_training_that_diverges_is_one_line() -> None:
         training.train(config, progress=False)
 
 
+def test_a_network_that_the_last_step_of_an_epoch_broke_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its losses were finite, and the check on the hold-out is the first to see that its outputs no longer are."""
+
+    def refused(*_: object, **__: object) -> None:
+        raise NetworkError("model: its gradient with respect to the input is NaN or infinite for 9 of 9 images")
+
+    monkeypatch.setattr(training.attacks, "robustness", refused)
+    with pytest.raises(InputError, match=r"^lr = 0\.1: training diverged at step 2 \(model: .*\); use a smaller one$"):
+        training.train(tiny(attack="none", batch=225, epochs=1), progress=False)
+
+
+def test_the_rate_of_training_leaves_out_looks_and_reports(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, advance, report = Clock(), training.Run.advance, training.Run.report
+
+    def slow_step(run: training.Run) -> float | Tensor:
+        clock.now += 2
+        return advance(run)
+
+    def slow_report(run: training.Run) -> str:
+        clock.now += 1000
+        return report(run)
+
+    monkeypatch.setattr(training, "time", clock)
+    monkeypatch.setattr(training.Run, "advance", slow_step)
+    monkeypatch.setattr(training.Run, "report", slow_report)
+    config = tiny(attack="none", batch=90, epochs=2)
+    training.train(config, progress=False)
+    assert [line["images_per_second"] for line in record(config)["log"]] == [45, 45]
+    assert record(config)["seconds"] == 20
+
+
 def test_numpys_numbers_name_the_same_run() -> None:
     given: dict[str, Any] = {"seed": np.int64(8), "width": np.int32(4), "batch": np.int16(16), "lr": np.float32(0.5)}
     plain = {name: value.item() for name, value in given.items()}
@@ -916,6 +947,15 @@ def test_find_run_names_the_nearest_run() -> None:
     message = one_line(error)
     assert message.startswith("run = 'shapes/normal-w4-s2-01234567': no finished run there or under ")
     assert message.endswith("(did you mean 'shapes/normal-w4-s1-01234567'?)")
+
+
+def test_a_whole_name_is_a_run_of_the_runs_folder_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "shapes/normal-w4-s1-01234567"
+    for folder in (tmp_path / "copy", runs_dir()):
+        write_json(folder / name / "training.json", {})
+    monkeypatch.chdir(tmp_path / "copy")
+    assert find_run(name) == (runs_dir() / name).resolve()
+    assert find_run(f"./{name}") == (tmp_path / "copy" / name).resolve()
 
 
 def test_underfit_needs_no_hold_on_a_finished_normal_run(tmp_path):

@@ -147,8 +147,10 @@ def stopped(signals: Sequence[int], todo: Sequence[needs.Need]) -> None:
 
 
 def lost(todo: Sequence[needs.Need]) -> Iterable[str]:
-    """A line for each run being measured: the measurement under way, which will be repeated. Finished ones are saved;
-    a training keeps checkpoints and loses a minute at most."""
+    """A line for each run being measured: the measurement under way, which will be repeated.
+
+    Finished ones are saved. A training keeps checkpoints and loses about a minute.
+    """
     for need in todo:
         held, planned = grid.held(need.planned.folder), need.planned
         if held is None or not grid.trained(planned):

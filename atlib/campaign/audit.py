@@ -17,7 +17,7 @@ from typing import Any
 
 import pandas as pd
 
-from .. import data, evaluation, models, rows, training
+from .. import data, evaluation, measurements, models, rows, training
 from ..configuration import config_of, find_run
 from ..errors import InputError, Missing, command_line, one_of
 from ..files import atomic, checkout_path, load_tensors, read_json, results_dir, runs_dir, tensor_digest
@@ -84,13 +84,13 @@ def audit(row: str, frame: pd.DataFrame | None = None) -> Audit:
     published = rows.find_row(row, frame)
     run, began = str(published["run"]), time.perf_counter()
     name, _, level = rows.measurement(published).partition("@")
-    one_of("measurement", name, evaluation.MEASUREMENTS)
+    one_of("measurement", name, measurements.MEASUREMENTS)
     if pd.isna(published["total"]) or not published["total"]:
         raise InputError(f"row = {row!r}: of no image, there is nothing to compare")
     config = config_of(record_of(run)["config"], run)
     subject = evaluation.subject_from(config, weights_of(run), training.device_of_choice())
     with evaluation.exact():
-        found = evaluation.MEASUREMENTS[name].measure(subject, level)
+        found = measurements.MEASUREMENTS[name].measure(subject, level)
     values = {found_row.metric: found_row.value for found_row in found.rows}
     if published["metric"] not in values:
         raise InputError(f"row = {row!r}: measured again, it has no {published['metric']}, only {', '.join(values)}")
@@ -99,20 +99,6 @@ def audit(row: str, frame: pd.DataFrame | None = None) -> Audit:
     tolerance = max(2 / total, TOLERANCE_IMAGES) if counted else TOLERANCE_MEAN
     seconds = time.perf_counter() - began
     return Audit(row, float(published["value"]), values[str(published["metric"])], tolerance, seconds)
-
-
-def at_hand(frame: pd.DataFrame) -> pd.DataFrame:
-    """Those of the rows whose weights are here and whose data needs no download (the generated data set)."""
-
-    def here(run: str) -> bool:
-        try:
-            return bool(weights_of(run))
-        except (Missing, InputError):  # not there, or damaged
-            return False
-
-    generated = frame[frame["dataset"] == "shapes"]
-    runs = [run for run in generated["run"].unique() if here(run)]
-    return generated[generated["run"].isin(runs)]
 
 
 # --- Weights that come with the repository ----------------------------------------------------------------------------
@@ -188,6 +174,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("row", nargs="+", help="RUN:DISTORTION@LEVEL/METRIC; or ship, and runs")
     given = parser.parse_args(arguments)
     if given.row[0] == "ship":
+        if len(given.row) < 2:
+            raise InputError("ship: needs at least one run, such as runs/cifar10/normal-w16-s1-…")
         for name in given.row[1:]:
             print(f"wrote {ship(find_run(name))}")
         return 0

@@ -2,8 +2,8 @@
 
     python -m atlib.campaign bare --blocks g,h --processes 4 --minutes 9
 
-No papermill, Snakemake, Jupyter or network is needed: torch, numpy, scipy, pandas, safetensors, pillow, PyYAML,
-matplotlib and tqdm are enough. Stylised test sets are made only where requirements-style.txt is installed as well.
+No papermill, Snakemake, Jupyter or network is needed: torch, numpy, scipy, pandas, safetensors, pillow, PyYAML
+and tqdm are enough. Stylised test sets are made only where requirements-style.txt is installed as well.
 
 This is a loop over the jobs that Snakemake calls (`doing`), in the grid's order, several at a time, each a process of
 its own. Rows, records and half-precision weights are written as each run ends, under the same names as anywhere else;

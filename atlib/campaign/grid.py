@@ -166,7 +166,9 @@ def _resolve(line: dict[str, Any]) -> tuple[Config, str | None]:
     """The configuration that a line means, and the name of the run that it has to wait for."""
     rest = {key: value for key, value in line.items() if key not in ("model", "match", "weights")}
     match, weights = line.get("match"), line.get("weights")
-    config = resolve(**rest, **of_model(str(line.get("model"))))
+    if "model" not in line:
+        raise InputError("model: is missing; a line names one, such as normal or pgd-linf-8")
+    config = resolve(**rest, **of_model(str(line["model"])))
     if (line["model"] == "underfit") != (match is not None):
         raise InputError(f"match = {match!r}: an underfit run, and no other, names the model that it matches")
     if weights is not None and not isinstance(weights, str):

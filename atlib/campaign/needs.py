@@ -107,11 +107,6 @@ def missing(planned: grid.Planned, installing: bool = False) -> tuple[str, ...]:
     return tuple(place for place in grid.unpublished(planned) if place not in blocked)
 
 
-def settled(planned: grid.Planned) -> bool:
-    """Whether everything that can be measured here is published."""
-    return not missing(planned)
-
-
 def stylised_sets(config: Config, places: Collection[str] | None = None, installing: bool = False) -> dict[str, str]:
     """The stylised test sets that measurements of a run need and that aren't here: stylised/DATASET/SIDE/LEVEL, and
     what stands in the way of making each (empty: nothing).

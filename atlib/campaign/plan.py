@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from .. import attacks, evaluation, models, provenance, saliency, training
+from .. import attacks, evaluation, measurements, models, provenance, saliency, training
 from ..configuration import Config
 from ..errors import command_line, in_range, one_of
 from ..files import atomic, results_dir, writable
@@ -84,10 +84,10 @@ def evaluation_work(config: Config, places: Collection[str] | None = None) -> Wo
     """
     _, count = PICTURES[config.dataset]
     places = evaluation.expected(config) if places is None else places
-    pictures = min(count, evaluation.MAP_PICTURES.get(config.dataset, evaluation.MAP_PICTURES_ELSEWHERE))
+    pictures = min(count, measurements.MAP_PICTURES.get(config.dataset, measurements.MAP_PICTURES_ELSEWHERE))
     maps = {place for place in places if place.startswith("maps@")}
     others = [place for place in places if place not in maps]
-    pgd = evaluation.TABLE_1["steps"]
+    pgd = measurements.TABLE_1["steps"]
     gradients = count * (pgd if "pgd-linf@8" in places else 0)
     gradients += count * (int(config.steps or 0) if "trained-attack@" in places else 0)
     gradients += pictures * (pgd if "maps@pgd-linf@8" in maps else 0)
@@ -324,6 +324,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         one_of("dataset", p.config.dataset, PICTURES)
     if given.write:
         writable(results_dir())
+        provenance.commit()  # of the code that now runs
     torch.set_num_threads(1)
     found = table(planned, given.flops)
     hours_in = {name: digits for name in found.columns if "hours" in name}

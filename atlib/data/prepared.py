@@ -22,13 +22,13 @@ import torch
 from torch import Tensor
 
 from ..errors import InputError
+from ..files import held_for, hold
 from .datasets import hold_out
 from .pictures import Content
 
 FORMAT = 2  # of the cache; caches in other formats are prepared again
-VERIFIED = (
-    2**31
-)  # bytes up to which a cache's digest is verified at every load, which takes about a second per gigabyte
+# bytes up to which a cache's digest is verified at every load, which takes about a second per gigabyte
+VERIFIED = 2**31
 
 
 class Prepared(NamedTuple):
@@ -78,9 +78,8 @@ def write_images(path: Path, content: Content, row: np.ndarray, side: int, sourc
     from tqdm import tqdm
 
     images = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(row), 3, side, side))
-    if hasattr(
-        os, "posix_fallocate"
-    ):  # on a full disk, writing to a mapped file would kill the process instead of raising an error
+    # on a full disk, writing to a mapped file would kill the process instead of raising an error
+    if hasattr(os, "posix_fallocate"):
         with open(path, "rb+") as file:
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
     done = np.zeros(len(row), dtype=bool)
@@ -96,12 +95,20 @@ def write_images(path: Path, content: Content, row: np.ndarray, side: int, sourc
 
 @contextmanager
 def whole_folder(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`. It replaces `path` when the block ends, and is removed after an error."""
+    """Yield a temporary folder beside `path`. It replaces `path` when the block ends, and is removed after an error.
+
+    Folders that a killed process has left are removed first; a lock tells them from those in use.
+    """
+    for left in path.parent.glob(f".{path.name}.*.tmp"):
+        if (left / "lock").is_file() and held_for(left / "lock") is None:
+            shutil.rmtree(left, ignore_errors=True)
     mark = secrets.token_hex(4)  # differs between any two processes, even in different containers
     temporary, old = (path.with_name(f".{path.name}.{mark}.{kind}") for kind in ("tmp", "old"))
     temporary.mkdir()
     try:
-        yield temporary
+        with hold(temporary / "lock", str(os.getpid()), f"{temporary}: in use by process"):
+            yield temporary
+        (temporary / "lock").unlink()
         for file in temporary.iterdir():  # written to disk before the folder gets its name
             with open(file, "rb") as written:
                 os.fsync(written.fileno())

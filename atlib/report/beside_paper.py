@@ -8,7 +8,7 @@ import pandas as pd
 
 from ..files import checkout_path
 from ..rows import row_id
-from .tables import MODELS, Cell, frame_of, in_order, one_cell, percent, seeds_of, setting
+from .tables import MODELS, Cell, frame_of, in_main_setting, in_order, one_cell, percent, seeds_of
 
 PAPER = "book/paper.csv"
 
@@ -67,9 +67,8 @@ def table_1(frame: pd.DataFrame, about: dict[str, dict], dataset: str) -> pd.Dat
 
 def not_run(frame: pd.DataFrame, name: str) -> str:
     """One line below a table, as HTML: which of the paper's networks have no rows in a data set's main setting."""
-    at = setting(name)
-    mine = frame[(frame["dataset"] == at.dataset) & (frame["width"] == at.width) & (frame["recipe"] == at.recipe)]
-    missing = [model for model in MODELS if model not in set(mine["model"])]
+    there = set(in_main_setting(frame, name)["model"])
+    missing = [model for model in MODELS if model not in there]
     return f'<p class="not-run">Not run: {", ".join(missing)}.</p>' if missing else ""
 
 

@@ -172,7 +172,7 @@ def _accuracy(model: str, dataset: str, under: str, where: str, frame: pd.DataFr
     """Accuracy of a model under a DISTORTION@LEVEL in the main setting of a data set, mean over seeds."""
     one_of(f"{where}: data set", dataset, list(claims.load().settings))
     distortion, _, level = under.partition("@")
-    mine = lens.in_main_setting(frame, dataset)
+    mine = tables.in_main_setting(frame, dataset)
     mine = mine[(mine["model"] == model) & (mine["distortion"] == distortion) & (mine["level"] == level)]
     mine = mine[mine["metric"].isin(["accuracy", "accuracy_last"])]
     if mine.empty:

@@ -16,6 +16,7 @@ from ..errors import Missing
 from ..rows import Archive, Predictions, archive, correct, load
 from . import claims
 from .statistics import t_interval
+from .tables import in_setting
 
 UNDER = ("clean@", "saturation@1024", "low-pass@0.2", "high-pass@0.2", "patch-shuffle@2", "patch-shuffle@4")
 LARGEST = 5  # classes of Caltech-101, which hold a third of its test pictures
@@ -61,11 +62,9 @@ def differences(
     """
     predictions, frame = predictions or archive(), load() if frame is None else frame
     at = claims.load().settings[dataset]
-    here = frame[(frame["dataset"] == at.dataset) & (frame["width"] == at.width) & (frame["recipe"] == at.recipe)]
+    here = in_setting(frame, at)[["run", "model", "seed"]].drop_duplicates()
     runs: Mapping[tuple[str, int], str] = {
-        (str(model), int(seed)): str(run)
-        for run, model, seed, share in here[["run", "model", "seed", "share"]].drop_duplicates().itertuples(index=False)
-        if share == 0 or math.isclose(share, at.share)
+        (str(model), int(seed)): str(run) for run, model, seed in here.itertuples(index=False)
     }
     lines = []
     for seed in sorted(seed for model, seed in runs if model == at.main and ("normal", seed) in runs):

@@ -58,7 +58,7 @@ def with_clean(
     names = {title: name for name, title in lens.SETS.items()}
     for title, some in found.items():
         known = roles(names[title])
-        clean = lens.in_main_setting(frame, names[title])
+        clean = tables.in_main_setting(frame, names[title])
         clean = clean[(clean["distortion"] == "clean") & (clean["metric"] == "accuracy") & clean["model"].isin(known)]
         ids = pd.Series([(row_id(row),) for row in clean.to_dict("records")], index=clean.index, dtype=object)
         clean = clean.assign(role=clean["model"].map(known), level="clean", rows=ids)
@@ -71,7 +71,7 @@ def clean_and_robust(frame: pd.DataFrame, name: str) -> pd.DataFrame:
 
     Columns: model, whose ("ours", "paper"), clean, robust (means over seeds), seeds, rows.
     """
-    mine = lens.in_main_setting(frame, name)
+    mine = tables.in_main_setting(frame, name)
     under = {"clean": CLEAN, "robust": ATTACKED}
     paper = beside_paper.paper()
     paper = paper[paper["dataset"] == beside_paper.in_paper(name)]
@@ -116,7 +116,7 @@ def accuracies(
     """One line per data set and network: what was measured at (distortion, level, metric), by column, and the seeds."""
     lines = []
     for name in sets:
-        mine = lens.in_main_setting(frame, name)
+        mine = tables.in_main_setting(frame, name)
         for model, role in roles(name).items():
             some = mine[mine["model"] == model]
             if some.empty:
@@ -147,7 +147,7 @@ def key(frame: pd.DataFrame, sets: Iterable[str] = lens.SETS) -> str:
         "attacks: by PGD in the maximum norm."
     ]
     for name in sets:
-        at, mine = tables.setting(name), lens.in_main_setting(frame, name)
+        at, mine = tables.setting(name), tables.in_main_setting(frame, name)
         if mine.empty or at.recipe is None:
             continue
         pictures = int(mine.loc[mine["distortion"] == "clean", "total"].max())

@@ -10,7 +10,7 @@ import pandas as pd
 from ..rows import Archive, archive, row_id
 from . import beside_paper, lens, statistics
 from .rule import NOT_RUN
-from .tables import MODELS, Cell, frame_of, seeds_of
+from .tables import MODELS, Cell, frame_of, in_main_setting, seeds_of
 
 QUANTITIES = {  # quantities that are ranked against robustness: a row, or a measure under distortions
     "shape bias, cue conflict": ("conflict@", "shape_bias"),
@@ -26,7 +26,7 @@ def per_run(frame: pd.DataFrame, name: str, predictions: Archive | None = None) 
     """One line per run of a main setting: model, seed, robust (Table 1's attack), and QUANTITIES; ids in "rows"."""
     predictions = predictions or archive()
     lines = []
-    for run, some in lens.in_main_setting(frame, name).groupby("run", sort=True):
+    for run, some in in_main_setting(frame, name).groupby("run", sort=True):
         rows = {(f"{r['distortion']}@{r['level']}", r["metric"]): r for r in some.to_dict("records")}
         first = next(iter(rows.values()))
         line = {"model": first["model"], "seed": first["seed"], "rows": ()}

@@ -87,7 +87,7 @@ def texture_similarity(one: Tensor, two: Tensor) -> Tensor:
 METRICS = {"shape": shape_similarity, "texture": texture_similarity}
 
 
-def subject(dataset: str, side: int | None = None, width: int | None = None) -> evaluation.Subject:
+def subject(dataset: str, side: int | None = None, width: int | None = None) -> measurements.Subject:
     """A data set's test pictures, and an untrained network for them. width: None: as in its main setting."""
     if width is None:
         settings = claims.load().settings.values()
@@ -96,51 +96,51 @@ def subject(dataset: str, side: int | None = None, width: int | None = None) -> 
     loaded = data.load(dataset, side=config.side, progress=False, **dataset_arguments(config))
     model = models.resnet18(len(loaded.classes), width=width, stem=str(config.stem))
     device = training.device_of_choice()
-    return evaluation.Subject(
+    return measurements.Subject(
         models.fold(model).to(device), loaded.test, int(config.side or 0), device, dataset=dataset
     )
 
 
-def places(about: evaluation.Subject) -> list[str]:
+def places(about: measurements.Subject) -> list[str]:
     """Every "DISTORTION@LEVEL" that can be applied to a data set's pictures on this machine."""
     found = [f"{name}@{level}" for name in transforms.DISTORTIONS for level in transforms.levels(name, about.side)]
-    styled = [level for level in evaluation.stylised_levels(about) if not evaluation.stylised_lacks(about, level)]
+    styled = [level for level in measurements.stylised_levels(about) if not measurements.stylised_lacks(about, level)]
     return found + [f"stylised@{level}" for level in styled]
 
 
-def chosen(about: evaluation.Subject) -> Tensor:
+def chosen(about: measurements.Subject) -> Tensor:
     """Indices in the test set of the pictures that are measured."""
     return measurements.map_order(len(about.test.labels))[:PICTURES]
 
 
-def measure(about: evaluation.Subject) -> list[Line]:
+def measure(about: measurements.Subject) -> list[Line]:
     """Every line of the table of a data set."""
     lines = [line for place in ("other@", *places(about)) for line in left(about, place)]
     return lines + baselines(about)
 
 
-def left(about: evaluation.Subject, place: str) -> list[Line]:
+def left(about: measurements.Subject, place: str) -> list[Line]:
     """What one "DISTORTION@LEVEL" leaves; for "other@", how similar unrelated pictures are."""
     at = chosen(about)
-    clean = evaluation.shown_under(about, "clean@", at)
-    shown = clean.roll(1, 0) if place == "other@" else evaluation.shown_under(about, place, at)
+    clean = measurements.shown_under(about, "clean@", at)
+    shown = clean.roll(1, 0) if place == "other@" else measurements.shown_under(about, place, at)
     return [_line(about, place, name, metric(shown, clean)) for name, metric in METRICS.items()]
 
 
-def baselines(about: evaluation.Subject) -> list[Line]:
+def baselines(about: measurements.Subject) -> list[Line]:
     """Map statistics of the picture's own edges, and of a network with random weights, on undistorted pictures."""
-    at = evaluation.map_pictures(about)
-    clean = evaluation.shown_under(about, "clean@", at)
+    at = measurements.map_pictures(about)
+    clean = measurements.shown_under(about, "clean@", at)
     edges = saliency.edges(clean)[:, None].expand_as(clean)
     lines = []
     for name, maps in {"edges": edges, **{f"untrained{k and '_grad'}": v for k, v in about.clean_maps.items()}}.items():
-        statistics = evaluation.map_statistics(maps, clean, clean, maps)
+        statistics = measurements.map_statistics(maps, clean, clean, maps)
         del statistics["map_distance"]  # the maps' distance from themselves
         lines += [_line(about, "clean@", f"{name}_{metric}", values) for metric, values in statistics.items()]
     return lines
 
 
-def _line(about: evaluation.Subject, place: str, metric: str, values: Tensor) -> Line:
+def _line(about: measurements.Subject, place: str, metric: str, values: Tensor) -> Line:
     x = values.double().cpu()
     mean, error = float(x.mean()), float(x.std()) / len(x) ** 0.5
     half = float(stats.t.ppf(0.975, len(x) - 1)) * error if len(x) > 1 else float("nan")
@@ -174,26 +174,28 @@ def table_path(dataset: str, side: int) -> Path:
     return results_dir() / "destroyed" / f"{data.slug(dataset)}-{side}.csv"
 
 
-def write_baselines(about: evaluation.Subject) -> Path:
+def write_baselines(about: measurements.Subject) -> Path:
     """Measure `baselines` alone again and put them in the published table; the JSON says of them where and by what."""
     path = table_path(about.dataset, about.side)
     if not path.is_file():
         raise Missing(f"{path}: not there; measure the whole data set first")
+    began = provenance.record(about.device)  # of the code that now runs
     with evaluation.exact():
         fresh = pd.DataFrame([asdict(line) for line in baselines(about)])
     old = pd.read_csv(path, dtype={"level": str}, keep_default_na=False)
     frame = pd.concat([old[~old["metric"].isin(fresh["metric"])], fresh], ignore_index=True)
     record = read_json(path.with_suffix(".json"))
-    write_json(path.with_suffix(".json"), record | {"baselines": provenance.record(about.device)})
     with atomic(path) as temporary:
         frame.to_csv(temporary, index=False, float_format="%.6g")
+    write_json(path.with_suffix(".json"), record | {"baselines": began})
     return path
 
 
-def write(about: evaluation.Subject) -> Path:
+def write(about: measurements.Subject) -> Path:
     """Measure a data set and publish the table, with a JSON beside it: commit, versions, pictures, stylised sets."""
     path = table_path(about.dataset, about.side)
     writable(path.parent)
+    began = provenance.record(about.device)  # of the code that now runs
     with evaluation.exact():
         frame = pd.DataFrame([asdict(line) for line in measure(about)])
     levels = [place.partition("@")[2] for place in places(about) if place.startswith("stylised@")]
@@ -201,9 +203,9 @@ def write(about: evaluation.Subject) -> Path:
         level: style.summary(style.load(about.dataset, about.side, about.test.images, level)[1]) for level in levels
     }
     origin = {"pictures": about.content, "stylised": styled}
-    write_json(path.with_suffix(".json"), provenance.record(about.device) | origin)
     with atomic(path) as temporary:
         frame.to_csv(temporary, index=False, float_format="%.6g")
+    write_json(path.with_suffix(".json"), began | origin)
     return path
 
 

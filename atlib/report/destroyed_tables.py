@@ -73,14 +73,14 @@ def filters_sentence(frame: pd.DataFrame, dataset: str = "cifar10") -> str:
 
 
 def filters_on_shapes(frame: pd.DataFrame, level: str = "0.2") -> str:
-    """The same on `shapes`, where networks that know one cue alone can be asked; what they say comes next on the page."""
+    """The same on `shapes`, where the page goes on with what networks that know one cue alone recognise."""
     mine = panels(frame)["shapes"].set_index(["distortion", "level"])["y"]
     low, high = (mine[name, level] for name in ("low-pass", "high-pass"))
     milder = "high-pass" if high > low else "low-pass"
     return (
-        f"This measure can mislead. On `shapes`, too, it makes the {milder} filter the milder one: at {_plain(float(level), 1)} "
-        f"the edges that are left correlate with the original's by {_plain(low)} under the low-pass filter and by "
-        f"{_plain(high)} under the high-pass filter."
+        f"This measure can mislead. On `shapes`, too, it makes the {milder} filter the milder one: at "
+        f"{_plain(float(level), 1)} the edges that are left correlate with the original's by {_plain(low)} under the "
+        f"low-pass filter and by {_plain(high)} under the high-pass filter."
     )
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import shutil
 import sys
 from collections.abc import Sequence
 from functools import partial
@@ -26,7 +27,7 @@ from tqdm.auto import tqdm
 
 from .. import data, provenance, rows
 from ..errors import InputError, command_line
-from ..files import atomic, file_hash, read_json, results_dir, runs_dir, write_json
+from ..files import atomic, file_hash, read_json, results_dir, write_json
 from . import frames, photographs, webp
 
 NAME = "explorer"
@@ -60,7 +61,7 @@ def make(samples: int = SAMPLES, folder: Path | None = None) -> Path:
         raise InputError(f"{photographs.DATASET}: not the test pictures that the published rows are about")
     digests = [photographs.digest_of(run) for run in photographs.NETWORKS.values()]
     key = hashlib.sha256(repr((began["commit"], samples, *digests)).encode()).hexdigest()[:12]
-    kept = runs_dir() / f"looks-{NAME}-{key}"
+    kept = photographs.looks_folder(NAME, str(began["commit"]), key)
     target = (folder or results_dir() / "frames") / f"{NAME}.json"
     answers: dict[str, list[list[list[float]]]] = {}
     hashes: dict[str, str] = {}
@@ -109,6 +110,7 @@ def make(samples: int = SAMPLES, folder: Path | None = None) -> Path:
         "sha256": hashes,
     }
     write_json(target, about | began)
+    shutil.rmtree(kept, ignore_errors=True)
     return target
 
 

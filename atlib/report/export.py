@@ -166,11 +166,11 @@ def onnx_bytes(name: str) -> bytes:
     has another stem, or if the package onnx isn't installed."""
     known = models.shipped()
     one_of("name", name, known)
-    tensors, config = load_tensors(known[name])
-    stem = config["architecture"]["stem"]
+    tensors, header = load_tensors(known[name])
+    stem = header["architecture"]["stem"]
     if stem != "3x3":
         raise InputError(f"name = {name!r}: stem {stem}: only networks with stem 3x3 are exported")
-    return serialised(name, as_arrays(tensors), int(config["config"]["side"]))
+    return serialised(name, as_arrays(tensors), int(header["config"]["side"]))
 
 
 def serialised(name: str, state: Mapping[str, Array], side: int) -> bytes:

@@ -252,6 +252,7 @@ def make(name: str, samples: int = SAMPLES, folder: Path | None = None) -> Path:
     """
     one_of("DATASET", name, sorted({known.split("/")[0] for known in models.shipped()}))
     dataset, networks = data.load(name), networks_of(name)
+    provenance.commit()  # of the code that now runs
     test = dataset.test
     numbers = choose(networks, test, dataset.side)
     if len(numbers) < PICTURES:

@@ -8,6 +8,7 @@ don't.
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Callable, Sequence
 from html import escape
@@ -15,7 +16,7 @@ from html import escape
 import pandas as pd
 
 from .. import rows
-from ..errors import command_line
+from ..errors import InputError, command_line
 from ..files import atomic, checkout_path
 from . import bound, hero, ledger, verdicts
 
@@ -65,17 +66,20 @@ def readme(frame: pd.DataFrame) -> str:
 
 
 def with_answer(text: str, said: str) -> str:
-    """A README with the answer between its marks; ValueError if it has none."""
+    """A README with the answer between its marks; InputError if it has none."""
     before, _, rest = text.partition(MARKS[0])
     _, mark, after = rest.partition(MARKS[1])
     if not mark:
-        raise ValueError(f"no {MARKS[0]} … {MARKS[1]}")
+        raise InputError(f"{README}: has no {MARKS[0]} … {MARKS[1]}, between which the answer stands")
     return f"{before}{MARKS[0]}\n{said}\n{mark}{after}"
 
 
 @command_line
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write the opening into the README."""
+    """Command line; returns the exit status."""
+    argparse.ArgumentParser(
+        prog="python -m atlib.report.front", description="Write the headline and how sure it is into README.md."
+    ).parse_args(arguments)
     path = checkout_path(README)
     text = with_answer(path.read_text(encoding="utf-8"), readme(rows.load()))
     if text != path.read_text(encoding="utf-8"):

@@ -149,23 +149,6 @@ def stylised(found: Frames | None = None, count: int = 3) -> str:
     return grid(tiles, 1 + len(styles), 3)
 
 
-def shuffled(found: Frames | None = None, number: int | None = None) -> str:
-    """A photograph as it is and cut into 2 × 2, 4 × 4 and 8 × 8 patches."""
-    found = found or photographs.load()
-    number = numbers(found)[0] if number is None else number
-    what = class_of(found, number)
-    tiles = [Tile(photographs.picture(found, number), f"{what}, a photograph", "<b>unchanged</b>")]
-    tiles += [
-        Tile(
-            photographs.picture(found, number, "patch-shuffle", patches),
-            f"{what} cut into {patches} by {patches} squares in another order",
-            f"<b>{patches} × {patches}</b>",
-        )
-        for patches in photographs.PATCHES
-    ]
-    return grid(tiles, 4, 2)
-
-
 # --- The paper's Figures 2 and 6 --------------------------------------------------------------------------------------
 
 

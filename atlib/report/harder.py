@@ -16,6 +16,7 @@ from ..files import results_dir
 from . import quantities
 from .claims import Claim, Setting
 from .statistics import wilson
+from .tables import in_setting
 
 LAST = "square"  # what the last of the attacks leaves is what all of them leave
 STRANGERS = "notebooks.own_networks.others:"  # how the rows name networks that others trained
@@ -64,14 +65,6 @@ def shown(row: pd.Series | None, interval: bool = True) -> str:
     return f"{100 * row['value']:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
 
 
-def column(run: str, frame: pd.DataFrame | None = None) -> str:
-    """For a table of runs: what all attacks leave of one, with its interval and the pictures; a dash if not tried."""
-    frame = read() if frame is None else frame
-    mine = frame[frame["run"] == run] if len(frame) else frame
-    last = _row(mine, LAST) if len(mine) else None
-    return "–" if last is None else f"{shown(last)}, {int(last['total']):,} pictures"
-
-
 def table(frame: pd.DataFrame | None = None) -> pd.DataFrame:
     """A line for each network: how many pictures, and what is left of its accuracy after each attack in turn."""
     frame = read() if frame is None else frame
@@ -108,8 +101,8 @@ def left(model: str, at: Setting, frame: pd.DataFrame, harder: pd.DataFrame) -> 
     frame: the published rows; harder: those of `read`. Where PGD-40 leaves less than 5 % of every seed, no harder
     attack was tried, and the most that it leaves is an upper bound: the interval then reaches down to zero.
     """
-    mine = frame[(frame["dataset"] == at.dataset) & (frame["width"] == at.width) & (frame["recipe"] == at.recipe)]
-    mine = mine[(mine["model"] == model) & mine["share"].isin([0.0, at.share])]
+    mine = in_setting(frame, at)
+    mine = mine[mine["model"] == model].sort_values("seed", kind="stable")
     for run, seed in mine[["run", "seed"]].drop_duplicates().itertuples(index=False):
         row = _row(harder[harder["run"] == run], LAST) if len(harder) else None
         if row is not None:
@@ -118,7 +111,7 @@ def left(model: str, at: Setting, frame: pd.DataFrame, harder: pd.DataFrame) -> 
     pgd = mine[(mine["distortion"] == "pgd-linf") & (mine["level"] == "8") & (mine["metric"] == "accuracy_any")]
     if pgd.empty or pgd["value"].max() >= FEW:
         return None
-    most = pgd.sort_values("value").iloc[-1]
+    most = pgd.sort_values("value", ascending=False, kind="stable").iloc[0]  # of equal ones the lowest seed's
     high = wilson(int(most["count"]), int(most["total"]))[1]
     return Left(float(most["value"]), 0.0, high, int(most["total"]), int(most["seed"]))
 
@@ -148,7 +141,8 @@ def survives(claim: Claim, at: Setting, frame: pd.DataFrame, harder: pd.DataFram
         return "Harder attacks have not been run on these networks."
     differences = [_difference(one, two) for one, two in found if one and two]
     value, low, high = min(differences, key=lambda of: of[1])
-    first = min((one for pair in found for one in pair if one), key=lambda one: one.pictures)
+    known = [one for pair in found for one in pair if one]
+    fewest, seeds = min(one.pictures for one in known), sorted({one.seed for one in known})
     if low > claim.e:
         word = "it survives them"
     elif high < claim.e:
@@ -156,5 +150,5 @@ def survives(claim: Claim, at: Setting, frame: pd.DataFrame, harder: pd.DataFram
     else:
         word = "whether it survives them is open"
     numbers = f"{100 * value:.1f} points [{100 * low:.1f}, {100 * high:.1f}]"
-    which = f"seed {first.seed}, at least {first.pictures:,} pictures of each"
+    which = f"seed{'s' if len(seeds) > 1 else ''} {' and '.join(map(str, seeds))}, at least {fewest:,} pictures of each"
     return f"Harder attacks leave a difference of {numbers} ({which}): {word}."

@@ -19,8 +19,8 @@ import pandas as pd
 from .. import evaluation
 from ..campaign import plan
 from ..configuration import Config, config_of
-from ..evaluation import TABLE_1
 from ..files import atomic, read_json, repository
+from ..measurements import TABLE_1
 from ..progress import KEPT, MARK, duration, say
 from ..rows import read_rows
 from . import own, plots

@@ -43,13 +43,6 @@ POINTS = [
 SUMMARY = ["model", "level", "mean", "low", "high", "seeds", "width", "rows"]
 
 
-def in_main_setting(frame: pd.DataFrame, name: str) -> pd.DataFrame:
-    """The rows of runs in a data set's main setting; none until its recipe is fixed."""
-    at = tables.setting(name)
-    mine = (frame["dataset"] == at.dataset) & (frame["width"] == at.width) & (frame["recipe"] == at.recipe)
-    return frame[mine & ((frame["share"] == 0) | np.isclose(frame["share"], at.share)) & frame["seed"].map(at.counts)]
-
-
 def label(name: str) -> str:
     """A data set's name in the text, with the width of its networks."""
     return f"{SETS[name]} (width {tables.setting(name).width})"
@@ -68,21 +61,20 @@ def points(
     name: str,
     distortion: str,
     predictions: Archive | None = None,
-    reference: str = "normal",
 ) -> pd.DataFrame:
     """One line per network, level and seed of a main setting under a distortion: POINTS, in the report's order.
 
-    rows: ids of the rows that it is computed from. The columns from `common` on are NaN where the reference has no
-    predictions.
+    rows: ids of the rows that it is computed from. The columns from `common` on are NaN where the normal network, with
+    which the others are compared, has no predictions.
     """
     predictions = predictions or archive()
-    rows = in_main_setting(frame, name)
+    rows = tables.in_main_setting(frame, name)
     rows = rows[(rows["distortion"] == distortion) & (rows["metric"] == "accuracy")]
     together = ("normal", "underfit", tables.setting(name).main)  # the ledger's common set, so that its numbers recur
     found = []
     for level in levels_of(distortion):  # a network not tested at this level can't be the reference
         here = rows[rows["level"] == level]
-        beside = statistics.comparison(here, predictions, reference, together)
+        beside = statistics.comparison(here, predictions, "normal", together)
         more = dict(zip(here["run"], here.to_dict("records"), strict=True))
         for line in beside.to_dict("records"):
             row = more[line["run"]]
@@ -118,7 +110,7 @@ def map_points(
 ) -> pd.DataFrame:
     """Statistics of saliency maps over seeds, with the columns metric and SUMMARY; its level is "DISTORTION@LEVEL"."""
     predictions = predictions or archive()
-    rows = in_main_setting(frame, name)
+    rows = tables.in_main_setting(frame, name)
     rows = rows[rows["metric"].isin(metrics)]
     lines = []
     for metric in metrics:
@@ -146,9 +138,9 @@ def _mean_of_maps(some: pd.DataFrame, place: str, metric: str, predictions: Arch
     return float(some["value"].mean()), low, high, len(some), some["width"].iloc[0], ids
 
 
-def baselines(name: str, metrics: Sequence[str], folder_of: pd.DataFrame | None = None) -> dict[tuple[str, str], Cell]:
+def baselines(name: str, metrics: Sequence[str]) -> dict[tuple[str, str], Cell]:
     """(baseline, metric): cell, of the picture's own edges and of an untrained network, on clean pictures."""
-    mine = destroyed.of_setting(tables.setting(name), folder_of)
+    mine = destroyed.of_setting(tables.setting(name))
     mine = mine[mine["distortion"] == "clean"]
     cells = {}
     for prefix, shown in {"edges": "edges of the picture", "untrained": "random network"}.items():
@@ -202,7 +194,7 @@ def table_2(frame: pd.DataFrame, name: str, predictions: Archive | None = None) 
     theirs = beside_paper.paper().set_index(["dataset", "model", "metric"])["value"]
     found = points(frame, name, "stylised", predictions)
     ours = {(one["model"], one["level"]): one for one in summary(found, "conditional").to_dict("records")}
-    rows = in_main_setting(frame, name)
+    rows = tables.in_main_setting(frame, name)
     clean = rows[(rows["distortion"] == "clean") & (rows["metric"] == "accuracy")]
     lines = []
     for model in tables.MODELS[:-1]:  # the paper has no spatially trained network here
@@ -264,12 +256,10 @@ def trio(name: str) -> tuple[str, str, str]:
     return "normal", "underfit", tables.setting(name).main
 
 
-def map_table(
-    found: pd.DataFrame, name: str, models: Iterable[str], metrics: Sequence[str], folder_of: pd.DataFrame | None = None
-) -> pd.DataFrame:
+def map_table(found: pd.DataFrame, name: str, models: Iterable[str], metrics: Sequence[str]) -> pd.DataFrame:
     """Statistics of maps by network (lines) and place (columns); baselines last. found: `map_points`."""
     cells = {(one["metric"], one["model"], one["level"]): one for one in found.to_dict("records")}
-    fixed = baselines(name, metrics, folder_of)
+    fixed = baselines(name, metrics)
     lines = []
     for metric in metrics:
         shown = ("Grad: " if metric.startswith("grad_") else "") + STATISTICS[metric.removeprefix("grad_")]
@@ -321,7 +311,7 @@ def _setting(value: object) -> str:
 
 def spatial_table(frame: pd.DataFrame, name: str) -> pd.DataFrame:
     """Normal, main and spatially trained networks: accuracy, robustness, shape bias, and how far their maps move."""
-    rows = in_main_setting(frame, name)
+    rows = tables.in_main_setting(frame, name)
     columns = {
         "clean, %": ("clean", "", "accuracy", 100),
         "under PGD 8/255, %": ("pgd-linf", "8", "accuracy_last", 100),
@@ -362,7 +352,8 @@ def without(claim: str, model: str, name: str, frame: pd.DataFrame) -> str:
         return f"Without {model}: {NOT_RUN}."
     row = {field: getattr(decision.judged, field) for field in ("values", "effect", "low", "high")}
     return (
-        f"Without {model} the value would be {tables.effect(pd.Series(row), 2)}; the verdict would be *{decision.verdict}*."
+        f"Without {model} the value would be {tables.effect(pd.Series(row), 2)}; the verdict would be "
+        f"*{decision.verdict}*."
     )
 
 

@@ -22,7 +22,7 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 from nbformat import NotebookNode
 
-from ..errors import InputError, command_line, one_of
+from ..errors import command_line, one_of
 from ..files import atomic, checkout_path
 from . import citations
 
@@ -145,11 +145,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--all", action="store_true", help="run the pages even if their code is unchanged")
     options = parser.parse_args(arguments)
     pages, failed = pairs(), 0
-    try:
-        for name in options.names:
-            one_of("NAME", name, pages)
-    except InputError as error:
-        parser.error(str(error))
+    for name in options.names:
+        one_of("NAME", name, pages)
     for name in options.names or pages:
         began = time.monotonic()
         try:

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from ..rows import row_id
-from . import core, lens, tables
+from . import core, tables
 from .rule import NOT_RUN
 from .statistics import wilson
 
@@ -21,7 +21,7 @@ METRICS = ("shape_accuracy", "texture_accuracy", "coverage", "shape_bias")
 def found(frame: pd.DataFrame) -> pd.DataFrame:
     """One line per network and seed: model, role, seed, pictures, a column for each of METRICS with its value, and
     low and high, Wilson's 95 % interval of the shape bias over the pictures that are answered by either class; rows."""
-    mine = lens.in_main_setting(frame, DATASET)
+    mine = tables.in_main_setting(frame, DATASET)
     mine = mine[(mine["distortion"] == "conflict") & mine["metric"].isin(METRICS)]
     roles = core.roles(DATASET)
     lines = []

@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import io
+import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -151,6 +152,17 @@ def look(found: Mapping[str, nn.Module], image: Tensor, label: int, samples: int
     return Look(frames.look(found, image, label, samples).maps, saliency.picture(torch.cat(plain)))
 
 
+def looks_folder(name: str, commit: str, key: str) -> Path:
+    """Where the maps of a call are kept until its file is written.
+
+    It is emptied if the commit doesn't tell which code made them.
+    """
+    folder = runs_dir() / f"looks-{name}-{key}"
+    if commit == "unknown" or commit.endswith("-dirty"):
+        shutil.rmtree(folder, ignore_errors=True)
+    return folder
+
+
 def remembered(place: Path, find: Callable[[], Look]) -> Look:
     """A look from its file, or found and written there."""
     if not place.is_file():
@@ -172,7 +184,7 @@ def make(samples: int = frames.SAMPLES, folder: Path | None = None) -> Path:
     if not np.array_equal(test.labels.numpy(), rows.archive()(NETWORKS["normal"])["labels"]):
         raise InputError(f"{DATASET}: not the test pictures of which the published rows speak")
     key = hashlib.sha256(repr((began["commit"], samples, *map(digest_of, NETWORKS.values()))).encode()).hexdigest()[:12]
-    kept = runs_dir() / f"looks-{DATASET}-{key}"
+    kept = looks_folder(DATASET, str(began["commit"]), key)
     arrays: dict[str, NDArray[Any]] = {}
     levels_of = {}
     for number, blocks in zip(numbers, PLAN, strict=True):
@@ -205,7 +217,9 @@ def make(samples: int = frames.SAMPLES, folder: Path | None = None) -> Path:
         "stylist": frames.STYLIST,
         "samples": samples,
     }
-    return frames.write(DATASET, Frames(arrays, about | began), folder)
+    path = frames.write(DATASET, Frames(arrays, about | began), folder)
+    shutil.rmtree(kept, ignore_errors=True)
+    return path
 
 
 def in_words(name: str) -> str:

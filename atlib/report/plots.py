@@ -18,7 +18,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from .. import attacks, data, evaluation, models, saliency, shapes, transforms
+from .. import attacks, data, evaluation, measurements, models, saliency, shapes, transforms
 from ..configuration import Config
 from ..files import load_tensors
 from .statistics import t_interval
@@ -120,7 +120,7 @@ def glance(run: Path, count: int = 8) -> Drawing:
     return figure
 
 
-def shipped_normal(subject: evaluation.Subject) -> torch.nn.Module | None:
+def shipped_normal(subject: measurements.Subject) -> torch.nn.Module | None:
     """The normal network of models/ for a subject's data set and side; None if there is none."""
     path = models.shipped().get(f"{subject.dataset}/normal")
     if path is None:

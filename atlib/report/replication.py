@@ -171,7 +171,7 @@ def html(frame: pd.DataFrame) -> str:
     return tables.html(
         table(frame),
         "The replication: how often networks answer by shape, by texture or by neither, where the two contradict each "
-        f"other. Means over {seeds} new seeds with 95 % t-intervals. Three times as long: 24 epochs instead of 8. Noise of "
-        "the same strength: Gaussian, of root mean square 8/255, on every training picture. Against normal: the difference "
-        "in shape bias from the normal network of the same seed.",
+        f"other. Means over {seeds} new seeds with 95 % t-intervals. Three times as long: 24 epochs instead of 8. "
+        "Noise of the same strength: Gaussian, of root mean square 8/255, on every training picture. Against normal: "
+        "the difference in shape bias from the normal network of the same seed.",
     )

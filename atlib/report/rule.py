@@ -127,7 +127,7 @@ def together(cells: Sequence[Judged], quantifier: str, rule: Rule) -> Judged:
         for verdict in (HOLDS, FAILS):
             mine = [cell for cell in cells if cell.verdict == verdict]
             if len(mine) > half:
-                return replace(min(mine, key=lambda cell: _support(cell, rule)))
+                return min(mine, key=lambda cell: _support(cell, rule))
         return replace(weakest, verdict=UNDECIDED, kind="")
     ups, downs = [cell.above for cell in cells], holm([cell.below for cell in cells])
     above = max(holm(ups)) if quantifier == "each" else max(ups)

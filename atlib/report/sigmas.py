@@ -88,6 +88,7 @@ def read(path: Path | None = None) -> pd.DataFrame:
 def write(dataset: str, minutes: float, pictures: int = PICTURES, samples: int = saliency.SAMPLES) -> Path:
     """Measure what is missing of the shipped networks of a data set, and write it; begins nothing after `minutes`."""
     in_range("pictures", pictures, 2, whole=True)
+    provenance.commit()  # of the code that now runs
     known = [name for name in models.shipped() if name.startswith(f"{dataset}/")]
     if not known:
         raise InputError(f"dataset = {dataset!r}: no shipped network is of it")

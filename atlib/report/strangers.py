@@ -18,13 +18,13 @@ import numpy as np
 import pandas as pd
 
 from ..errors import InputError, Missing
-from ..files import read_json, results_dir
+from ..files import results_dir
 from ..rows import Archive, Predictions, Stored, archive, correct, load, read_rows
 from . import claims
 from .plots import FAMILIES, Drawing, sheet
-from .quantities import RESAMPLES, Vector, mean_over, per_picture
+from .quantities import Vector, mean_over, per_picture
 from .statistics import t_interval
-from .tables import percent
+from .tables import in_setting, percent
 
 
 class Measure(NamedTuple):
@@ -89,7 +89,7 @@ ANECDOTE = Pair(
 
 
 class Effect(NamedTuple):
-    """A difference, the adversarially trained network's value minus the normal one's, with its 95 % interval, and the pictures that it is of."""
+    """The adversarially trained network's value minus the normal one's, its 95 % interval, and on how many pictures."""
 
     value: float
     low: float
@@ -130,7 +130,7 @@ def effect(mine: Sequence[Predictions], reference: Predictions, measure: Measure
     """The mean difference of runs of one recipe and a normal network, with its interval over the pictures alone."""
     found = [difference(one, reference, measure) for one in mine]
     vector = np.mean([values for values, _ in found], axis=0)
-    half = 1.96 * float(np.std(vector[1:], ddof=1)) if RESAMPLES else math.nan
+    half = 1.96 * float(np.std(vector[1:], ddof=1))
     value = float(vector[0])
     return Effect(value, value - half, value + half, min(count for _, count in found))
 
@@ -146,11 +146,6 @@ def answers(name: str) -> Predictions:
     if not path.is_file():
         raise Missing(f"{path}: no such file")
     return _stored(path)
-
-
-def chosen(name: str) -> str:
-    """Which pictures a stranger was measured on, in words; empty for all."""
-    return str(read_json(results_dir() / "own" / name / "own.json").get("chosen", ""))
 
 
 def accuracy(name: str, place: str, metric: str = "accuracy") -> float:
@@ -183,11 +178,9 @@ def ours(predictions: Archive | None = None, frame: pd.DataFrame | None = None) 
     """The same of this report's networks on CIFAR-10: the mean over seeds, with Student's interval over them."""
     predictions, frame = predictions or archive(), load() if frame is None else frame
     at = claims.load().settings["cifar10"]
-    here = frame[(frame["dataset"] == at.dataset) & (frame["width"] == at.width) & (frame["recipe"] == at.recipe)]
+    here = in_setting(frame, at)[["run", "model", "seed"]].drop_duplicates()
     runs: Mapping[tuple[str, int], str] = {
-        (str(model), int(seed)): str(run)
-        for run, model, seed, share in here[["run", "model", "seed", "share"]].drop_duplicates().itertuples(index=False)
-        if model == "normal" or (model == at.main and math.isclose(share, at.share))
+        (str(model), int(seed)): str(run) for run, model, seed in here.itertuples(index=False)
     }
     seeds = sorted(seed for model, seed in runs if model == at.main and ("normal", seed) in runs)
     found = {}
@@ -279,7 +272,8 @@ def sentence() -> str:
         agree = [one for one in found if one.value * here.value > 0]
         against = [one for one in found if one.value * here.value < 0 and one.clear]
         sure = sum(one.clear for one in agree)
-        text = f"the same sign as in our networks in {len(agree)} of {len(found)} pairs; in {sure} the interval excludes zero"
+        text = f"the same sign as in our networks in {len(agree)} of {len(found)} pairs; "
+        text += f"in {sure} the interval excludes zero"
         text += f"; in {len(against)} it is clearly the other way" if against else ""
         groups.setdefault(text, []).append(measure.name)
     parts = [f"- **{', '.join(names)}**: {text}." for text, names in groups.items()]

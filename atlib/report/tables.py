@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from html import escape, unescape
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 
 from ..files import RUN_NAME, read_json, results_dir
@@ -262,3 +263,14 @@ def effect(decision: pd.Series, digits: int = 3) -> str:
 def setting(name: str) -> claims.Setting:
     """The main setting of a data set, from claims.yaml."""
     return claims.load().settings[name]
+
+
+def in_setting(frame: pd.DataFrame, at: claims.Setting) -> pd.DataFrame:
+    """The rows of runs that a setting compares with each other; none until its recipe is fixed."""
+    mine = (frame["dataset"] == at.dataset) & (frame["width"] == at.width) & (frame["recipe"] == at.recipe)
+    return frame[mine & ((frame["share"] == 0) | np.isclose(frame["share"], at.share)) & frame["seed"].map(at.counts)]
+
+
+def in_main_setting(frame: pd.DataFrame, name: str) -> pd.DataFrame:
+    """The rows of runs in a data set's main setting."""
+    return in_setting(frame, setting(name))

@@ -24,12 +24,10 @@ from ..rows import Archive, archive
 from . import claims, quantities, rule
 from .claims import Claim, Ledger, Statistic
 from .quantities import Lookup, Rows, Vector
-from .rule import BEYOND, EXCLUDED, HOLDS, NOT_RUN, VERDICTS, Judged, Rule
+from .rule import BEYOND, EXCLUDED, HOLDS, NOT_RUN, Judged, Rule
 from .statistics import benjamini_hochberg, holm
 
 EARLIER = "book/verdicts-before-2026-11-27.csv"  # by the rules until then, on the rows of that day
-
-__all__ = ["VERDICTS", "Decision", "Verdict", "earlier", "table", "verdict", "verdicts"]
 
 
 @dataclass(frozen=True)

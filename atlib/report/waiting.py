@@ -6,6 +6,7 @@ import functools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
@@ -38,7 +39,7 @@ class Waiting:
 @functools.cache
 def _hours(folder: str) -> dict[str, float]:
     """Core hours of one run of each block, by the plan; empty where there is none."""
-    path = results_dir() / "plan.csv"
+    path = Path(folder) / "plan.csv"
     if not path.is_file():
         return {}
     plan = pd.read_csv(path)

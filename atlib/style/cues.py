@@ -66,7 +66,9 @@ def draw(labels: Tensor, classes: tuple[str, ...], side: int, seed: int = 0) -> 
             others = [*range(place + 1, len(own)), *range(place)]
             fitting = (n for n in others if given[n] != own[place] and given[place] != own[n])
             if (other := next(fitting, None)) is None:
-                raise InputError("classes: one holds so many of the pictures that not each can have another's style")
+                raise InputError(
+                    "classes: one has more than half of the pictures, so that some can't be given another class's style"
+                )
             given[place], given[other] = given[other], given[place]
     picked = [torch.randint(len(of_kind[kind]), (), generator=generator) for kind in given]
     styles = torch.stack([of_kind[kind][one] for kind, one in zip(given, picked, strict=True)])

@@ -52,6 +52,7 @@ def make(
     it comes before anything is stylised, and leaves nothing behind.
     """
     in_range("seed", seed, 0, 2**31, whole=True)
+    provenance.commit()  # of the code that now runs
     if count is not None:
         in_range("count", count, 1, whole=True)
     source, network = Styles(styles), find_stylist(stylist, weights)
@@ -81,6 +82,8 @@ def make(
     with hold(folder / "lock", f"process {os.getpid()}", f"{path}: is being made by another process,"):
         if path.is_file() and not others:
             return path  # another process has made it meanwhile
+        for left in folder.glob(".*.tmp"):  # half written by a call that was killed
+            left.unlink()
         if others:
             print(f"{path}: differs from what is asked for in {', '.join(others)}: made again", flush=True)
         codes = coded(source, network, choice, progress)

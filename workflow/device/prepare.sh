@@ -13,7 +13,8 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 data=${1:-../shared/data}
-[ -z "$(git status --porcelain -uno)" ] || { echo "error: commit first: rows of uncommitted code aren't published"; exit 1; }
+# also what git doesn't know yet: below, folders are emptied that `git checkout` fills again
+[ -z "$(git status --porcelain)" ] || { echo "error: commit first: rows of uncommitted code aren't published"; exit 1; }
 exclude=$(git rev-parse --git-path info/exclude)
 grep -qx '/.gpu/' "$exclude" 2>/dev/null || echo '/.gpu/' >> "$exclude"
 rm -rf .gpu && mkdir -p .gpu/a .gpu/b

@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from atlib.files import atomic
+
 
 def pictures(part: Path) -> np.ndarray:
     """uint8, N×32×32×3, in the official order."""
@@ -29,7 +31,8 @@ def main(source: Path, target: Path) -> None:
             sys.exit(
                 f"error: {len(images)} {split} pictures for {len(content[f'y_{split}'])} labels; is a part missing?"
             )
-    np.savez(target, **content)
+    with atomic(target) as temporary, open(temporary, "wb") as stream:
+        np.savez(stream, **content)
     print(f"{target}: {len(found['train'])} + {len(found['test'])} pictures")
 
 

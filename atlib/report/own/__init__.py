@@ -13,7 +13,7 @@ Its modules, from the bottom up: `beside`, the numbers beside those of this repo
 and `page`, what the page says, draws and is; `example`, the two networks that the book measures.
 """
 
-from .beside import APART, KINDS, RESOLVED, Measured, Published, cut, reference_runs, references, standing, stands
+from .beside import APART, KINDS, RESOLVED, Measured, Published, cut, reference_runs, standing, stands
 from .example import how_long, published, sentence, side_by_side
 from .page import body, closing, html, numbers, said_body, warned, write
 from .pictures import curves, examples
@@ -22,7 +22,7 @@ from .sentences import ATTACK, of_references, robustness, summary
 # the API page lists them in this order
 __all__ = [  # noqa: RUF022
     "write", "html", "body", "said_body", "closing", "warned", "summary", "robustness", "of_references", "curves",
-    "examples", "numbers", "standing", "stands", "Measured", "Published", "reference_runs", "references", "cut",
+    "examples", "numbers", "standing", "stands", "Measured", "Published", "reference_runs", "cut",
     "published", "side_by_side", "sentence", "how_long",
     "APART", "RESOLVED", "KINDS", "ATTACK",
 ]  # fmt: skip

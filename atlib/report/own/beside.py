@@ -125,14 +125,6 @@ def reference_runs(
     return found if {"normal", "main"} <= set(found) else {}
 
 
-def references(
-    dataset: str, side: str, labels: np.ndarray, numbers: np.ndarray | None = None, pictures: str = ""
-) -> dict[str, list[Quantities]]:
-    """The quantities of `reference_runs`."""
-    found = reference_runs(dataset, side, labels, numbers, pictures)
-    return {kind: [one.quantities for one in runs] for kind, runs in found.items()}
-
-
 @dataclass(frozen=True)
 class Measured:
     """What the page is about: a folder of measurements, read once."""

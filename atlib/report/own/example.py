@@ -62,9 +62,10 @@ def sentence(names: Sequence[str]) -> str:
         kept.append(f"{name} keeps {100 * shuffled['value']:.0f} % of what it knows")
         ours = tables.dash(bias["normal"], "{:.2f}"), tables.dash(100 * shuffled["normal"], "{:.0f} %")
     return (
-        f"Where cues conflict, {' and '.join(biases)}; this report's normal networks have {ours[0]}. Cut into 4 × 4 patches "
-        f"and shuffled, {' and '.join(kept)}; our normal networks keep {ours[1]}. What a normally trained network relies on thus also depends on architecture or "
-        "recipe (another optimiser, another length; one seed each), on this data set at least."
+        f"Where cues conflict, {' and '.join(biases)}; this report's normal networks have {ours[0]}. Cut into 4 × 4 "
+        f"patches and shuffled, {' and '.join(kept)}; our normal networks keep {ours[1]}. What a normally trained "
+        "network relies on thus also depends on architecture or recipe (another optimiser, another length; one seed "
+        "each), on this data set at least."
     )
 
 

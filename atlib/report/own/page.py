@@ -84,7 +84,9 @@ def numbers(folder: Path) -> str:
             "don't tell where it stands."
         )
     else:
-        caption += "This report has published no networks of its own on these pictures: nothing to stand between."
+        caption += (
+            "This report has published no networks of its own on these pictures, so there is nothing to compare with."
+        )
     return tables.html(shown, caption)
 
 

@@ -66,7 +66,9 @@ def summary(measured: Measured) -> list[str]:
 def overall(measured: Measured) -> str:
     """Where it stands, over all that is resolved."""
     if not measured.references:
-        return "This report has published no networks of its own on these pictures: nothing to stand between."
+        return (
+            "This report has published no networks of its own on these pictures, so there is nothing to compare with."
+        )
     labels = measured.predictions["labels"]
     constant = float(np.unique(labels, return_counts=True)[1].max() / len(labels))
     known = measured.interval(*CLEAN) if CLEAN in measured.quantities else None
