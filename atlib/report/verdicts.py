@@ -29,6 +29,9 @@ from .statistics import benjamini_hochberg, holm
 
 EARLIER = "book/verdicts-before-2026-11-27.csv"  # by the rules until then, on the rows of that day
 
+# what the API page lists
+__all__ = ["Decision", "Verdict", "changed", "earlier", "table", "verdict", "verdicts"]
+
 
 @dataclass(frozen=True)
 class Decision:

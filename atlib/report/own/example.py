@@ -58,14 +58,15 @@ def sentence(names: Sequence[str]) -> str:
     for name in names:
         table = standing(published(name)).set_index(["under", "metric"]).to_dict("index")
         bias, shuffled = table["conflict@", "shape_bias"], table["patch-shuffle@4", "conditional"]
-        biases.append(f"{name} has a shape bias of {bias['value']:.2f}")
-        kept.append(f"{name} keeps {100 * shuffled['value']:.0f} % of what it knows")
+        biases.append(f"{bias['value']:.2f}")
+        kept.append(f"{100 * shuffled['value']:.0f} %")
         ours = tables.dash(bias["normal"], "{:.2f}"), tables.dash(100 * shuffled["normal"], "{:.0f} %")
+    both = " and ".join(names)
     return (
-        f"Where cues conflict, {' and '.join(biases)}; this report's normal networks have {ours[0]}. Cut into 4 × 4 "
-        f"patches and shuffled, {' and '.join(kept)}; our normal networks keep {ours[1]}. What a normally trained "
-        "network relies on thus also depends on architecture or recipe (another optimiser, another length; one seed "
-        "each), on this data set at least."
+        f"Where cues conflict, {both} have a shape bias of {' and '.join(biases)}; this report's normal networks have "
+        f"{ours[0]}. Cut into 4 × 4 patches and shuffled, {both} keep {' and '.join(kept)} of what they know; our "
+        f"normal networks keep {ours[1]}. What a normally trained network relies on thus also depends on architecture "
+        "or recipe (another optimiser, another length; one seed each), on this data set at least."
     )
 
 
