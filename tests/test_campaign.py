@@ -208,9 +208,9 @@ def make_campaign(place: Path, needed: str, pip: str) -> subprocess.Popen:
         (place / name).write_bytes((REPOSITORY / name).read_bytes())
     programs = {
         ".venv/bin/python": f'case "$*" in *--announce\\ *) echo will do; printf "%s" "{needed}" > .venv/.campaign;;'
+        " -m\\ venv\\ .venv-campaign) mkdir -p .venv-campaign/bin; cp .venv/bin/pip .venv-campaign/bin/;;"
         ' *) echo "works: $*";; esac',
         ".venv/bin/pip": pip,
-        "python": "mkdir -p .venv-campaign/bin; cp .venv/bin/pip .venv-campaign/bin/",
     }
     for name, text in programs.items():
         path = place / name
@@ -218,7 +218,7 @@ def make_campaign(place: Path, needed: str, pip: str) -> subprocess.Popen:
         path.write_text(f"#!/bin/sh\n{text}\n", encoding="utf-8")
         path.chmod(0o755)
     (place / ".venv" / ".book").touch()
-    words = ["make", "campaign", "BLOCKS=b", "JOBS=2", f"PYTHON={place / 'python'}"]
+    words = ["make", "campaign", "BLOCKS=b", "JOBS=2"]
     alone = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
     return subprocess.Popen(words, cwd=place, stdout=subprocess.PIPE, encoding="utf-8", env=alone)
 

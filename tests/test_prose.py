@@ -18,7 +18,7 @@ import yaml
 from atlib import attacks, configuration, style, transforms
 from atlib.errors import InputError
 from atlib.files import REPOSITORY
-from atlib.report import beside_paper, claims, destroyed, pages, photographs, strangers, tables
+from atlib.report import beside_paper, claims, destroyed, harder, pages, photographs, strangers, tables
 from atlib.rows import archive, correct, load, read_rows
 
 SOURCES = {name: source for name, (source, _) in pages.pairs().items()}
@@ -193,7 +193,7 @@ TYPED: dict[str, Callable[[pd.DataFrame], bool]] = {
     "networks trained on noise have not been shown restyled pictures.": lambda frame: (
         frame[frame["model"].str.startswith("noise-") & (frame["distortion"] == "stylised")].empty
     ),
-    "tolerate noise of that strength better than any other, but strong blur hardly better than ordinary ones": (
+    "better than any other network here, but strong blur hardly better than ordinary ones": (
         lambda frame: (
             best(frame, "noise@0.1") == "noise-0.1"
             and kept(frame, "noise-0.1", "low-pass@0.2") - kept(frame, "normal", "low-pass@0.2") < 0.02
@@ -222,6 +222,21 @@ TYPED: dict[str, Callable[[pd.DataFrame], bool]] = {
     ),
     "On Caltech-101 there is one such network, which is two points too accurate": lambda frame: (
         seeds_of(frame)[2] == 1 and 0.015 < too_accurate(frame) < 0.025
+    ),
+    "recognises only two thirds of clean pictures, where that network recognises nearly all": lambda _: (
+        0.62 < strangers.accuracy("woods_lipschitz", "clean@") < 0.7
+        and strangers.accuracy("woods_normal", "clean@") > 0.9
+    ),
+    "ten of which have been measured": lambda _: (
+        len(list((REPOSITORY / "results" / "own").glob("*/rows.csv"))) == 2 + 10
+    ),
+    "those of Caltech-101 on two": lambda frame: seeds_of(frame)[:2] == [2, 2],
+    "on Caltech-101 by two seeds": lambda frame: seeds_of(frame)[:2] == [2, 2],
+    "Networks on Caltech-101 have not been attacked in this way": lambda _: (
+        "caltech101" not in set(harder.read()["dataset"])
+    ),
+    "up to 20 Caltech-101 test pictures of each of 100 classes, 1,203 in all": lambda frame: (
+        set(frame.loc[(frame["dataset"] == "caltech101") & (frame["metric"] == "coverage"), "total"]) == {1203}
     ),
     "lose half of their answers to 2 × 2 patches": lambda frame: 0.4 < texture_in_four(frame) < 0.6,
 }
