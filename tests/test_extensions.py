@@ -124,6 +124,7 @@ def test_numbers_are_not_torn_apart() -> None:
     unbroken = extension("unbroken").unbroken
     assert unbroken("<p>a share of 48 % here</p>") == "<p>a share of 48\u00a0% here</p>"
     assert unbroken("<td>+9.1 [+2.3, +15.8]</td>") == "<td>+9.1 [+2.3,\u00a0+15.8]</td>"
+    assert unbroken("in 4 × 4 or k × k patches") == "in 4\u00a0×\u00a04 or k\u00a0×\u00a0k patches"
     assert unbroken("−.05 [−.06, −.04]") == "−.05 [−.06,\u00a0−.04]"
     for kept in (
         "<pre>x[1, 2] 5 % 3</pre>",

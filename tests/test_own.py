@@ -1002,7 +1002,7 @@ def test_the_examples_table_holds_what_was_published(monkeypatch: pytest.MonkeyP
     at = known.to_dict("index")["conflict@", "shape_bias"]
     assert np.isnan(at["stands"]) and at["high"] < 0
     assert line["vit stands at"] == line["plain stands at"] == "< 0"  # both answer by texture more than the normal one
-    assert f"vit has a shape bias of {bias:.2f}" in page.sentence(["plain", "vit"])
+    assert f"plain and vit have a shape bias of 0.06 and {bias:.2f}; this" in page.sentence(["plain", "vit"])
     html = page.body(page.published("vit"))
     assert html.count("<tr") > 70 and "<table" in html and "; ;" not in html
 

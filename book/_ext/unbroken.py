@@ -1,4 +1,4 @@
-"""A number and its %, and the two ends of an interval, stay in one line; in text and tables, not in code."""
+"""A number and its %, the ends of an interval, and 4 × 4 stay in one line; in text and tables, not in code."""
 
 import re
 from typing import Any
@@ -12,6 +12,7 @@ KEPT = re.compile(
 NUMBER = r"[+\-−]?\d*\.?\d+"
 INTERVAL = re.compile(rf"\[({NUMBER}), ({NUMBER})\]")
 SHARE = re.compile(r"(?<=\d) %")
+TIMES = re.compile(r"(?<=\w) × (?=\w)")
 SPACE = "\u00a0"
 
 
@@ -26,6 +27,7 @@ def unbroken(body: str) -> str:
 
 def joined(text: str) -> str:
     """Text with spaces that don't break."""
+    text = TIMES.sub(f"{SPACE}×{SPACE}", text)
     return SHARE.sub(f"{SPACE}%", INTERVAL.sub(rf"[\1,{SPACE}\2]", text))
 
 

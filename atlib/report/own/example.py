@@ -49,7 +49,7 @@ def side_by_side(names: Sequence[str]) -> pd.DataFrame:
 
 def _place(cell: Mapping[Any, Any]) -> str:
     place = cell["stands"]
-    return outside(cell["low"], cell["high"]) if place != place else f"{round(place, 1) + 0.0:.1f}"
+    return outside(cell["low"], cell["high"]) if place != place else f"{round(place, 1) + 0.0:.1f}".replace("-", "−")
 
 
 def sentence(names: Sequence[str]) -> str:
