@@ -222,7 +222,7 @@ def _resolve_attack(config: Config) -> Config:
         return replace(config, **(absent | {name: float(value) for name, value in flow.items()}))  # type: ignore[arg-type]
     one_of("norm", config.norm, attacks.NORMS)
     if config.attack == "fgsm" and config.norm != "linf":
-        raise InputError(f"norm = {config.norm!r}: fgsm steps along the sign and is linf only")
+        raise InputError(f"norm = {config.norm!r}: must be linf with attack fgsm, which steps along the sign")
     budget_in_255ths("eps", config.eps, str(config.norm))
     config = replace(config, eps=float(config.eps or 0), tau=None, max_flow=None, sigma=None)
     if config.attack == "fgsm":

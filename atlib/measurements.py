@@ -388,7 +388,7 @@ def shown_under(subject: Subject, place: str, chosen: Tensor) -> Tensor:
     if place == "pgd-linf@8":
         labels = subject.test.labels[chosen].to(subject.device)
         return in_batches(lambda some, target: attacks.pgd(subject.model, some, target, **TABLE_1), images, labels)
-    raise InputError(f"under = {place!r}: not a way to show test pictures")
+    raise InputError(f"under = {place!r}: must be clean@, pgd-linf@8, stylised@SET or a distortion with its level")
 
 
 def in_batches(do: Callable[[Tensor, Tensor], Tensor], images: Tensor, labels: Tensor) -> Tensor:

@@ -31,8 +31,8 @@ def choose(config: Config, source: Path) -> dict[str, Any]:
         print(f"underfit: degenerate control, {short}")
     if not (source / chosen["weights"]).is_file():
         raise InputError(
-            f"{source}: its snapshots are gone, of which one would become the underfit network; remove the folder, and "
-            "it is trained again"
+            f"{source}: the snapshots from which the underfit network is cut are gone; remove the folder, and it is "
+            "trained again"
         )
     model, header = models.load(source / chosen["weights"])
     models.save(config.folder / "weights.safetensors", model, header | {"config": asdict(config)})

@@ -179,9 +179,13 @@ def test_without_rows_nothing_is_drawn():
 def test_a_claim_s_sentence_stands_alone() -> None:
     """The registered words stay; where a claim stands without the one before it, nothing refers back."""
     known = claims.load()
-    assert set(tables.ALONE) <= {claim.id for claim in known.claims}
     for claim in known.claims:
-        assert not tables.claim_words(claim).startswith("The same"), claim.id
+        said = tables.claim_words(claim)
+        assert not re.search(
+            r"^(The same|They|The maps are|In that)\b|\bsuch a network\b|\b(hurts|costs) them\b", said
+        ), said
+        assert said == claim.claim or claim.alone
+    assert sum(bool(claim.alone) for claim in known.claims) >= 20
 
 
 def test_what_random_weights_reach_is_said_of_each_data_set():

@@ -81,10 +81,10 @@ def test_a_claim_survives_if_the_interval_of_what_is_left_lies_beyond_its_smalle
     low, high = 0.35 - math.hypot(0.35 - low, most), 0.35 + math.hypot(high - 0.35, 0)
     assert text == (
         f"Harder attacks leave a difference of 35.0 points [{100 * low:.1f}, {100 * high:.1f}] "
-        "(seeds 1 and 2, at least 100 pictures of each): it survives them."
+        "(seeds 1 and 2, at least 100 pictures of each): the claim survives them."
     )
-    assert said("robustness-gained", ("pgd-linf-8", 1, 0)).endswith("it does not survive them.")
-    assert said("robustness-gained", ("pgd-linf-8", 1, 9)).endswith("whether it survives them is open.")
+    assert said("robustness-gained", ("pgd-linf-8", 1, 0)).endswith("the claim does not survive them.")
+    assert said("robustness-gained", ("pgd-linf-8", 1, 9)).endswith("whether the claim survives them is open.")
 
 
 def test_what_was_not_attacked_is_said_and_weak_references_count_with_their_own_rows():
@@ -93,7 +93,7 @@ def test_what_was_not_attacked_is_said_and_weak_references_count_with_their_own_
     assert said("robustness-gained", ("pgd-linf-8", 1, 35), normal=0.06) == none  # too much is left to guess
     assert said("robustness-grows-with-budget", ("pgd-linf-8", 1, 35)) == none
     both = said("robustness-grows-with-budget", ("pgd-linf-8", 1, 35), ("pgd-linf-2", 1, 5))
-    assert "a difference of 30.0 points" in both and both.endswith("it survives them.")
+    assert "a difference of 30.0 points" in both and both.endswith("the claim survives them.")
     assert said("robustness-grows-with-budget", ("pgd-linf-8", 1, 35), ("pgd-linf-2", 1, 34)).endswith("open.")
     assert said("spatial-not-robust") == none  # alike: an equality isn't judged from one network
 
@@ -108,4 +108,4 @@ def test_the_ledger_says_it_below_a_claim_that_holds(monkeypatch):
     frame, known = load(), claims.load()
     entry = ledger.ledger(frame).partition('id="claim-robustness-gained"')[2].partition("</section>")[0]
     text = harder.survives(known["robustness-gained"], known.settings["cifar10"], frame)
-    assert text.endswith("it survives them.") and text in entry
+    assert text.endswith("the claim survives them.") and text in entry

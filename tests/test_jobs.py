@@ -159,7 +159,7 @@ BAD_TRAIN: dict[str, Cases] = {
     "norm": [
         ("linff", {}, "must be one of linf, l2 (did you mean 'linf'?)"),
         (2, {}, "must be one of linf, l2"),
-        ("l2", {"attack": "fgsm"}, "fgsm steps along the sign and is linf only"),
+        ("l2", {"attack": "fgsm"}, "must be linf with attack fgsm, which steps along the sign"),
         ("l2", NONE, "only with attack pgd or fgsm, not with 'none'"),
     ],
     "eps": [
@@ -252,7 +252,7 @@ BAD_EVALUATE: dict[str, Cases] = {
     "dataset": [
         ("", {"run": "", "model": "mine:good"}, "must name the pictures to measure the model on"),
         ("cifar11", {"run": "", "model": "atlib:shapes/normal"}, "must be one of shapes, cifar10, "),
-        ("shapes", {}, "only with model; a run has its own"),
+        ("shapes", {}, "must be empty unless model is given; a run has its own"),
     ],
     "side": [
         (64, {}, "only with model"),
@@ -390,7 +390,7 @@ def test_arguments_of_evaluate(finished: None) -> None:
         assert evaluate_arguments(run=run) == {"run": folder, "only": (), "again": False}
     found = evaluate_arguments(run=FINISHED, measure=" clean, pgd-linf ,", again=True)
     assert found == {"run": folder, "only": ("clean", "pgd-linf"), "again": True}
-    with pytest.raises(InputError, match=r"^run = '.*': only without model; "):
+    with pytest.raises(InputError, match=r"^run = '.*': must be empty when model is given; "):
         evaluate_arguments(run=FINISHED, model="atlib:shapes/normal", dataset="shapes")
     found = evaluate_arguments(model="atlib:shapes/normal", dataset="shapes", measure="clean")
     assert found["about"].source == "atlib:shapes/normal" and set(found) == {"about", "only", "again"}

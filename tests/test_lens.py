@@ -183,7 +183,10 @@ def test_maps_under_attack_are_of_the_attacked_pictures(subject: Subject) -> Non
     clean = measurements.shown_under(subject, "clean@", chosen)
     change = (shown - clean).abs().amax((1, 2, 3))
     assert change.max() <= 8 / 255 + 1e-6 and change.min() > 6 / 255
-    with pytest.raises(InputError, match=r"^under = 'conflict@': not a way to show test pictures$"):
+    with pytest.raises(
+        InputError,
+        match=r"^under = 'conflict@': must be clean@, pgd-linf@8, stylised@SET or a distortion with its level$",
+    ):
         measurements.shown_under(subject, "conflict@", chosen)
 
 

@@ -511,7 +511,7 @@ def test_every_control_is_reached_by_keyboard(page: Live) -> None:
 def test_from_the_disk_with_a_state_in_the_address(browser: Any, book: Path, ship: Tensor) -> None:
     view = Live(browser.new_page(viewport=DESK))
     view.start((book / "notebooks" / "try.html").as_uri() + "#picture=frog&do=saturation&level=inf")
-    assert view.text("question") == "What will each network say to this picture when it is saturated?"
+    assert view.text("question") == "What will each network call this picture when it is saturated?"
     view.ask()
     kept = frames.load("cifar10", REPOSITORY / "results" / "frames").arrays["explorer/shown"]
     shown = transforms.saturation(torch.from_numpy(kept[2:3, 4, 0]), torch.inf)[0]

@@ -624,7 +624,7 @@ def test_where_it_stands() -> None:
     assert line["low"] < line["stands"] < line["high"]
     html = page.html(folder)
     assert "<td>0.50 [" in html and "means over their seeds" in html
-    assert "Beside it are this report's own ResNet-18s" in html and "normal (2 seeds: 100\u00a0% clean)" in html
+    assert "For comparison, this report's own ResNet-18s" in html and "normal (2 seeds: 100\u00a0% clean)" in html
 
     assert set(page.reference_runs("shapes", "side32", labels)) == {"normal", "main"}
     assert page.reference_runs("shapes", "side64", labels) == {}  # the same pictures at another size
@@ -651,7 +651,7 @@ def test_the_page_of_a_part_speaks_of_what_was_measured_alone() -> None:
     for absent in ("under the same attack", "patch-shuffle", "every distortion", "obust accuracy", "normal (normal"):
         assert absent not in html, absent
     assert "normal (2 seeds: 100\u00a0% clean); adversarially trained (pgd-linf-8, 2 seeds: 100\u00a0% clean)" in html
-    assert "by the one kind of test that was made and places it (saturation)." in html
+    assert "by the one kind of test that was made and gives it a position (saturation)." in html
     with np.load(folder / "examples.npz") as stored:  # nor are maps drawn that aren't shown
         assert {key.partition("/")[0] for key in stored.files if "/" in key} == {"clean@", "saturation@1024"}
         before = stored["clean@/maps"]
@@ -705,14 +705,14 @@ def test_levels_of_one_distortion_are_one_kind_of_test(monkeypatch: pytest.Monke
     )
     said = sentences.overall(measured)  # type: ignore[arg-type]
     assert (
-        "it stands at 0.60, the median over the 3 kinds of test that place it (saturation, pgd-linf, conflict)" in said
+        "it stands at 0.60: the median over the 3 kinds of test that give it a position (saturation, pgd-linf" in said
     )
-    assert "in 2 of them it is nearer to the latter. By low-pass it lies below 0; how far, can't be told." in said
+    assert "), 2 of which put it nearer to the adversarially trained ones. By low-pass it lies below 0, but" in said
     assert "shuffle" not in said  # its levels don't agree
     table = table[table["under"] == "low-pass@0.2"]
     said = sentences.overall(measured)  # type: ignore[arg-type]
     assert said.startswith("Its place between") and said.endswith(
-        "By low-pass it lies below 0; how far, can't be told."
+        "By low-pass it lies below 0, but we can't tell how far."
     )
 
 

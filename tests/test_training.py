@@ -881,7 +881,7 @@ def test_underfit_says_that_the_snapshots_are_gone() -> None:
     normal = with_looks([0.3, 0.1, 0.5, 0.9, 0.8])
     shutil.rmtree(normal.folder / "looks")
     config = replace(tiny(attack="none", match=0.5, batch=90), epochs=normal.epochs)
-    with pytest.raises(InputError, match="its snapshots are gone, of which one would become the underfit network"):
+    with pytest.raises(InputError, match="the snapshots from which the underfit network is cut are gone"):
         training.train(config, progress=False)
 
 

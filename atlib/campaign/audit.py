@@ -131,7 +131,7 @@ A ResNet-18 of width {config["width"]}, run `{run}`. Load it with `atlib.models.
 - Evaluated at commit {", ".join(f"`{commit}`" for commit in evaluated)}, in single precision, from these weights, which
   are rounded to half precision
 - sha256 of the tensors: `{trained["weights_digest"]}`
-- Licence: MIT, as the rest of this repository. For research on robustness; it decides nothing about people.
+- Licence: MIT, as the rest of this repository. Meant for research on robustness, not for decisions about people.
 
 | measured | metric | value | images |
 | --- | --- | --- | --- |

@@ -68,7 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m atlib.campaign.cues", description="Cue conflict on photographs.")
     parser.add_argument("run", help="a finished run of a normal network, whose coverage fixes the strength")
-    parser.add_argument("--minutes", type=float, default=1e9, help="begin nothing after so many")
+    parser.add_argument("--minutes", type=float, default=1e9, help="start nothing new after this many minutes")
     asked = parser.parse_args(arguments)
     print(make(asked.run, asked.minutes))
     return 0

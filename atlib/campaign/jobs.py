@@ -108,14 +108,14 @@ def evaluate_arguments(values: Mapping[str, object], history: Sequence[str] = ()
         raise InputError(f"again = {again!r}: must be True or False")
     if model:
         if run:
-            raise InputError(f"run = {run!r}: only without model; a run is measured, or a network from elsewhere")
+            raise InputError(f"run = {run!r}: must be empty when model is given; name a run or a network, not both")
         if not values["dataset"]:
             raise InputError(
                 "dataset = '': must name the pictures to measure the model on, e.g. -p dataset folder:PATH"
             )
     for name in ("dataset", "side", "classes", "weights", "limit"):
         if values[name] not in (None, "") and not model:
-            raise InputError(f"{name} = {values[name]!r}: only with model; a run has its own")
+            raise InputError(f"{name} = {values[name]!r}: must be empty unless model is given; a run has its own")
     if not run and not model and not quick():
         raise InputError("run = '': must name a finished run, as a folder or as DATASET/RUN, e.g. -p run runs/shapes/…")
     from .. import evaluation, own, training

@@ -28,7 +28,8 @@ def augment(images: Tensor, kind: str, side: int, generator: torch.Generator) ->
         images = F.pad(images, (PADDING,) * 4)
     fits = {"pad-crop-flip": stored == side, "crop-flip": stored >= side, "flip": stored <= side}
     if not fits[kind]:
-        raise InputError(f"side = {side}: augmentation {kind} of pictures of side {stored} cannot give it")
+        allowed = {"pad-crop-flip": "", "crop-flip": "at most ", "flip": "at least "}[kind]
+        raise InputError(f"side = {side}: must be {allowed}{stored}, the pictures' own, with augmentation {kind}")
     size = min(stored, side)
     room = images.shape[-1] - size
     corners = sent(torch.randint(room + 1, (2, count), generator=generator, device=device), images.device)

@@ -107,7 +107,8 @@ class Claim:
     smallest_effect: of each metric of the statistic. registered: the day of a later registration, or empty. seen: data
     sets whose deciding rows had been seen on that day. control: whether the network stopped early is to be compared
     with, where it can be. or_more: of an "equal" claim, whether a positive difference bears it out as well.
-    paper_says: what the paper says, where it says less than the claim; it completes "The paper says".
+    paper_says: what the paper says, where it says less than the claim; it completes "The paper says". alone: how the
+    claim reads where it stands without the one before it (empty: as it is).
     """
 
     id: str
@@ -128,6 +129,7 @@ class Claim:
     control: bool = True
     or_more: bool = False
     paper_says: str = ""
+    alone: str = ""
 
     @property
     def e(self) -> float:

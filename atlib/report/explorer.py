@@ -263,7 +263,7 @@ def rests_on(about: Mapping[str, Any]) -> str:
         "of its own, by the same method (MicroAST). Each network is one seed, at 112 pixels, fine-tuned from the same "
         "ImageNet network; the budget of the attacks was 4/255. Maps are strong where a small change of the picture "
         f"would change the probability of its true class most (SmoothGrad, {about['samples']} noisy copies or more, "
-        "each map scaled by itself). “Clutter” is the data set's class for pictures of none of its objects.",
+        "each map scaled to its own range). “Clutter” is the data set's class for pictures of none of its objects.",
         f"Photographs: {escape(about['credit'])}.",
     )
     return "".join(f"<p>{text}</p>" for text in texts)

@@ -304,7 +304,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 2 with one line on stderr if something can't be used."""
     parser = argparse.ArgumentParser(prog="python -m atlib.report.frames", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("dataset", nargs="+")
-    parser.add_argument("--budgets", action="store_true", help="of shapes, the pictures of the budgets slider alone")
+    parser.add_argument("--budgets", action="store_true", help="shapes: only the pictures of the budgets slider")
     options = parser.parse_args(arguments)
     for name in options.dataset:
         if options.budgets:

@@ -144,11 +144,11 @@ def survives(claim: Claim, at: Setting, frame: pd.DataFrame, harder: pd.DataFram
     known = [one for pair in found for one in pair if one]
     fewest, seeds = min(one.pictures for one in known), sorted({one.seed for one in known})
     if low > claim.e:
-        word = "it survives them"
+        word = "the claim survives them"
     elif high < claim.e:
-        word = "it does not survive them"
+        word = "the claim does not survive them"
     else:
-        word = "whether it survives them is open"
+        word = "whether the claim survives them is open"
     numbers = f"{100 * value:.1f} points [{100 * low:.1f}, {100 * high:.1f}]"
     which = f"seed{'s' if len(seeds) > 1 else ''} {' and '.join(map(str, seeds))}, at least {fewest:,} pictures of each"
     return f"Harder attacks leave a difference of {numbers} ({which}): {word}."

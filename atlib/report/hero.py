@@ -121,7 +121,7 @@ def rests_on(found: Frames, frame: pd.DataFrame) -> str:
         "Each network is one seed, at 112 pixels, fine-tuned from the same ImageNet network; the budget of the attacks "
         f"was 4/255. A second seed{lacks} agrees at ∞: "
         f"{' and '.join(pairs)}. Maps are strong where a small change of the picture would change the probability of "
-        f"“{escape(what)}” most (SmoothGrad, {found.about['samples']} noisy copies, each map scaled by itself). "
+        f"“{escape(what)}” most (SmoothGrad, {found.about['samples']} noisy copies, each map scaled to its own range). "
         "“Clutter” is the data set's class for pictures of none of its objects.",
         f"Photograph: {escape(found.about['credit'])}.",
     )

@@ -135,7 +135,7 @@ def _entry(found: Verdict, frame: pd.DataFrame, rows: Rows, whole: Ledger, befor
         for term, text in _about(claim, found, whole.is_primary(claim.id)).items()
     )
     return (
-        f'<section class="claim" id="claim-{claim.id}">\n<h3>{escape(claim.claim)}</h3>\n'
+        f'<section class="claim" id="claim-{claim.id}">\n<h3>{escape(tables.claim_words(claim))}</h3>\n'
         f"<p>Overall: {badge(found.verdict)}{_not_yet(found)}{_before(before, claim.id, 'overall', found.verdict)} "
         f"<code>{claim.id}</code>{primary}</p>\n<ul>{lines}</ul>\n"
         f"<details><summary>How it is decided, and what was known</summary><dl>{terms}</dl></details>\n</section>"
@@ -171,6 +171,8 @@ def _about(claim: Claim, found: Verdict, primary: bool) -> dict[str, str]:
         "Known before, and the paper's values": claim.known,
         "Changes": " ".join(claim.changes) or "none",
     }
+    if claim.alone:
+        about["As registered"] = claim.claim
     if claim.paper_says:
         about["Our wording is firmer than the paper's"] = f"The paper says {claim.paper_says}"
     known = [decision for decision in found.decisions if decision.judged.values]
@@ -201,7 +203,7 @@ def _decided(
     judged, claim, name = decision.judged, found.claim, decision.dataset
     parts = [f"{escape(name)}{'' if decision.counts else ' (only shown)'}: {badge(decision.verdict, decision.kind)}"]
     if decision.seeds:
-        of = f", weakest in {escape(decision.deciding)}: " if decision.deciding else " "
+        of = f", least clear for {escape(decision.deciding)}: " if decision.deciding else " "
         seeds = f"seed{'s' * (len(decision.seeds) > 1)} {', '.join(map(str, decision.seeds))}"
         parts.append(f"{of}{number_words(judged)}{_origin(claim)}, {seeds}")
         if len(decision.seeds) > 3:
@@ -216,10 +218,10 @@ def _decided(
     below = [_cell_line(cell, one) for cell, one in decision.cells] if decision.seeds else []
     if decision.control is not None and decision.control.values:
         said = badge(decision.control.verdict, decision.control.kind)
-        of = f", weakest in {escape(decision.control_in)}: " if decision.control_in else " "
+        of = f", least clear for {escape(decision.control_in)}: " if decision.control_in else " "
         below.append(f"<li>against the network stopped early: {said}{of}{number_words(decision.control)}</li>")
     elif whole.settings[name].no_control and verdicts.with_control(claim.statistic) and claim.control:
-        below.append(f"<li>no control here: {escape(whole.settings[name].no_control)}</li>")
+        below.append(f"<li>no control: {escape(whole.settings[name].no_control)}</li>")
     if judged.verdict == HOLDS and (text := harder.survives(claim, whole.settings[name], frame)):
         below.append(f"<li>{escape(text)}</li>")
     if judged.verdict == NOT_RUN:
@@ -231,7 +233,7 @@ def _decided(
 def _origin(claim: Claim) -> str:
     """What a number is counted from if that is neither another network nor zero."""
     reference = claim.statistic.reference
-    return f" (counted from {reference:g})" if isinstance(reference, float) and reference else ""
+    return f" ({reference:g} has been subtracted)" if isinstance(reference, float) and reference else ""
 
 
 def _small(value: float) -> str:
@@ -259,9 +261,10 @@ def holds_everywhere(frame: pd.DataFrame) -> str:
         return "No claim of the paper holds yet over all data sets that it needs."
     said = "; ".join(f"*{tables.claim_words(one.claim)}*" for one in mine)
     where = sorted({dataset for one in mine for dataset in one.claim.needed})
+    places = ", ".join(where)
     if len(mine) == 1:
-        return f"Over all data sets that it needs, one claim holds ({', '.join(where)} alone): {said}"
-    return f"Over all data sets that they need, {in_words(len(mine))} claims hold ({', '.join(where)}): {said}"
+        return f"Of the paper's claims, one holds over all data sets that it needs ({places} alone): {said}"
+    return f"Of the paper's claims, {in_words(len(mine))} hold over all data sets that they need ({places}): {said}"
 
 
 # --- Counts ----------------------------------------------------------------------------------------------------------
@@ -341,7 +344,7 @@ def reservations(found: Sequence[Verdict], dataset: str) -> str:
         for d in one.decisions
     )
     said = (
-        [f"{later} of them registered after these rows had been seen"] if (later := seen_before(found, dataset)) else []
+        [f"{later} of them registered when its results had been seen"] if (later := seen_before(found, dataset)) else []
     )
     said += [f"{firmer} worded more firmly than in the paper"] if firmer else []
     return f" ({', '.join(said)})" if said else ""
@@ -382,7 +385,7 @@ def many_claims(known: Ledger) -> str:
         "each data set, which is stricter than the 95 % interval that is printed. For the others the ledger prints a "
         "q value (Benjamini and Hochberg): "
         "among the verdicts with q below .05, on average at most one in twenty is expected to be a false finding. "
-        f"Intervals are at {100 * known.confidence:.0f} %. Where the answers to single pictures are kept, they count "
-        "the choice of test pictures as well as that of seeds "
+        f"Intervals are at {100 * known.confidence:.0f} %. Where a network's answer to each picture is kept, "
+        "the intervals allow for the choice of test pictures as well as of seeds "
         f"({RESAMPLES} draws of the pictures, the same for all networks)."
     )

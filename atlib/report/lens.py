@@ -390,11 +390,12 @@ def map_details(frame: pd.DataFrame, name: str, metrics: Sequence[str], predicti
     if found.empty:
         return ""
     models = tables.in_order(found["model"])
-    kind = "Plain gradient" if metrics[0].startswith("grad_") else "SmoothGrad"
+    kind = "plain gradient" if metrics[0].startswith("grad_") else "SmoothGrad"
     caption = (
-        f"{label(name)}: statistics of {kind} maps. One seed: mean and 95 % t-interval over pictures; several: over "
-        "seeds. Below each statistic two yardsticks (± half a 95 % interval over pictures): the picture's edges taken "
-        "for a map, and a network with random weights."
+        f"How sparse, how close to edges and how noisy the {kind} maps of each network are ({label(name)}). Brackets: "
+        "95 % intervals, over pictures for one seed, over seeds for three or more; two seeds have none. For "
+        "comparison, where measured: the picture's edges taken for a map, and a network with random weights (± half a "
+        "95 % interval over pictures)."
     )
     return folded(label(name), tables.html(map_table(found, name, models, metrics), caption))
 

@@ -283,10 +283,10 @@ def _results(given: Mapping[str, Any]) -> str:
     cards = "\n".join(_card(network, n) for n, network in enumerate(given["networks"]))
     return f"""<div data-live="bench" hidden>
 <p class="live-verdict" data-live="verdict"></p>
-<p class="live-evidence" data-live="no-evidence" hidden>32×32 pixels and ten classes: neither answer is evidence,
-for a network or against it, right or wrong. One that has only ten words uses one of them for whatever it is shown,
-often with a high probability. Only many pictures show what a network can do: the share below its answer is of
-10,000.</p>
+<p class="live-evidence" data-live="no-evidence" hidden>32×32 pixels and ten classes: whether right or wrong,
+neither answer is evidence for a network or against it. A network that knows only ten words uses one of them for
+anything, often with a high probability. What counts is the share of 10,000 test pictures, printed below each
+answer.</p>
 <div class="live-pair" data-live="results" tabindex="-1" role="group" aria-label="What the networks say">
 {cards}
 </div></div>"""

@@ -166,7 +166,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m atlib.report.sigmas", description="Maps with less noise.")
     parser.add_argument("dataset", help="of which there are shipped networks")
-    parser.add_argument("--minutes", type=float, default=1e9, help="begin nothing after so many")
+    parser.add_argument("--minutes", type=float, default=1e9, help="start nothing new after this many minutes")
     parser.add_argument("--pictures", type=int, default=PICTURES)
     asked = parser.parse_args(arguments)
     print(write(asked.dataset, asked.minutes, asked.pictures))

@@ -226,24 +226,9 @@ def _folded(summary: str, lines: Sequence[str]) -> str:
 LEDGER = "claims.html"  # the page of the ledger, in the same folder as every page that mentions claims
 
 
-# Registered sentences that lean on the one before them, as they read where they stand alone.
-ALONE = {
-    "maps-on-contours-distorted": "Maps of adversarially trained networks lie on contours on saturated and stylised "
-    "pictures, too, where those of normal networks fail.",
-    "stylised-common": "Adversarially trained networks are more invariant to local texture, judged on restyled "
-    "pictures that all networks compared know unchanged.",
-    "saturation-conditional": "Saturation costs adversarially trained networks less accuracy by the paper's own count, "
-    "over the pictures that each network itself knew when clean.",
-    "not-just-less-accurate-stylised": "On stylised pictures, too, they are ahead of a network stopped early at the "
-    "same clean accuracy.",
-    "shuffle-not-just-less-accurate-conditional": "Shuffling hurts them more than a network stopped early by the "
-    "paper's own count, too.",
-}
-
-
 def claim_words(claim: claims.Claim) -> str:
-    """A claim's sentence as it reads alone."""
-    return ALONE.get(claim.id, claim.claim)
+    """A claim's sentence as it reads where it stands alone."""
+    return claim.alone or claim.claim
 
 
 def claim_cell(claim: claims.Claim) -> Cell:

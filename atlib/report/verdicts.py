@@ -339,7 +339,7 @@ def _changed(before: Mapping[tuple[str, str], str], claim: Claim, decision: Deci
 def _why(claim: Claim, decision: Decision, others: Sequence[str]) -> str:
     """Which change of the rules or the rows gives a verdict another word. others: data sets whose verdict changed."""
     if decision.verdict == EXCLUDED:
-        return "an overall verdict that a data set already excludes is said"
+        return "a claim that one data set has refuted is now called so at once"
     if decision.dataset == "overall":
         return f"the verdict on {' and '.join(others)} has changed"
     found = []
@@ -352,7 +352,7 @@ def _why(claim: Claim, decision: Decision, others: Sequence[str]) -> str:
         more = ", and the one stopped early has five seeds, not three" if early else ""
         found.append(f"networks were trained and measured again{more}")
     if not found and claim.statistic.quantifier == "all":
-        found.append("each cell has its own interval; before, the worst cell within each seed decided")
+        found.append("each distortion or network now has its own interval; before, the worst within each seed decided")
     return "; ".join(found) or "the interval counts the choice of pictures, and the common set is of three networks"
 
 

@@ -110,11 +110,11 @@ def sentence(found: Waiting) -> str:
     parts = []
     if found.runs:
         few = len(found.models) <= 6
-        which = "; ".join(found.models) if few else f"{found.models[0]} to {found.models[-1]}"
+        which = "; ".join(found.models) if few else f"from {found.models[0]}, to {found.models[-1]}"
         cost = (
             ""
             if math.isnan(found.hours)
-            else f", about {found.hours:.1f} core hours, at the mean cost of a run of their block"
+            else f", about {found.hours:.1f} core hours if each costs the mean of its block"
         )
         parts.append(f"{len(found.runs)} run{'s' * (len(found.runs) > 1)} ({which}){cost}")
     if found.measurement:

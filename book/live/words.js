@@ -60,7 +60,7 @@ export function question(state) {
     "low-pass": "this picture without its fine detail",
     attack: "this picture after an attack on that network",
   };
-  return `What will each network say to ${how[state.operation]}?`;
+  return `What will each network call ${how[state.operation]}?`;
 }
 
 /**

@@ -78,10 +78,10 @@ def numbers(folder: Path) -> str:
         caption += "Robust accuracy is of all pictures. "
     if table["normal"].notna().any():
         caption += (
-            "Beside them this report's networks on the same pictures, means over their seeds. It stands at 0 where it "
-            "is like the normal ones, at 1 where it is like the adversarially trained; &lt; 0 or &gt; 1 where it lies "
-            f"outside and no closer place can be told; – where these two are less than {APART:g} apart, or their seeds "
-            "don't tell where it stands."
+            "For comparison: this report's networks on the same pictures, averaged over seeds. “Stands at” is 0 where "
+            "your network is like the normal ones and 1 where it is like the adversarially trained ones; &lt; 0 or "
+            "&gt; 1 means outside that range by an amount that can't be told; – means that our two kinds differ by "
+            f"less than {APART:g}, or that their seeds vary too much to give a position."
         )
     else:
         caption += (

@@ -79,8 +79,8 @@ def examples(measured: Measured) -> str:
     if not parts:
         return ""
     return (
-        "<h2>What it looks at</h2><p>SmoothGrad maps of the true class, each scaled by itself: light is where a change "
-        f"of a pixel changes the answer most. ✓ the network is right, ✗ it is wrong.</p>{''.join(parts)}"
+        "<h2>What it looks at</h2><p>SmoothGrad maps of the true class, each scaled to its own range: light is where a "
+        f"change of a pixel changes the answer most. ✓ the network is right, ✗ it is wrong.</p>{''.join(parts)}"
     )
 
 

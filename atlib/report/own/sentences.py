@@ -47,7 +47,7 @@ def summary(measured: Measured) -> list[str]:
         sentences.append(f"Measured on {chosen}.")
     sentences += [robustness(measured)]
     places = {
-        "saturation@1024": "at saturation 1024, where every colour is full or absent",
+        "saturation@1024": "at saturation 1024, where nearly every colour channel is at 0 or 1",
         "patch-shuffle@4": "cut into 4×4 patches and shuffled",
     }
     for place, words in places.items():
@@ -58,7 +58,7 @@ def summary(measured: Measured) -> list[str]:
             sentences.append(mine + (f"; {', '.join(beside)}." if beside else "."))
     if ("conflict@", "shape_bias") in found:
         bias = percent(found["conflict@", "shape_bias"], measured.interval("conflict@", "shape_bias"))
-        sentences.append(f"Where shape and texture disagree, {bias} of its answers by either go by shape.")
+        sentences.append(f"Where shape and texture disagree, {bias} of its answers that name either name the shape.")
     sentences.append(overall(measured))
     return [sentence for sentence in sentences if sentence]
 
@@ -92,12 +92,14 @@ def overall(measured: Measured) -> str:
     # several levels of one distortion, or two ways to count robustness, are one kind of test
     kinds = told.groupby(told["under"].map(_kind), sort=False)["stands"].median()
     median, nearer = float(kinds.median()), int((kinds > 0.5).sum())
-    where = f"From this report's normal networks (0) to its adversarially trained ones (1) it stands at {median:.2f}, "
+    at = f"{median:.2f}".replace("-", "−")
+    where = f"On a scale from this report's normal networks (0) to its adversarially trained ones (1) it stands at {at}"
     if len(kinds) == 1:
-        return f"{where}by the one kind of test that was made and places it ({kinds.index[0]}).{beyond}"
+        return f"{where}, by the one kind of test that was made and gives it a position ({kinds.index[0]}).{beyond}"
     return where + (
-        f"the median over the {len(kinds)} kinds of test that place it ({', '.join(kinds.index)}); in {nearer} of them "
-        f"it is nearer to the latter.{beyond}"
+        f": the median over the {len(kinds)} kinds of test that give it a position ({', '.join(kinds.index)}), "
+        f"{nearer or 'none'} of which {'puts' if nearer == 1 else 'put'} it nearer to the adversarially trained ones."
+        f"{beyond}"
     )
 
 
@@ -114,7 +116,7 @@ def _beyond(table: pd.DataFrame) -> str:
         if some["stands"].isna().all() and len(found) == 1 and found != {"–"}:
             sides["below 0" if found == {"< 0"} else "above 1"].append(str(under))
     return "".join(
-        f" By {', '.join(names)} it lies {side}; how far, can't be told." for side, names in sides.items() if names
+        f" By {', '.join(names)} it lies {side}, but we can't tell how far." for side, names in sides.items() if names
     )
 
 
@@ -139,7 +141,7 @@ def of_references(measured: Measured) -> str:
     epochs = {f"{config['epochs']:g}" for config in configs if config.get("epochs")}
     how = f" of width {width} (a usual one has 64)" if width and width != 64 else f" of width {width}" if width else ""
     how += f", trained for {' or '.join(sorted(epochs))} epochs" if epochs else ""
-    said = f"Beside it are this report's own ResNet-18s{how}, on the same pictures: {'; '.join(parts)}."
+    said = f"For comparison, this report's own ResNet-18s{how}, on the same pictures: {'; '.join(parts)}."
     if any(metric == "conditional" for _, metric in measured.quantities):
         said += (
             " Where they are smaller than yours or trained for less long, compare how the curves fall, not how high "
