@@ -17,6 +17,8 @@ if "PYTEST_XDIST_WORKER" in os.environ:  # workers, and what they start, share t
     share = (os.cpu_count() or 1) // int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
     os.environ["OMP_NUM_THREADS"] = str(max(1, share))
 
+os.environ["CUDA_VISIBLE_DEVICES"] = ""  # what the tests expect are a processor's values; kernels inherit this
+
 import atlib  # noqa: F401  (before torch: it sets how OpenMP's threads wait)
 
 # isort: split
@@ -30,11 +32,12 @@ from atlib.files import REPOSITORY, data_dir
 
 OFFLINE = Path(__file__).parent / "offline"
 SCRATCH = Path(tempfile.mkdtemp(prefix="atlib-tests-"))
-GIVEN_DATA = os.environ.get("ATLIB_DATA")
 
 runpy.run_path(str(OFFLINE / "sitecustomize.py"))
 # What follows is for the processes that tests start, above all the kernels of nbval.
 os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [str(OFFLINE), os.environ.get("PYTHONPATH")]))
+for variable in ("STYLES", "SITE", "DEADLINE", "LACKS"):  # what a user may have set for the program
+    os.environ.pop(f"ATLIB_{variable}", None)
 os.environ["ATLIB_QUICK"] = "1"
 os.environ["ATLIB_BUILD"] = "1"  # sliders over kept frames, as in the pages
 os.environ["ATLIB_COMMIT"] = "0" * 40  # rows of code that is being edited would not be published
@@ -72,12 +75,6 @@ def seeds() -> None:
     random.seed(0)
     np.random.seed(0)
     torch.manual_seed(0)
-
-
-@pytest.fixture(scope="session")
-def given_data() -> Path | None:
-    """The data directory that ATLIB_DATA named before the tests got their own; to be read only."""
-    return Path(GIVEN_DATA) if GIVEN_DATA else None
 
 
 @pytest.fixture(scope="session")

@@ -60,6 +60,17 @@ def test_a_changed_number_is_noticed(published: None) -> None:
     assert not found.agrees and "DIFFERS" in str(found)
 
 
+@pytest.mark.parametrize(("again", "status", "said"), [(0.5, 0, "agrees"), (0.6, 1, "DIFFERS")])
+def test_the_command_ends_with_whether_every_row_agrees(
+    again: float, status: int, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    """`make verify ROW=…`"""
+    monkeypatch.setattr(audit, "audit", lambda row: audit.Audit(row, 0.5, again, 0.01, 0.0))
+    assert audit.main(["a row"]) == status
+    out = capsys.readouterr().out
+    assert out.startswith(f"a row: published 0.5, again {again}") and said in out
+
+
 def test_shipping_nothing_is_told(capsys: pytest.CaptureFixture) -> None:
     assert audit.main(["ship"]) == 2
     assert capsys.readouterr().err.startswith("error: ship: needs at least one run")

@@ -95,7 +95,7 @@ class View:
         return [url for url in self.requests if urlsplit(url).hostname not in (None, "127.0.0.1")]
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="session")
 def chromium(lacks: Callable[[str, str], NoReturn]) -> str:
     """The program; looked for before a book is built."""
     found = next((path for name in PROGRAMS if (path := shutil.which(name))), None)
@@ -338,7 +338,7 @@ def test_sliders_of_the_specimen_by_keyboard(specimen: Specimen, view: View) -> 
 def test_a_faulty_slider_is_noticed(
     specimen: Specimen, view: View, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(globals(), "MOVING", 500.0)
+    monkeypatch.setitem(globals(), "MOVING", 10_000.0)
     html, notebook = specimen
     view.open((html / "notebooks" / "index.html").as_uri(), widgets=1)
     other = copy.deepcopy(notebook)

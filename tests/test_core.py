@@ -13,7 +13,7 @@ from matplotlib.collections import FillBetweenPolyCollection
 from atlib.files import REPOSITORY
 from atlib.report import claims, core, multiples, plots, statistics, tables, verdicts
 from atlib.rows import archive, frame_of, load
-from worlds import network, row, world
+from worlds import network, world
 
 RIGHT = {"normal": "1111111100", "underfit": "1111110000", "pgd-linf-8": "1111110011"}
 
@@ -173,7 +173,6 @@ def test_without_rows_nothing_is_drawn():
     assert not multiples.map_dots(core.map_points(nothing, ["gini"]), {"gini": ""}).axes
     assert tables.data_of(pd.DataFrame(columns=["rows"]), "nothing").count("<li>") == 0
     assert plots.not_run().texts[0].get_text() == "not run"
-    assert row("cifar10", "normal", 1, "clean@", "gini", 0.3)["dataset"] == "cifar10"
 
 
 def test_a_claim_s_sentence_stands_alone() -> None:

@@ -19,8 +19,6 @@ from atlib.measurements import Subject
 from atlib.report import destroyed, destroyed_tables, plots, tables
 from atlib.rows import MAP_METRICS, frame_of, load
 
-DRAWS = torch.Generator().manual_seed(0)
-
 
 @pytest.fixture
 def pictures() -> torch.Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import io
 import json
@@ -374,13 +375,10 @@ def tf32() -> Iterator[None]:
 def test_exact_turns_tf32_off_and_back(switches: tuple[bool, bool], fails: bool, tf32: None) -> None:
     matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
     matmul.allow_tf32, cudnn.allow_tf32 = switches
-    try:
-        with evaluation.exact():
-            assert (matmul.allow_tf32, cudnn.allow_tf32) == (False, False)
-            if fails:
-                raise RuntimeError("in between")
-    except RuntimeError:
-        assert fails
+    with pytest.raises(RuntimeError, match="in between") if fails else contextlib.nullcontext(), evaluation.exact():
+        assert (matmul.allow_tf32, cudnn.allow_tf32) == (False, False)
+        if fails:
+            raise RuntimeError("in between")
     assert (matmul.allow_tf32, cudnn.allow_tf32) == switches
 
 

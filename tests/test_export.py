@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnxruntime
 import pytest
 import torch
 from torch import Tensor
@@ -16,9 +17,6 @@ from atlib import attacks, models
 from atlib.errors import InputError
 from atlib.files import REPOSITORY
 from atlib.report import export, frames
-
-onnxruntime = pytest.importorskip("onnxruntime")
-pytest.importorskip("onnx")
 
 
 def pictures() -> Tensor:

@@ -275,20 +275,22 @@ def test_file_hash(tmp_path: Path, kind: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("function", "variable"),
-    [(files.data_dir, "ATLIB_DATA"), (files.runs_dir, "ATLIB_RUNS"), (files.results_dir, "ATLIB_RESULTS")],
+    ("function", "variable", "default"),
+    [
+        (files.data_dir, "ATLIB_DATA", Path.home() / ".cache" / "atlib"),
+        (files.runs_dir, "ATLIB_RUNS", files.REPOSITORY / "runs"),
+        (files.results_dir, "ATLIB_RESULTS", files.REPOSITORY / "results"),
+    ],
 )
 def test_folders_follow_the_environment(
-    function: object, variable: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    function: object, variable: str, default: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv(variable, str(tmp_path))
     assert function() == tmp_path  # type: ignore[operator]
     monkeypatch.setenv(variable, "~/mine")
     assert function() == Path.home() / "mine"  # type: ignore[operator]
     monkeypatch.setenv(variable, "")
-    assert function() in (  # type: ignore[operator]
-        Path.home() / ".cache" / "atlib", files.REPOSITORY / "runs", files.REPOSITORY / "results",
-    )  # fmt: skip
+    assert function() == default  # type: ignore[operator]
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ def test_how_sure_counts_the_verdicts(frame: pd.DataFrame) -> None:
     said = front.how_sure(frame, lambda text, page: text)
     here = ledger.counts(verdicts.verdicts(frame), "cifar10")
     counted, _, beside = said.partition(" Of the paper's other claims, 16 ")
-    paper, judged, seen, firmer, held, failed, unsure = map(int, re.findall(r"(?<!-)\b\d+\b", counted))
+    paper, judged, held, failed, unsure, seen, firmer = map(int, re.findall(r"(?<!-)\b\d+\b", counted))
     others = ledger.counts(verdicts.verdicts(frame), "cifar10", counting=False)
     assert ledger.judged(others) == 16 and others["holds"] == 1
     assert beside.startswith(

@@ -109,7 +109,10 @@ def test_the_sentence_counts_claims_of_the_paper_where_they_count(published) -> 
     counts = mine["verdict"].value_counts()
     text = ledger.ledger_sentence(published)
     assert f"**{sum(claim.origin == 'paper' for claim in claims.load().claims)}** claims" in text
-    assert f"**{counts.drop(NOT_RUN).sum()}** of the paper's claims have been judged (7 of them" in text
+    assert (
+        f"**{counts.drop(NOT_RUN).sum()}** of the paper's claims have been judged: " in text
+        and "Of these, 7 were registered" in text
+    )
     for verdict, words in ((HOLDS, "hold"), (FAILS, "do not"), (UNDECIDED, "are undecided")):
         assert f"{counts[verdict]} {words}" in text
     beside = found[(found["origin"] == "paper") & (found["dataset"] == "cifar10") & ~found["counts"].astype(bool)]
@@ -121,7 +124,7 @@ def test_the_sentence_counts_claims_of_the_paper_where_they_count(published) -> 
 def test_claims_are_tallied_in_words() -> None:
     assert ledger.tally({HOLDS: 1, FAILS: 2, NOT_RUN: 3}) == "1 holds and 2 do not"
     assert ledger.tally({HOLDS: 2, BEYOND: 1, FAILS: 1, UNDECIDED: 1}) == (
-        "2 hold, 1 holds against ordinary networks alone, 1 does not and 1 is undecided"
+        "2 hold, 1 holds against ordinary networks but not demonstrably against one stopped early, 1 does not and 1 is undecided"
     )
     assert ledger.judged({HOLDS: 1, FAILS: 2, NOT_RUN: 3}) == 3
 

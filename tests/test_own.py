@@ -675,6 +675,12 @@ def test_where_it_stands_is_not_told_unless_the_references_tell() -> None:
     for end in (low, high):
         spread = (1.96 * 0.01) ** 2 + t**2 * 0.0001 / 3 * ((1 - end) ** 2 + end**2)
         assert (0.5 - 0.3 - end * 0.4) ** 2 == pytest.approx(spread, rel=1e-6)
+    # references that scatter differently leave fewer degrees of freedom (Satterthwaite), and so a wider interval
+    uneven = page.stands(0.5, 0.01, [0.29, 0.30, 0.31], [0.6999, 0.70, 0.7001])
+    t = 4.3009  # of 2.0002 degrees of freedom
+    for end in uneven[1:]:
+        spread = (1.96 * 0.01) ** 2 + t**2 / 3 * (0.0001 * (1 - end) ** 2 + 1e-8 * end**2)
+        assert (0.5 - 0.3 - end * 0.4) ** 2 == pytest.approx(spread, rel=1e-3)
     for unresolved in (
         page.stands(0.1, 0.01, [0.2, 0.3, 0.25], [0.3, 0.42, 0.36]),  # .11 apart
         page.stands(0.5, 0.01, [0.5, 0.5], [0.52, 0.52]),  # too close
@@ -704,9 +710,7 @@ def test_levels_of_one_distortion_are_one_kind_of_test(monkeypatch: pytest.Monke
         references={"normal": []}, folder=None, predictions={"labels": np.arange(10)}, quantities={}
     )
     said = sentences.overall(measured)  # type: ignore[arg-type]
-    assert (
-        "it stands at 0.60: the median over the 3 kinds of test that give it a position (saturation, pgd-linf" in said
-    )
+    assert "stands at 0.60: the median over the 3 kinds of test that give it a position (saturation, pgd-linf" in said
     assert "), 2 of which put it nearer to the adversarially trained ones. By low-pass it lies below 0, but" in said
     assert "shuffle" not in said  # its levels don't agree
     table = table[table["under"] == "low-pass@0.2"]

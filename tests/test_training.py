@@ -504,7 +504,7 @@ class Clock:
 # --- stopped and started again ----------------------------------------------------------------------------------------
 
 DRIVER = """
-import json, signal, sys
+import json, signal, sys, time
 from atlib import training, transforms
 from atlib.configuration import Config
 signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the tests run in the background
@@ -512,6 +512,8 @@ training.CHECKPOINT_SECONDS = 0.0
 advance = training.Run.advance
 def told(run):
     print("step", run.step, flush=True)
+    if run.step == 5:
+        time.sleep(600)  # until the signal comes
     return advance(run)
 training.Run.advance = told
 training.train(Config(**json.loads(sys.argv[1])), progress=False)
@@ -1112,6 +1114,13 @@ def test_on_a_gpu_the_time_of_looks_and_reports_is_waited_for_before(
             return whole(self, *given)
 
         monkeypatch.setattr(training.Run, name, noted)
+    begin = training.Run.__init__
+
+    def as_on_a_gpu(self: training.Run, *given: Any) -> None:
+        begin(self, *given)
+        self.on_gpu = True  # so that a step asks nothing by itself
+
+    monkeypatch.setattr(training.Run, "__init__", as_on_a_gpu)
     config = replace(resolve(attack="none", epochs=1.0, batch=64, width=4), quick=True)
     training.train(config, progress=False)
     places = [number for number, name in enumerate(order) if name == "look"]

@@ -44,8 +44,9 @@ def how_sure(frame: pd.DataFrame, link: Callable[[str, str], str]) -> str:
     paper = sum(one.claim.origin == "paper" for one in found)
     here = ledger.counts(found, "cifar10")
     return (
-        f"We broke the paper down into {link(f'{paper} claims', 'claims')} that numbers can test. Of "
-        f"{ledger.judged(here)} judged on CIFAR-10{ledger.reservations(found, 'cifar10')}, {ledger.tally(here)}."
+        f"We broke the paper down into {link(f'{paper} claims', 'claims')} that numbers can test. On "
+        f"CIFAR-10, {ledger.judged(here)} of them have been judged: {ledger.tally(here)}."
+        f"{ledger.reservations(found, 'cifar10')}"
         f"{ledger.shown_only(found, 'cifar10')} {link('How to repeat a measurement', 'reproduce')}."
     )
 

@@ -140,7 +140,7 @@ def survives(claim: Claim, at: Setting, frame: pd.DataFrame, harder: pd.DataFram
     if claim.direction != "greater" or any(one is None or two is None for one, two in found):
         return "Harder attacks have not been run on these networks."
     differences = [_difference(one, two) for one, two in found if one and two]
-    value, low, high = min(differences, key=lambda of: of[1])
+    value, low, high = min(differences, key=lambda of: (of[2] >= claim.e, of[1]))  # one that has failed, if any
     known = [one for pair in found for one in pair if one]
     fewest, seeds = min(one.pictures for one in known), sorted({one.seed for one in known})
     if low > claim.e:

@@ -83,7 +83,11 @@ def statistic_words(claim: Claim) -> str:
 
 # --- Words for what was found ----------------------------------------------------------------------------------------
 
-SEEN = {"cifar10": "CIFAR-10’s rows", "shapes": "these rows", "caltech101": "seed 1’s rows of Caltech-101"}
+SEEN = {
+    "cifar10": "CIFAR-10’s rows",
+    "shapes": "these rows",
+    "caltech101": "seed 1’s rows of Caltech-101 at 112 pixels",
+}
 EXPECTED = {"greater": "above {}", "less": "below {}", "equal": "within ±{}"}
 ORIGINS = {
     "paper": "asserted by the paper",
@@ -203,22 +207,24 @@ def _decided(
     judged, claim, name = decision.judged, found.claim, decision.dataset
     parts = [f"{escape(name)}{'' if decision.counts else ' (only shown)'}: {badge(decision.verdict, decision.kind)}"]
     if decision.seeds:
-        of = f", least clear for {escape(decision.deciding)}: " if decision.deciding else " "
+        of = f", {_cell_of(judged)} {escape(decision.deciding)}: " if decision.deciding else " "
         seeds = f"seed{'s' * (len(decision.seeds) > 1)} {', '.join(map(str, decision.seeds))}"
         parts.append(f"{of}{number_words(judged)}{_origin(claim)}, {seeds}")
-        if len(decision.seeds) > 3:
+        if len(decision.seeds) > 3 and claim.direction != "equal":
             parts.append(f", {100 * judged.agree:.0f} % of the seeds on the claim’s side of zero")
     if not math.isnan(decision.q):
         parts.append(f", q {_small(decision.q)}")
     if whole.is_primary(claim.id) and judged.verdict != NOT_RUN:
         parts.append(f", p {_small(min(judged.above, judged.below))} after Holm’s correction (needed: below .05)")
+    elif claim.statistic.quantifier == "each" and judged.verdict != NOT_RUN:
+        parts.append(f", p {_small(min(judged.above, judged.below))} after Holm’s correction over what it names")
     parts.append(_before(before, claim.id, name, decision.verdict))
     if name in claim.seen and judged.verdict != NOT_RUN:
         parts.append(f". Registered after {escape(SEEN.get(name, 'these rows'))}")
     below = [_cell_line(cell, one) for cell, one in decision.cells] if decision.seeds else []
     if decision.control is not None and decision.control.values:
         said = badge(decision.control.verdict, decision.control.kind)
-        of = f", least clear for {escape(decision.control_in)}: " if decision.control_in else " "
+        of = f", {_cell_of(decision.control)} {escape(decision.control_in)}: " if decision.control_in else " "
         below.append(f"<li>against the network stopped early: {said}{of}{number_words(decision.control)}</li>")
     elif whole.settings[name].no_control and verdicts.with_control(claim.statistic) and claim.control:
         below.append(f"<li>no control: {escape(whole.settings[name].no_control)}</li>")
@@ -230,6 +236,11 @@ def _decided(
     return f"<li>{''.join(parts)}{listed}{traced.html(claim, decision, rows, whole)}</li>"
 
 
+def _cell_of(judged: Judged) -> str:
+    """What the named cell is (`rule.together`): the one that refutes the claim, else the one that supports it least."""
+    return "refuted by" if judged.verdict == FAILS else "with the least support from"
+
+
 def _origin(claim: Claim) -> str:
     """What a number is counted from if that is neither another network nor zero."""
     reference = claim.statistic.reference
@@ -238,7 +249,9 @@ def _origin(claim: Claim) -> str:
 
 def _small(value: float) -> str:
     """A p or q value, as HTML."""
-    return "&lt; .001" if value < 0.0005 else f"= {value:.3f}"
+    if value < 0.0005:
+        return "&lt; .001"
+    return f"= {value:.4f}" if 0.0495 <= value < 0.0505 else f"= {value:.3f}"  # never rounded across .05
 
 
 def _cell_line(name: str, judged: Judged) -> str:
@@ -254,12 +267,18 @@ def _open(claim: Claim, name: str, found: Verdict, frame: pd.DataFrame, whole: L
     return [text for text in texts if text]
 
 
+def _q_of(found: Verdict) -> str:
+    """The largest q of the data sets that count, in brackets; nothing where there is none."""
+    known = [d.q for d in found.decisions if d.counts and not math.isnan(d.q)]
+    return f" (q {_small(max(known))})".replace("&lt;", "<") if known else ""
+
+
 def holds_everywhere(frame: pd.DataFrame) -> str:
     """Which claims of the paper hold over all data sets on which they count, in a sentence."""
     mine = [one for one in verdicts.verdicts(frame) if one.verdict == HOLDS and one.claim.origin == "paper"]
     if not mine:
         return "No claim of the paper holds yet over all data sets that it needs."
-    said = "; ".join(f"*{tables.claim_words(one.claim)}*" for one in mine)
+    said = "; ".join(f"*{tables.claim_words(one.claim)}*{_q_of(one)}" for one in mine)
     where = sorted({dataset for one in mine for dataset in one.claim.needed})
     places = ", ".join(where)
     if len(mine) == 1:
@@ -296,7 +315,10 @@ def counts(
 
 TALLIED = {  # a verdict: how one claim is said to stand, and how several are
     HOLDS: ("holds", "hold"),
-    BEYOND: ("holds against ordinary networks alone", "hold against ordinary networks alone"),
+    BEYOND: (
+        "holds against ordinary networks but not demonstrably against one stopped early",
+        "hold against ordinary networks but not demonstrably against one stopped early",
+    ),
     FAILS: ("does not", "do not"),
     UNDECIDED: ("is undecided", "are undecided"),
 }
@@ -336,18 +358,21 @@ def seen_before(found: Sequence[Verdict], dataset: str) -> int:
 
 
 def reservations(found: Sequence[Verdict], dataset: str) -> str:
-    """What to bear in mind of the paper's claims that a data set has judged, in brackets after a space, or nothing."""
+    """What to bear in mind of the paper's claims that a data set has judged: a sentence after a space, or nothing."""
     firmer = sum(
         d.dataset == dataset and d.counts and d.judged.verdict != NOT_RUN
         for one in found
         if one.claim.paper_says
         for d in one.decisions
     )
-    said = (
-        [f"{later} of them registered when its results had been seen"] if (later := seen_before(found, dataset)) else []
-    )
-    said += [f"{firmer} worded more firmly than in the paper"] if firmer else []
-    return f" ({', '.join(said)})" if said else ""
+    later = seen_before(found, dataset)
+    said = [f"{later} {_were(later)} registered when its results had been seen"] if later else []
+    said += [f"{firmer} {'is' if firmer == 1 else 'are'} worded more firmly than in the paper"] if firmer else []
+    return f" Of these, {' and '.join(said)}." if said else ""
+
+
+def _were(number: int) -> str:
+    return "was" if number == 1 else "were"
 
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
@@ -371,7 +396,7 @@ def ledger_sentence(frame: pd.DataFrame, dataset: str = "cifar10", shown: str = 
         f"We broke the paper down into **{len(paper)}** claims that numbers can test, and added "
         f"{len(found) - len(paper)}: {rest['ours']} of our own, {rest['later']} from later work and {rest['question']} "
         f"questions that the paper raises. On {shown}, **{judged(here)}** of the paper's claims have been "
-        f"judged{seen}: {tally(here)}.{shown_only(found, dataset)}{more}"
+        f"judged: {tally(here)}.{seen}{shown_only(found, dataset)}{more}"
     )
 
 
@@ -384,7 +409,8 @@ def many_claims(known: Ledger) -> str:
         "their smallest effects had been fixed before. They also have to pass Holm's correction over all of them, on "
         "each data set, which is stricter than the 95 % interval that is printed. For the others the ledger prints a "
         "q value (Benjamini and Hochberg): "
-        "among the verdicts with q below .05, on average at most one in twenty is expected to be a false finding. "
+        "among the verdicts with q below .05, on average at most one in twenty is expected to be a false finding, if "
+        "the tests are independent or point the same way. "
         f"Intervals are at {100 * known.confidence:.0f} %. Where a network's answer to each picture is kept, "
         "the intervals allow for the choice of test pictures as well as of seeds "
         f"({RESAMPLES} draws of the pictures, the same for all networks)."

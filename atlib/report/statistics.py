@@ -104,10 +104,12 @@ def _twice_tail(distance: float, error: float, df: float) -> float:
 def estimate(values: Iterable[float], pictures: float = 0.0) -> Estimate:
     """The mean of one value per seed, as an estimate for other seeds *and* other test images of the same kind.
 
-    pictures: the variance of that mean when the images, the same ones for every seed, are drawn again (0: unknown). It
-    is added to the variance of the mean over seeds; the sum's degrees of freedom are Satterthwaite's (1946). With few
-    seeds that interval can come out narrower than the one over seeds alone, whose own variance is badly known; an added
-    source of chance can't make us surer, so that the wider of the two counts.
+    pictures: the variance of that mean when the images, the same ones for every seed, are drawn again (0: unknown).
+    It is added to the variance of the mean over seeds; the sum's degrees of freedom are Satterthwaite's (1946).
+    With few seeds that interval can come out narrower than the one over seeds alone, whose own variance is badly
+    known; an added source of chance can't make us surer, so that the wider of the two counts. What a network's
+    answers owe to the choice of images is in the scatter over seeds as well, and so counts twice: intervals are
+    rather too wide. Training images that all networks share are a source of chance that is in neither.
     """
     x = [float(value) for value in values]
     mean = statistics.fmean(x) if x else math.nan
@@ -134,7 +136,10 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def benjamini_hochberg(p: Sequence[float]) -> list[float]:
-    """q values: the share of false findings among those with at most this q (Benjamini and Hochberg 1995)."""
+    """q values: at most this share of the findings with at most this q is expected to be false.
+
+    So it is for tests that are independent or positively dependent (Benjamini and Hochberg 1995).
+    """
     return list(map(float, stats.false_discovery_control(p, method="bh"))) if len(p) else []
 
 

@@ -139,11 +139,16 @@ def detectable(claim: Claim, decisions: Iterable[Decision], ledger: Ledger) -> s
     best = max(known, key=lambda d: (not d.dataset.startswith("shapes"), len(d.judged.values)))
     every = claim.statistic.quantifier in ("all", "each")
     judged = [cell for _, cell in best.cells] if every and best.cells else [best.judged]
-    deviation = max(float(pd.Series(one.values).std()) for one in judged)
     tests = len(ledger.primary) if ledger.is_primary(claim.id) else 1
     confidence = 1 - (1 - ledger.confidence) / tests
-    effect = statistics.detectable(deviation, ledger.minimum_seeds, best.judged.unit, confidence)
+    deviations = [float(pd.Series(one.values).std()) for one in judged]
+    effects = [
+        statistics.detectable(deviation, ledger.minimum_seeds, one.unit, confidence)
+        for deviation, one in zip(deviations, judged, strict=True)
+    ]
+    effect, deviation = max(zip(effects, deviations, strict=True))
+    where = ", where they scatter most" if len(judged) > 1 else ""
     return (
-        f"If seeds scatter as on {best.dataset} (standard deviation {deviation:.3f}), {ledger.minimum_seeds} seeds "
-        f"find an effect of {effect:.2f} in four cases of five."
+        f"If seeds scatter as on {best.dataset} (standard deviation {deviation:.3f}{where}), {ledger.minimum_seeds} "
+        f"seeds find an effect of {effect:.2f} in four cases of five."
     )

@@ -7,7 +7,10 @@ import { bytes, floats, lowPass, saturation, saturationTable, shuffle } from "..
 
 const vectors = JSON.parse(readFileSync(process.env.ATLIB_VECTORS, "utf8"));
 const picture = Uint8Array.from(vectors.picture);
-const furthest = (one, two) => one.reduce((most, value, i) => Math.max(most, Math.abs(value - two[i])), 0);
+const furthest = (one, two) => {
+  assert.equal(one.length, two.length);
+  return one.reduce((most, value, i) => Math.max(most, Math.abs(value - two[i])), 0);
+};
 
 test("saturation is that of atlib: bit for bit as bytes, to the last digit or two as numbers", () => {
   for (const { level, table } of vectors.saturation) {

@@ -28,9 +28,11 @@ def is_local(host: object) -> bool:
 
 def watch(event: str, arguments: tuple) -> None:
     """Audit hook: refuse to look up or to reach any other machine."""
-    if event == "socket.getaddrinfo":
+    if event in ("socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"):
         host = arguments[0]
-    elif event in ("socket.connect", "socket.sendto") and isinstance(arguments[1], tuple):
+    elif event == "socket.getnameinfo":
+        host = arguments[0][0]
+    elif event in ("socket.connect", "socket.sendto", "socket.sendmsg") and isinstance(arguments[1], tuple):
         host = arguments[1][0]
     else:
         return

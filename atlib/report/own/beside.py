@@ -191,10 +191,11 @@ class Measured:
 def stands(value: float, error: float, normal: Sequence[float], main: Sequence[float]) -> tuple[float, float, float]:
     """Where a value stands between this report's networks, 0 like the normal and 1 like the main ones; with limits.
 
-    The limits are Fieller's, at 95 %, of the ratio: the references vary over seeds (Student's t), the value over its
-    pictures (error: its standard error). Three NaN where the references can't resolve it: fewer than two seeds of each,
-    or means less than APART apart or not apart for certain. The place alone is NaN where its limits are further apart
-    than RESOLVED, as they are for a network that lies far outside both.
+    The limits are Fieller's, at 95 %, of the ratio: the references vary over seeds (Student's t with
+    Satterthwaite's degrees of freedom for their difference), the value over its pictures (error: its standard
+    error). Three NaN where the references can't resolve it: fewer than two seeds of each, or means less than APART
+    apart or not apart for certain. The place alone is NaN where its limits are further apart than RESOLVED, as they
+    are for a network that lies far outside both.
     """
     nothing = (math.nan, math.nan, math.nan)
     if len(normal) < 2 or len(main) < 2:
@@ -203,8 +204,10 @@ def stands(value: float, error: float, normal: Sequence[float], main: Sequence[f
     a, b = value - zero, one - zero
     if abs(b) < APART:
         return nothing
-    t = float(distributions.t.ppf(0.975, len(normal) + len(main) - 2))
-    of_normal, of_main = (t**2 * float(np.var(v, ddof=1)) / len(v) for v in (normal, main))
+    errors = [float(np.var(v, ddof=1)) / len(v) for v in (normal, main)]
+    each = sum(error**2 / (len(v) - 1) for error, v in zip(errors, (normal, main), strict=True))
+    t = float(distributions.t.ppf(0.975, sum(errors) ** 2 / each if each else len(normal) + len(main) - 2))
+    of_normal, of_main = (t**2 * error for error in errors)
     square = b**2 - of_normal - of_main
     if square <= 0:
         return nothing
