@@ -255,14 +255,14 @@ BAD_EVALUATE: dict[str, Cases] = {
         ("shapes", {}, "must be empty unless model is given; a run has its own"),
     ],
     "side": [
-        (64, {}, "only with model"),
+        (64, {}, "must be empty unless model is given"),
         (64, {"run": "", "model": "atlib:shapes/normal", "dataset": "shapes"}, "must be 32"),
     ],
-    "classes": [("map.csv", {}, "only with model"), (3, {}, "must be text")],
-    "weights": [("a.pt", {}, "only with model"), (None, {}, "must be text")],
+    "classes": [("map.csv", {}, "must be empty unless model is given"), (3, {}, "must be text")],
+    "weights": [("a.pt", {}, "must be empty unless model is given"), (None, {}, "must be text")],
     "limit": [
-        (5, {}, "only with model"),
-        (0, {}, "only with model"),
+        (5, {}, "must be empty unless model is given"),
+        (0, {}, "must be empty unless model is given"),
         (0, {"run": "", "model": "atlib:shapes/normal", "dataset": "shapes"}, "must be a whole number at least 1"),
     ],
     "sample": [

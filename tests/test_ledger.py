@@ -124,7 +124,8 @@ def test_the_sentence_counts_claims_of_the_paper_where_they_count(published) -> 
 def test_claims_are_tallied_in_words() -> None:
     assert ledger.tally({HOLDS: 1, FAILS: 2, NOT_RUN: 3}) == "1 holds and 2 do not"
     assert ledger.tally({HOLDS: 2, BEYOND: 1, FAILS: 1, UNDECIDED: 1}) == (
-        "2 hold, 1 holds against ordinary networks but not demonstrably against one stopped early, 1 does not and 1 is undecided"
+        "2 hold, 1 holds against ordinary networks but not demonstrably against one stopped early, 1 does not and 1 is "
+        "undecided"
     )
     assert ledger.judged({HOLDS: 1, FAILS: 2, NOT_RUN: 3}) == 3
 

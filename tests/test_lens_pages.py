@@ -265,16 +265,6 @@ def test_every_claim_of_a_section_is_on_its_page():
             assert f'"{claim.id}"' in (REPOSITORY / "book" / f"{page}.md").read_text(), claim.id
 
 
-@pytest.mark.parametrize("name", PAGES)
-def test_a_page_types_no_measured_number(name):
-    """Prose between the cells: percentages and decimals come from rows, except those that define or bound something."""
-    text = (REPOSITORY / "book" / f"{name}.md").read_text()
-    prose = re.sub(r"```.*?```|\A---.*?---|`[^`]*`", "", text, flags=re.DOTALL)
-    numbers = set(re.findall(r"(?<![\w.])[-+]?\d*\.\d+(?![\w.])|\d+(?:\.\d+)? ?%", prose))
-    defined = {"4.1", "4.2", "1.41", ".02", "95 %", "84.76 %", "66.73 %", "84.76", "66.73", "100 %", ".1", ".01", "2.5"}
-    assert numbers <= defined, numbers - defined
-
-
 def test_panels_of_styles_are_in_order():
     assert lens.levels_of("stylised") == style.LEVELS
     assert lens.levels_of("patch-shuffle") == ("1", "2", "4", "8")
