@@ -344,7 +344,7 @@ def test_own_picture_is_cropped_as_atlib_crops_it(page: Live) -> None:
     np.testing.assert_array_equal(np.array(page.seen("own")).reshape(3, 32, 32), expected)
     check_logits(page.seen("logits"), [torch.from_numpy(expected.copy()) / 255] * 2)
     said = page.page.inner_text("[data-live=no-evidence]")
-    assert "neither answer is evidence, for a network or against it, right or wrong" in said
+    assert "whether right or wrong, neither answer is evidence for a network or against it" in said
     assert page.text("own-text") == "yours, from 200×131"
     assert page.page.url.endswith("#picture=own&do=nothing")
     page.choose("picture", "ship")

@@ -623,7 +623,7 @@ def test_where_it_stands() -> None:
     assert ("saturation@8", "accuracy") not in table and ("clean@", "accuracy") in table
     assert line["low"] < line["stands"] < line["high"]
     html = page.html(folder)
-    assert "<td>0.50 [" in html and "means over their seeds" in html
+    assert "<td>0.50 [" in html and "averaged over seeds" in html
     assert "For comparison, this report's own ResNet-18s" in html and "normal (2 seeds: 100\u00a0% clean)" in html
 
     assert set(page.reference_runs("shapes", "side32", labels)) == {"normal", "main"}
