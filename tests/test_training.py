@@ -629,25 +629,28 @@ def test_ctrl_c_anywhere(
     assert not list(config.folder.glob(".*"))
 
 
+def slowed(monkeypatch: pytest.MonkeyPatch, **seconds: int) -> Clock:
+    """A clock by which alone time passes: so many seconds for each step and for each report."""
+    clock = Clock()
+    monkeypatch.setattr(training, "time", clock)
+    for name, takes in (("advance", seconds["step"]), ("report", seconds["report"])):
+
+        def slow(run: training.Run, whole: Callable = getattr(training.Run, name), takes: int = takes) -> Any:
+            clock.now += takes
+            return whole(run)
+
+        monkeypatch.setattr(training.Run, name, slow)
+    return clock
+
+
 def test_checkpoints_are_at_most_a_minute_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, saves = Clock(), [0.0]
-    advance, save, report = training.Run.advance, training.Run.save, training.Run.report
-
-    def slow_step(run: training.Run) -> float | Tensor:
-        clock.now += 7
-        return advance(run)
-
-    def slow_report(run: training.Run) -> str:
-        clock.now += 11
-        return report(run)
+    clock, saves, save = slowed(monkeypatch, step=7, report=11), [0.0], training.Run.save
 
     def told(run: training.Run) -> None:
         saves.append(clock.now)
         save(run)
 
-    monkeypatch.setattr(training, "time", clock)
-    for name, function in (("advance", slow_step), ("report", slow_report), ("save", told)):
-        monkeypatch.setattr(training.Run, name, function)
+    monkeypatch.setattr(training.Run, "save", told)
     training.train(tiny(attack="none", batch=44, epochs=3), progress=False)
     assert len(saves) > 4
     assert max(b - a for a, b in zip(saves, [*saves[1:], clock.now], strict=True)) <= 60
@@ -788,19 +791,7 @@ def test_a_network_that_the_last_step_of_an_epoch_broke_is_one_line(monkeypatch:
 
 
 def test_the_rate_of_training_leaves_out_looks_and_reports(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock, advance, report = Clock(), training.Run.advance, training.Run.report
-
-    def slow_step(run: training.Run) -> float | Tensor:
-        clock.now += 2
-        return advance(run)
-
-    def slow_report(run: training.Run) -> str:
-        clock.now += 1000
-        return report(run)
-
-    monkeypatch.setattr(training, "time", clock)
-    monkeypatch.setattr(training.Run, "advance", slow_step)
-    monkeypatch.setattr(training.Run, "report", slow_report)
+    slowed(monkeypatch, step=2, report=1000)
     config = tiny(attack="none", batch=90, epochs=2)
     training.train(config, progress=False)
     assert [line["images_per_second"] for line in record(config)["log"]] == [45, 45]
