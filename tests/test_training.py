@@ -633,13 +633,16 @@ def slowed(monkeypatch: pytest.MonkeyPatch, **seconds: int) -> Clock:
     """A clock by which alone time passes: so many seconds for each step and for each report."""
     clock = Clock()
     monkeypatch.setattr(training, "time", clock)
-    for name, takes in (("advance", seconds["step"]), ("report", seconds["report"])):
 
-        def slow(run: training.Run, whole: Callable = getattr(training.Run, name), takes: int = takes) -> Any:
+    def slow(whole: Callable[[training.Run], Any], takes: int) -> Callable[[training.Run], Any]:
+        def taken(run: training.Run) -> Any:
             clock.now += takes
             return whole(run)
 
-        monkeypatch.setattr(training.Run, name, slow)
+        return taken
+
+    monkeypatch.setattr(training.Run, "advance", slow(training.Run.advance, seconds["step"]))
+    monkeypatch.setattr(training.Run, "report", slow(training.Run.report, seconds["report"]))
     return clock
 
 
