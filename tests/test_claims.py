@@ -394,6 +394,8 @@ def test_verdicts_are_kept_for_a_set_of_rows(monkeypatch: pytest.MonkeyPatch) ->
 
 # --- the file -----------------------------------------------------------------------------------------------------
 
+FIRST: dict[str, Any] = yaml.safe_load(checkout_path("book/claims-2026-11-24.yaml").read_text(encoding="utf-8"))
+NOW: dict[str, Any] = yaml.safe_load(checkout_path("book/claims.yaml").read_text(encoding="utf-8"))
 REGISTERED: dict[str, Any] = yaml.safe_load(checkout_path("book/claims-2026-11-27.yaml").read_text(encoding="utf-8"))
 CONTENT: dict[str, Any] = yaml.safe_load(checkout_path(claims.CLAIMS).read_text(encoding="utf-8"))
 
@@ -533,8 +535,16 @@ def test_later_entries_are_word_for_word_as_they_were_registered(name: str) -> N
     ) or (name == "replication-shape-bias" and quantifier == "each")
 
 
+@pytest.mark.parametrize("dated", FIRST["claims"], ids=lambda entry: entry["id"])
+def test_the_first_entries_are_word_for_word_as_they_were_before_the_first_row(dated: dict[str, Any]) -> None:
+    (entry,) = [one for one in NOW["claims"] if one["id"] == dated["id"]]
+    assert {key: entry[key] for key in dated if key != "changes"} == {k: v for k, v in dated.items() if k != "changes"}
+    assert entry["changes"][: len(dated["changes"])] == dated["changes"]
+
+
 def test_nothing_that_was_registered_is_missing() -> None:
     ledger = claims.load()
+    assert {c["id"] for c in FIRST["claims"]} == {c.id for c in ledger.claims if not c.registered}
     assert {c["id"] for c in REGISTERED["claims"]} == {c.id for c in ledger.claims if c.registered}
     assert [c["id"] for c in REGISTERED["primary"]] == [primary.id for primary in ledger.primary]
     for dated, primary in zip(REGISTERED["primary"], ledger.primary, strict=True):
