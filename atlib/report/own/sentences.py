@@ -58,7 +58,9 @@ def summary(measured: Measured) -> list[str]:
             sentences.append(mine + (f"; {', '.join(beside)}." if beside else "."))
     if ("conflict@", "shape_bias") in found:
         bias = percent(found["conflict@", "shape_bias"], measured.interval("conflict@", "shape_bias"))
-        sentences.append(f"Where shape and texture disagree, {bias} of its answers that name either name the shape.")
+        sentences.append(
+            f"Where shape and texture disagree, {bias} of the answers that name one of them name the shape."
+        )
     sentences.append(overall(measured))
     return [sentence for sentence in sentences if sentence]
 
