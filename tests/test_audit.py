@@ -88,7 +88,7 @@ def test_every_shipped_network_is_a_published_one_with_a_card_that_says_its_numb
     assert sum(path.stat().st_size for path in names.values()) <= audit.SIZE_LIMIT
     runs = set(load()["run"])
     for name, path in names.items():
-        card = path.with_suffix(".md").read_text()
+        card = path.with_suffix(".md").read_text(encoding="utf-8")
         run = card.split("run `")[1].split("`")[0]
         assert card.startswith(f"# {name}\n") and run in runs
         assert audit.card(run) == card and audit.weights_of(run) == path
@@ -120,8 +120,10 @@ def test_what_is_missing_is_said(published: None, tmp_path: Path, monkeypatch: p
 def test_shipping_wants_a_published_run_of_our_own_and_room(
     published: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name = models.shipped()["shapes/normal"].with_suffix(".md").read_text().split("run `")[1].split("`")[0]
-    record = json.loads((RESULTS / f"{name}.json").read_text())["training"]
+    name = (
+        models.shipped()["shapes/normal"].with_suffix(".md").read_text(encoding="utf-8").split("run `")[1].split("`")[0]
+    )
+    record = json.loads((RESULTS / f"{name}.json").read_text(encoding="utf-8"))["training"]
     run = tmp_path / "run"
     run.mkdir()
     (run / "training.json").write_text(json.dumps(record))
@@ -129,7 +131,7 @@ def test_shipping_wants_a_published_run_of_our_own_and_room(
     save_tensors(run / "weights.safetensors", tensors, meta)
     folder = tmp_path / "models"
     assert audit.ship(run, folder) == folder / "shapes" / "normal.safetensors"
-    assert (folder / "shapes" / "normal.md").read_text().startswith("# shapes/normal\n")
+    assert (folder / "shapes" / "normal.md").read_text(encoding="utf-8").startswith("# shapes/normal\n")
     monkeypatch.setattr(audit, "SIZE_LIMIT", 1000)
     with pytest.raises(InputError, match="would exceed 0 MB with shapes/normal"):
         audit.ship(run, folder)

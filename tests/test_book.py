@@ -20,7 +20,7 @@ from atlib.files import REPOSITORY
 from atlib.report import pages
 
 PAIRS = pages.pairs()
-TOC = yaml.safe_load((REPOSITORY / "_toc.yml").read_text())
+TOC = yaml.safe_load((REPOSITORY / "_toc.yml").read_text(encoding="utf-8"))
 SPOKEN = {"print", "display", "show"}
 
 
@@ -81,7 +81,9 @@ def test_twin_is_in_step(name: str) -> None:
 
 @pytest.mark.parametrize("name", PAIRS)
 def test_twin_is_byte_stable(name: str) -> None:
-    assert PAIRS[name][1].read_text() == pages.as_text(twin(name)), "saved by another tool: run `make notebooks`"
+    assert PAIRS[name][1].read_text(encoding="utf-8") == pages.as_text(twin(name)), (
+        "saved by another tool: run `make notebooks`"
+    )
 
 
 def test_toc_lists_all_pages_but_the_jobs() -> None:
@@ -235,14 +237,16 @@ def test_pages_load_nothing_from_other_hosts(html: Path) -> None:
                 local = page.parent / unquote(parts.path)
                 assert local.exists(), f"{page.name} loads {address}, which is not there (JavaScript: `make vendor`)"
                 if local.suffix == ".js" and "vendor" not in local.parts:
-                    assert not re.search(r"//(cdn|unpkg|[\w.]*jsdelivr|[\w.]*cloudflare)\b", local.read_text()), address
+                    assert not re.search(
+                        r"//(cdn|unpkg|[\w.]*jsdelivr|[\w.]*cloudflare)\b", local.read_text(encoding="utf-8")
+                    ), address
         assert not re.search(r"https?://(?!www\.w3\.org)", "".join(loads.inline)), f"{page.name}: inline script"
 
 
 def soups(book: Path) -> dict[Path, BeautifulSoup]:
     """Every page of the book, parsed."""
     found = [*(book / "notebooks").glob("*.html"), *book.glob("*.html")]
-    return {path: BeautifulSoup(path.read_text(), "html.parser") for path in sorted(found)}
+    return {path: BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser") for path in sorted(found)}
 
 
 @pytest.fixture(scope="module")
@@ -305,7 +309,7 @@ def test_faults_of_a_page_are_noticed(tmp_path: Path) -> None:
 
 def test_styles_load_nothing_from_other_hosts(html: Path) -> None:
     for sheet in html.rglob("*.css"):
-        assert not re.search(r"(url\(|@import)\s*['\"]?(https?:)?//", sheet.read_text()), sheet.name
+        assert not re.search(r"(url\(|@import)\s*['\"]?(https?:)?//", sheet.read_text(encoding="utf-8")), sheet.name
 
 
 def test_formulas_and_widgets_are_drawn_by_our_own_scripts(specimen: Path) -> None:
@@ -313,8 +317,10 @@ def test_formulas_and_widgets_are_drawn_by_our_own_scripts(specimen: Path) -> No
     order = [a for a in addresses if a.endswith(("widgets-compat.js", "vendor/embed.js", "tex-mml-chtml.js"))]
     assert [Path(a).name for a in order if "mathjax" not in a] == ["widgets-compat.js", "embed.js"]
     assert any("vendor/mathjax" in a for a in order)
-    assert "application/vnd.jupyter.widget-view+json" in (specimen / "notebooks" / "index.html").read_text()
+    assert "application/vnd.jupyter.widget-view+json" in (specimen / "notebooks" / "index.html").read_text(
+        encoding="utf-8"
+    )
 
 
 def test_thebe_is_gone(html: Path) -> None:
-    assert "thebe" not in (html / "notebooks" / "index.html").read_text().lower()
+    assert "thebe" not in (html / "notebooks" / "index.html").read_text(encoding="utf-8").lower()

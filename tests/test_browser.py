@@ -26,7 +26,7 @@ from atlib.files import REPOSITORY
 from atlib.report import pages
 from benchmarks.serving import served
 
-PAGES = re.findall(r"notebooks/([\w-]+)", (REPOSITORY / "_toc.yml").read_text())
+PAGES = re.findall(r"notebooks/([\w-]+)", (REPOSITORY / "_toc.yml").read_text(encoding="utf-8"))
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 AXE = REPOSITORY / "tests" / "vendor" / "axe.min.js"
 STATE = "application/vnd.jupyter.widget-state+json"
@@ -311,7 +311,7 @@ def specimen(
 
 def small_book(root: Path, page: str) -> NotebookNode:
     """A book of one page with this book's settings, written to a folder; the page's notebook, run."""
-    (root / "_config.yml").write_text((REPOSITORY / "_config.yml").read_text())
+    (root / "_config.yml").write_text((REPOSITORY / "_config.yml").read_text(encoding="utf-8"))
     (root / "_toc.yml").write_text("format: jb-book\nroot: notebooks/index\n")
     (root / "notebooks").mkdir()
     for name in ("_ext", "_static", "references.bib"):
@@ -673,7 +673,7 @@ def is_tolerated(rule: str, html: str) -> bool:
 
 def axe(view: View, *rules: str) -> dict[str, Any]:
     """Run axe: every rule, or these alone."""
-    view.page.evaluate(AXE.read_text())
+    view.page.evaluate(AXE.read_text(encoding="utf-8"))
     only = {"runOnly": {"type": "rule", "values": list(rules)}} if rules else {}
     return view.page.evaluate(
         "options => axe.run(document, options)", {"resultTypes": ["violations"], "preload": False, **only}

@@ -82,7 +82,7 @@ def processes(path: Path) -> list[int]:
         with contextlib.suppress(OSError):
             if entry.name.isdigit() and int(entry.name) != os.getpid():
                 mine = f"ATLIB_RUNS={path.parent / 'runs'}\0".encode() in (entry / "environ").read_bytes()
-                running = (entry / "stat").read_text().rpartition(")")[2].split()[0] != "Z"
+                running = (entry / "stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] != "Z"
                 found += [int(entry.name)] if mine and running else []
     return found
 
@@ -128,13 +128,13 @@ def test_killed_twice_and_resumed_it_ends_as_if_left_alone(
 
     child = start(path)
     assert child.wait(timeout=PATIENCE) == 1  # the run that fails has stopped no other
-    log = (path.parent / "log").read_text()
+    log = (path.parent / "log").read_text(encoding="utf-8")
     table = grid.status(planned).set_index("run")["state"].to_dict()
     assert table == {robust.run: "done", normal.run: "done", failing.run: "failed"}, log
     assert not needs.missing(robust) and not needs.missing(normal), log
     error = read_json(failing.folder / "failed.json")["error"]
     why = "weights = 'absent': neither a file"
-    assert why in error and why in (failing.folder / "train.ipynb").read_text()
+    assert why in error and why in (failing.folder / "train.ipynb").read_text(encoding="utf-8")
     assert f"{failing.run}: failed: {error}" in log
     resumed = load()
     assert not resumed.duplicated(["run", "distortion", "level", "metric"]).any()
@@ -159,7 +159,7 @@ def test_its_time_over_it_stops_everything_and_nothing_has_failed(path: Path) ->
     path.write_text(GRID.replace("epochs: 2", "epochs: 500"), encoding="utf-8")
     child = start(path, "--minutes", "0.3", "--jobs", "1")
     assert child.wait(timeout=PATIENCE) == 0  # 500 epochs would take longer
-    assert "time limit reached" in (path.parent / "log").read_text()
+    assert "time limit reached" in (path.parent / "log").read_text(encoding="utf-8")
     gone(path)
     assert set(grid.status(grid.load(path))["state"]) == {"pending"}
 
@@ -580,7 +580,7 @@ def test_what_stands_in_the_way_of_stylised_sets(pictures: grid.Planned, path: P
         "stylised@generated-microast", "stylised@paintings-ghiasi", "stylised@paintings-microast",
         "maps@stylised@paintings-ghiasi",
     }  # fmt: skip
-    (job,) = json.loads(running.snapshot(needs.find([pictures]).todo).read_text())["jobs"]
+    (job,) = json.loads(running.snapshot(needs.find([pictures]).todo).read_text(encoding="utf-8"))["jobs"]
     assert job["stylised"] == ["stylised/cifar10/32/generated-ghiasi"]
     # not for a run whose measurements on them are published: a set that no pending run needs isn't made
     published(pictures, without="clean@")
@@ -600,8 +600,8 @@ def test_a_campaign_stylises_before_it_evaluates_and_says_what_it_leaves_out(
     few = "measure: [clean, stylised, maps@stylised@generated-ghiasi, maps@stylised@paintings-ghiasi]"
     path.write_text(STYLED.replace("title: pictures", f"title: pictures\n  {few}"), encoding="utf-8")
     (pictures,) = grid.load(path)
-    assert start(path).wait(timeout=PATIENCE) == 0, (path.parent / "log").read_text()
-    log = (path.parent / "log").read_text()
+    assert start(path).wait(timeout=PATIENCE) == 0, (path.parent / "log").read_text(encoding="utf-8")
+    log = (path.parent / "log").read_text(encoding="utf-8")
     assert "not measured, for lack of stylised test sets: styles = 'paintings': " in log
     rows = load()
     assert set(rows.loc[rows["distortion"] == "stylised", "level"]) == {"generated-ghiasi"}
@@ -609,4 +609,4 @@ def test_a_campaign_stylises_before_it_evaluates_and_says_what_it_leaves_out(
     assert record["stylised@generated-ghiasi"]["stylised"]["count"] == 10 and "maps@stylised@generated-ghiasi" in record
     assert grid.status([pictures])["text"].tolist() == ["pending, 4 of 7 measurements"]
     assert start(path).wait(timeout=PATIENCE) == 0
-    assert "\n1 run is done, 0 to do\n" in (path.parent / "log").read_text()
+    assert "\n1 run is done, 0 to do\n" in (path.parent / "log").read_text(encoding="utf-8")

@@ -142,7 +142,7 @@ def test_rows_of_a_run(pgd: Path) -> None:
     for column, expected in same.items():
         assert set(rows[column]) == {expected}
     # counts and totals are whole numbers, also where a count is missing
-    assert not re.search(r",\d+\.0,\d*$|,\d+\.0$", (pgd / "rows.csv").read_text(), re.M)
+    assert not re.search(r",\d+\.0,\d*$|,\d+\.0$", (pgd / "rows.csv").read_text(encoding="utf-8"), re.M)
 
 
 @pytest.mark.parametrize(("config", "more"), [(NORMAL, []), (SPATIAL, TRAINED[1:])])
@@ -550,7 +550,7 @@ def test_stopped_while_writing_it_goes_on(file: str, pgd: Path, registry: dict) 
             evaluation.evaluate(pgd, progress=False)
     evaluation.evaluate(pgd, progress=False)
     assert len(made) == 2
-    lines = (pgd / "rows.csv").read_text().splitlines()
+    lines = (pgd / "rows.csv").read_text(encoding="utf-8").splitlines()
     assert [line for line in lines if ",late,," not in line] == whole.decode().splitlines()
     assert sum(",late,," in line for line in lines) == 1
 
@@ -708,7 +708,7 @@ def test_a_run_in_use_is_told(pgd: Path) -> None:
 def test_configuration_in_the_record_is_the_run_s(pgd: Path) -> None:
     subject = evaluation.subject_of(pgd)
     assert subject.config == PGD and subject.side == 32 and len(subject.test.labels) == 100
-    assert json.loads((pgd / "config.json").read_text()) == asdict(PGD)
+    assert json.loads((pgd / "config.json").read_text(encoding="utf-8")) == asdict(PGD)
     assert not any(isinstance(module, nn.BatchNorm2d) for module in subject.model.modules())  # folded
 
 

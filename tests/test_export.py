@@ -92,7 +92,7 @@ def test_stale_export_is_refused_in_one_line(fault: str, tmp_path: Path) -> None
     if fault == "missing":
         exported.unlink()
     elif fault == "format":
-        record = json.loads((tmp_path / export.RECORD).read_text())
+        record = json.loads((tmp_path / export.RECORD).read_text(encoding="utf-8"))
         (tmp_path / export.RECORD).write_text(json.dumps(record | {"format": 0}))
     else:
         changed = weights if fault == "weights" else exported

@@ -46,8 +46,8 @@ def test_atomic_replaces_and_leaves_nothing_behind(tmp_path: Path) -> None:
         with files.atomic(path) as temporary:
             assert temporary.parent == path.parent  # os.replace is atomic within a file system only
             temporary.write_text(text)
-            assert not path.exists() if text == "old" else path.read_text() == "old"
-        assert path.read_text() == text
+            assert not path.exists() if text == "old" else path.read_text(encoding="utf-8") == "old"
+        assert path.read_text(encoding="utf-8") == text
     assert list(path.parent.iterdir()) == [path]
 
 
@@ -58,7 +58,7 @@ def test_atomic_keeps_the_old_file_after_an_exception(tmp_path: Path, failure: t
     with pytest.raises(failure), files.atomic(path) as temporary:  # noqa: PT012
         temporary.write_text("half of the n")
         raise failure
-    assert path.read_text() == "old"
+    assert path.read_text(encoding="utf-8") == "old"
     assert list(tmp_path.iterdir()) == [path]
 
 
@@ -258,7 +258,7 @@ def test_json_round_trip_and_damage(tmp_path: Path) -> None:
     assert files.read_json(path) == {"a": "ü", "b": [1, None]}
     with pytest.raises(TypeError):
         files.write_json(path, {"c": torch.zeros(1)})
-    assert json.loads(path.read_text())["a"] == "ü"  # the old one is still there
+    assert json.loads(path.read_text(encoding="utf-8"))["a"] == "ü"  # the old one is still there
     for text in ("", '{"a": ', "nonsense"):
         path.write_text(text)
         with pytest.raises(InputError, match="not a readable JSON file") as caught:

@@ -75,16 +75,16 @@ def test_sitemap_picture_and_the_page_for_lost_addresses(tmp_path: Path) -> None
     found = extension("found_again")
     found.finish(application(tmp_path), None)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["404.html", "_static"]
-    soup = BeautifulSoup((tmp_path / "404.html").read_text(), "html.parser")
+    soup = BeautifulSoup((tmp_path / "404.html").read_text(encoding="utf-8"), "html.parser")
     assert soup.base and soup.base["href"] == "./"
     assert [a["href"] for a in soup.select("li a")] == ["notebooks/index.html", "notebooks/shapes.html"]
 
     found.finish(application(tmp_path, "https://example.org/book/"), None)
-    places = re.findall(r"<loc>(.*?)</loc>", (tmp_path / "sitemap.xml").read_text())
+    places = re.findall(r"<loc>(.*?)</loc>", (tmp_path / "sitemap.xml").read_text(encoding="utf-8"))
     assert places == [f"https://example.org/book/notebooks/{name}.html" for name in ("index", "shapes")]
     with Image.open(tmp_path / "_static" / "card.jpg") as card:
         assert card.size == (1200, 630)
-    assert '<base href="https://example.org/book/">' in (tmp_path / "404.html").read_text()
+    assert '<base href="https://example.org/book/">' in (tmp_path / "404.html").read_text(encoding="utf-8")
 
 
 def test_the_address_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -100,7 +100,7 @@ def test_every_page_of_the_book_has_a_description(book: Path) -> None:
     """And no two the same."""
     found = {}
     for page in (book / "notebooks").glob("*.html"):
-        tag = BeautifulSoup(page.read_text(), "html.parser").select_one('meta[name="description"]')
+        tag = BeautifulSoup(page.read_text(encoding="utf-8"), "html.parser").select_one('meta[name="description"]')
         found[page.name] = str(tag["content"]) if tag else ""
     assert all(20 <= len(text) <= 160 for text in found.values()), found
     assert len(set(found.values())) == len(found)
@@ -108,7 +108,7 @@ def test_every_page_of_the_book_has_a_description(book: Path) -> None:
 
 
 def test_the_citation_is_that_of_the_file() -> None:
-    citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text())
+    citation = yaml.safe_load((REPOSITORY / "CITATION.cff").read_text(encoding="utf-8"))
     entries = extension("found_again").bibtex(citation)
     assert f"title = {{{citation['title']}}}" in entries and "@inproceedings{zhang2019," in entries
     assert "author = {Zhang, Tianyuan and Zhu, Zhanxing}" in entries and "author = {{The atlib authors}}" in entries
@@ -169,7 +169,7 @@ def test_the_zip_opens_at_its_index(tmp_path: Path) -> None:
 
 
 def test_the_workflow_publishes_and_attaches_the_zip() -> None:
-    jobs = yaml.safe_load((REPOSITORY / ".github" / "workflows" / "pages.yml").read_text())["jobs"]
+    jobs = yaml.safe_load((REPOSITORY / ".github" / "workflows" / "pages.yml").read_text(encoding="utf-8"))["jobs"]
     assert set(jobs) == {"build", "attach", "deploy"}
     steps = jobs["build"]["steps"]
     order = [step.get("uses", step.get("run", "")).split("@")[0] for step in steps]
@@ -191,8 +191,8 @@ def cells() -> list[str]:
 
 
 def test_the_colab_notebook_names_this_repository() -> None:
-    address = yaml.safe_load((REPOSITORY / "_config.yml").read_text())["repository"]["url"]
-    found = set(re.findall(r"https://github\.com/[\w.-]+/[\w.-]+", COLAB.read_text()))
+    address = yaml.safe_load((REPOSITORY / "_config.yml").read_text(encoding="utf-8"))["repository"]["url"]
+    found = set(re.findall(r"https://github\.com/[\w.-]+/[\w.-]+", COLAB.read_text(encoding="utf-8")))
     assert found == {address}, "the repository's address is set in _config.yml; colab/shapes.ipynb has to follow"
     install = cells()[0]
     assert f'REPOSITORY = "{address}"' in install and "git clone" in install and "pip install" in install

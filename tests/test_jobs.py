@@ -546,7 +546,7 @@ def test_a_network_from_one_command(tmp_path: Path, plugin: str) -> None:
     second = papermill("notebooks/train.ipynb", str(tmp_path / "out.ipynb"), "-p", "eps", "8.0", **usual)
     assert second.returncode == 0, second.stderr
     assert "\r" not in second.stderr and "epoch" not in second.stderr and "It lies in " in second.stderr
-    assert "already trained, nothing to do" in printed(executed((tmp_path / "out.ipynb").read_text()))
+    assert "already trained, nothing to do" in printed(executed((tmp_path / "out.ipynb").read_text(encoding="utf-8")))
     assert [*runs_dir().glob("shapes/*")] == [folder]
 
 

@@ -246,7 +246,7 @@ PAGES = [path.stem for path in sorted((REPOSITORY / "book").glob("*.md")) if "id
 
 @pytest.mark.parametrize("name", PAGES)
 def test_claims_that_a_page_names_exist(name):
-    text = (REPOSITORY / "book" / f"{name}.md").read_text()
+    text = (REPOSITORY / "book" / f"{name}.md").read_text(encoding="utf-8")
     named = {
         one for group in re.findall(r"ids = \[(.*?)\]", text, re.DOTALL) for one in re.findall(r'"([^"]+)"', group)
     }
@@ -262,7 +262,7 @@ def test_every_claim_of_a_section_is_on_its_page():
         page = pages.get(claim.section, "frequencies" if claim.origin == "later" else "")
         page = elsewhere.get(claim.id, page)
         if page:
-            assert f'"{claim.id}"' in (REPOSITORY / "book" / f"{page}.md").read_text(), claim.id
+            assert f'"{claim.id}"' in (REPOSITORY / "book" / f"{page}.md").read_text(encoding="utf-8"), claim.id
 
 
 def test_panels_of_styles_are_in_order():

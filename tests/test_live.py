@@ -217,11 +217,11 @@ def runtime_in(folder: Path) -> Path:
 def test_written_parts_give_back_every_file(tmp_path: Path) -> None:
     (tmp_path / "ort").mkdir()
     live.write(tmp_path / "live", runtime_in(tmp_path / "ort"))
-    first = (tmp_path / "live" / "page.js").read_text().splitlines()[0]
+    first = (tmp_path / "live" / "page.js").read_text(encoding="utf-8").splitlines()[0]
     about = json.loads(first.removeprefix("globalThis.atlibLive = ").removesuffix(";"))
     found: dict[str, bytes] = {}
     for number in range(about["parts"]):
-        text = (tmp_path / "live" / f"part-{number}.js").read_text()
+        text = (tmp_path / "live" / f"part-{number}.js").read_text(encoding="utf-8")
         assert len(text) < 1.1e6
         name, content = json.loads(text.removeprefix("atlibPart(").removesuffix(");\n").join("[]"))
         found[name] = found.get(name, b"") + base64.b64decode(content)

@@ -544,7 +544,7 @@ def test_every_measurement_and_the_report_in_three_lines() -> None:
     assert measured == set(evaluation.expected(atlib.configuration.resolve(attack="none")))
     assert set(rows["model"]) == {"atlib-shapes-normal"} and set(rows["dataset"]) == {"shapes"}
     assert read_json(folder / "evaluation.json")["weights_digest"] == about.digest
-    assert page.write(folder).read_text() == html and "atlib:shapes/normal on shapes" in html
+    assert page.write(folder).read_text(encoding="utf-8") == html and "atlib:shapes/normal on shapes" in html
     assert "has published no networks of its own on these pictures" in html and "http" not in html
     before = (folder / "rows.csv").stat().st_mtime_ns
     own.evaluate(about, progress=False)
@@ -783,14 +783,14 @@ def test_a_network_whose_code_has_changed_has_another_folder(tmp_path: Path) -> 
     pictures, model = folder_of_pictures(tmp_path / "pictures", 4), TwoClasses().eval()
     about = own.subject(model, pictures, name="mine")
     folder = own.evaluate(about, only=("clean",), progress=False)
-    before = (folder / "rows.csv").read_text()
+    before = (folder / "rows.csv").read_text(encoding="utf-8")
     with torch.no_grad():
         model.layer.bias[0] = 0.5  # the same code with other weights has another folder
     assert own.folder_of(own.subject(model, pictures, name="mine")) != folder
     with torch.no_grad():
         model.layer.bias.copy_(torch.tensor([0.3, 0.0]))
     first = own.evaluate(own.subject(model, pictures, name="mine"), only=("clean",), progress=False)
-    kept = (first / "rows.csv").read_text()
+    kept = (first / "rows.csv").read_text(encoding="utf-8")
     assert own.folder_of(own.subject(model, pictures, name="mine")) == first
     model.shift = 3.0
     again = own.evaluate(own.subject(model, pictures, name="mine"), only=("clean",), progress=False)
@@ -798,7 +798,9 @@ def test_a_network_whose_code_has_changed_has_another_folder(tmp_path: Path) -> 
     rows = read_rows(again / "rows.csv")
     expected = measurements.clean(own.subject(model, pictures).subject, "").rows
     assert [row["value"] for row in rows.to_dict("records")] == pytest.approx([row.value for row in expected])
-    assert (folder / "rows.csv").read_text() == before and (first / "rows.csv").read_text() == kept
+    assert (folder / "rows.csv").read_text(encoding="utf-8") == before and (first / "rows.csv").read_text(
+        encoding="utf-8"
+    ) == kept
 
 
 def test_other_pictures_have_another_folder(tmp_path: Path) -> None:

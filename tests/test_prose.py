@@ -22,7 +22,9 @@ from atlib.report import beside_paper, claims, destroyed, harder, pages, photogr
 from atlib.rows import archive, correct, load, read_rows
 
 SOURCES = {name: source for name, (source, _) in pages.pairs().items()}
-KNOWN: dict[str, dict[str, dict[str, Any]]] = yaml.safe_load((REPOSITORY / "book" / "numbers.yaml").read_text())
+KNOWN: dict[str, dict[str, dict[str, Any]]] = yaml.safe_load(
+    (REPOSITORY / "book" / "numbers.yaml").read_text(encoding="utf-8")
+)
 # With a decimal point, or before a per-cent sign; 4.2.1 and v0.9 are none.
 NUMBER = re.compile(r"(?<![\w.])(?:\d+(?:\.\d+)?\s?%|\d+\.\d+(?!\w|\.\d))")
 # What is no prose, in the order in which it has to go: blocks of code and formulas (a directive's content stays), code,
@@ -102,14 +104,14 @@ def test_typed(source: str, expected: list[str]) -> None:
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_numbers_typed_by_hand_are_accounted_for(name: str) -> None:
-    found = set(typed(SOURCES[name].read_text()))
+    found = set(typed(SOURCES[name].read_text(encoding="utf-8")))
     assert found - listed(name) == set(), f"book/{name}.md: make them from rows, or enter them in book/numbers.yaml"
     assert set(KNOWN.get(name, {})) - found == set(), f"book/numbers.yaml, {name}: the page doesn't have them"
 
 
 def test_entries_are_used() -> None:
     assert set(KNOWN) <= {*SOURCES, "every page"}
-    found = {number for source in SOURCES.values() for number in typed(source.read_text())}
+    found = {number for source in SOURCES.values() for number in typed(source.read_text(encoding="utf-8"))}
     assert set(KNOWN["every page"]) <= found
 
 
@@ -146,7 +148,7 @@ NOT_ENGLISH = {  # constructions taken over from another language, and what to w
 
 @pytest.mark.parametrize("name", SOURCES)
 def test_a_page_is_in_english(name: str) -> None:
-    text = " ".join(SOURCES[name].read_text().split())
+    text = " ".join(SOURCES[name].read_text(encoding="utf-8").split())
     found = {match[0]: instead for words, instead in NOT_ENGLISH.items() for match in re.finditer(words, text)}
     assert found == {}, f"book/{name}.md: write instead"
 

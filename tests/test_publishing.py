@@ -73,7 +73,7 @@ def test_publishing_copies_and_publishing_again_replaces(run: Path, tmp_path: Pa
     publishing.publish(finished_run(run, right=3))
     assert load()["value"].tolist() == [0.3, 0.5]
     assert statistics.conditional(archive()(RUN), "clean@").total == 3
-    record = json.loads((folder / f"{RUN}.json").read_text())
+    record = json.loads((folder / f"{RUN}.json").read_text(encoding="utf-8"))
     assert set(record) == {"config", "training", "evaluation"}
     assert sorted(p.name for p in (folder / "shapes").iterdir()) == sorted(p.name for p in written)
 
@@ -84,7 +84,7 @@ def test_a_publication_of_another_network_that_is_cut_off_is_no_publication(
     publishing.publish(run)
     for name in ("training", "evaluation"):
         path = run / f"{name}.json"
-        path.write_text(path.read_text().replace('"weights_digest": "d"', '"weights_digest": "e"'))
+        path.write_text(path.read_text(encoding="utf-8").replace('"weights_digest": "d"', '"weights_digest": "e"'))
     monkeypatch.setattr(publishing, "write_json", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         publishing.publish(run)

@@ -130,7 +130,7 @@ def test_seeds_are_fixed(repeat: int) -> None:
 
 def pins(name: str) -> dict[str, str]:
     """Package and version of every requirement in a file."""
-    lines = [line.split("#")[0].strip() for line in (REPOSITORY / name).read_text().splitlines()]
+    lines = [line.split("#")[0].strip() for line in (REPOSITORY / name).read_text(encoding="utf-8").splitlines()]
     pairs = [line.partition("==")[::2] for line in lines if line and not line.startswith("-")]
     return {re.sub(r"[-_.]+", "-", package).lower(): version for package, version in pairs}
 
@@ -294,14 +294,14 @@ def test_text_is_read_and_written_in_a_named_encoding(folder: str) -> None:
 
 
 def test_version_is_the_same_everywhere() -> None:
-    assert yaml.safe_load((REPOSITORY / "CITATION.cff").read_text())["version"] == atlib.__version__
+    assert yaml.safe_load((REPOSITORY / "CITATION.cff").read_text(encoding="utf-8"))["version"] == atlib.__version__
 
 
 def test_continuous_integration_runs_the_same_script() -> None:
     script = REPOSITORY / ".ci" / "run"
     assert os.access(script, os.X_OK)
-    assert "make test" in script.read_text()
-    workflow = yaml.safe_load((REPOSITORY / ".github" / "workflows" / "ci.yml").read_text())
+    assert "make test" in script.read_text(encoding="utf-8")
+    workflow = yaml.safe_load((REPOSITORY / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8"))
     assert any(step.get("run") == ".ci/run" for step in workflow["jobs"]["test"]["steps"])
 
 

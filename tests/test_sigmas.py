@@ -80,11 +80,11 @@ def test_a_stopped_call_goes_on(tmp_path, monkeypatch, capsys):
     sigmas.write("cifar10", minutes=0, pictures=3, samples=2)
     assert sigmas.read().empty
     path = sigmas.write("cifar10", minutes=9, pictures=3, samples=2)
-    first = path.read_text()
+    first = path.read_text(encoding="utf-8")
     frame = pd.read_csv(path)
     assert list(frame["sigma"].unique()) == [0.02, 0.05, 0.1] and set(frame["total"]) == {3}
     sigmas.write("cifar10", minutes=9, pictures=3, samples=2)
-    assert path.read_text() == first and asked == ["cifar10/one"]
+    assert path.read_text(encoding="utf-8") == first and asked == ["cifar10/one"]
     assert list(sigmas.table()["sigma"]) == ["0.02", "0.05", "0.1"]
     with pytest.raises(InputError, match="no shipped network"):
         sigmas.write("caltech101", minutes=1)

@@ -164,7 +164,7 @@ def job_of(pid: int) -> str:
 
 def holder(planned: grid.Planned) -> int:
     """The process that trains a run."""
-    return int((planned.folder / "lock").read_text())
+    return int((planned.folder / "lock").read_text(encoding="utf-8"))
 
 
 def test_five_jobs_one_failing_one_killed_one_preempted(
@@ -200,7 +200,7 @@ def test_five_jobs_one_failing_one_killed_one_preempted(
         finally:
             child.terminate()
             child.wait()
-    text = (tmp_path / "log").read_text()
+    text = (tmp_path / "log").read_text(encoding="utf-8")
     table = grid.status(planned).set_index("run")["state"].to_dict()
     *good, bad = planned
     assert first.startswith("the notebook's kernel died")  # and the second attempt, restart-times, came to its end
@@ -213,4 +213,4 @@ def test_five_jobs_one_failing_one_killed_one_preempted(
         set(rows["run"]) == {p.run for p in good}
         and not rows.duplicated(["run", "distortion", "level", "metric"]).any()
     )
-    assert why in (bad.folder / "train.ipynb").read_text()
+    assert why in (bad.folder / "train.ipynb").read_text(encoding="utf-8")
