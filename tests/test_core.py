@@ -139,6 +139,15 @@ def test_accuracies_of_the_paper_are_hollow(published):
     assert len(hollow) == 11 and len(axis.lines) - len(hollow) == (found["whose"] == "ours").sum()
 
 
+def test_the_key_says_what_the_intervals_are_over(published) -> None:
+    assert core.key(published, ["cifar10"]).startswith("±: half a 95 % interval over seeds. Trained against attacks")
+    some = published[(published["dataset"] == "cifar10") & (published["seed"] <= 2)]
+    assert core.key(some, ["cifar10"]).startswith("±: half a 95 % interval over seeds; two seeds have none.")
+    some = some[(some["seed"] == 1) | (some["model"] != "normal")]
+    assert "over seeds or, for one seed, over pictures; two seeds have none." in core.key(some, ["cifar10"])
+    assert "10,000 test pictures; width 16, 12 epochs, budget 8/255." in core.key(some, ["cifar10"])
+
+
 def test_a_cell_has_an_interval_that_says_something() -> None:
     assert core.mean_cell([0.5, 0.52, 0.54], [], 1000) == "52.0\u00a0±\u00a05.0"
     assert core.mean_cell([0.5, 0.52], [], 1000) == "51.0"  # two seeds have none
@@ -153,17 +162,22 @@ def test_verdicts_are_one_line_per_claim_with_a_badge_per_data_set(published):
     ids = ["saturation-conditional", "desaturation-alike", "beyond-noise-stylised"]
     page = core.verdict_grid(ids, published, "Three claims")
     found = {(row["id"], row["dataset"]): row for row in verdicts.table(published).to_dict("records")}
-    assert re.findall(r'<th scope="col">([^<]*)</th>', page) == ["claim", "CIFAR-10", "shapes"]
+    assert re.findall(r'<th scope="col">([^<]*)</th>', page) == [
+        "claim",
+        "Caltech-101 at 112 pixels",
+        "CIFAR-10",
+        "shapes",
+    ]
     lines = re.findall(r'<tr><th scope="row">.*?</tr>', page)
     for id, line in zip(ids, lines, strict=True):
         assert f'href="claims.html#claim-{id}"' in line
         said = [re.sub(r"<[^>]*>", " ", cell).split() for cell in re.findall(r"<td>(.*?)</td>", line)]
-        for dataset, words in zip(("cifar10", "shapes"), said, strict=True):
+        for dataset, words in zip(("caltech101", "cifar10", "shapes"), said, strict=True):
             one = found.get((id, dataset))
             if one and one["verdict"] != "not run":
                 expected = f"{one['verdict']} {one['kind']}" if one["counts"] else f"({one['verdict']}) {one['kind']}"
                 assert " ".join(words).replace("( ", "(").replace(" )", ")") == expected.strip()
-    assert lines[2].count("not run") == 2
+    assert lines[2].count("not run") == 3
 
 
 def test_without_rows_nothing_is_drawn():

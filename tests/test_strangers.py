@@ -96,8 +96,8 @@ def test_the_table_shows_what_was_measured_and_dashes_for_the_rest(results, monk
     networks = strangers.networks().set_index("network")
     assert networks.loc["ehanw_pgd", "clean"] == "100.0" and networks.loc["woods_l2", "clean"] == "–"
     assert strangers.sentence() == (
-        "- **patch shuffle 2**: the same sign as in our networks in 0 of 1 pairs; in 0 the interval excludes zero; "
-        "in 1 it is clearly the other way."
+        "- **patch shuffle 2**: the same sign as in our CIFAR-10 networks in 0 of 1 pairs; in 0 the interval excludes "
+        "zero; in 1 it is clearly the other way."
     )
     assert strangers.figure()._repr_png_()[:4] == b"\x89PNG"
 

@@ -142,10 +142,11 @@ def html(table: pd.DataFrame, caption: str) -> str:
 
 def key(frame: pd.DataFrame, sets: Iterable[str] = lens.SETS) -> str:
     """What the caption of a table of `accuracies` says last: what ± means, the test pictures, and the training."""
-    said = [
-        "±: half a 95 % interval, over seeds or, for one seed, over pictures; two seeds have none. Trained against "
-        "attacks: by PGD in the maximum norm."
-    ]
+    sets = list(sets)
+    seeds = set(accuracies(frame, {}, sets).get("seeds", []))
+    of = "over seeds or, for one seed, over pictures" if "1" in seeds else "over seeds"
+    none = "; two seeds have none" if "2" in seeds else ""
+    said = [f"±: half a 95 % interval {of}{none}. Trained against attacks: by PGD in the maximum norm."]
     for name in sets:
         at, mine = tables.setting(name), tables.in_main_setting(frame, name)
         if mine.empty or at.recipe is None:

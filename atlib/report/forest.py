@@ -63,14 +63,15 @@ def primary_marks(found: Sequence[Verdict], known: Ledger, href: str) -> str:
     """The primary claims alone, by the part of the argument that they stand for."""
     parts = {primary.id: primary.part for primary in known.primary}
     by_id = {one.claim.id: one for one in found}
-    lines = "".join(_line(_one_mark(by_id[id]), href, False, parts[id]) for id in parts)
+    lines = "".join(_line(_on_photographs(by_id[id]), href, False, parts[id]) for id in parts)
     return f'<div class="forest">{_legend()}<div class="forest-group">{_axis(False)}{lines}</div></div>'
 
 
-def _one_mark(one: Verdict) -> Verdict:
-    """A claim on the data set of photographs that has been judged, or else on `shapes`."""
-    drawn = sorted((d for d in one.decisions if _drawn(d)), key=lambda d: d.dataset.startswith("shapes"))
-    return replace(one, decisions=tuple(drawn[:1]))
+def _on_photographs(one: Verdict) -> Verdict:
+    """A claim on the data sets of photographs that have judged it, or else on `shapes`."""
+    drawn = tuple(d for d in one.decisions if _drawn(d))
+    photographs = tuple(d for d in drawn if not d.dataset.startswith("shapes"))
+    return replace(one, decisions=photographs or drawn[:1])
 
 
 def _drawn(decision: Decision) -> bool:

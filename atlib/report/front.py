@@ -36,18 +36,15 @@ text-decoration:none}
 
 
 def how_sure(frame: pd.DataFrame, link: Callable[[str, str], str]) -> str:
-    """How many claims there are, how they stand on CIFAR-10, and where it is said how to measure again.
+    """How many claims there are, how they stand on photographs, and where it is said how to measure again.
 
     link: makes a link of a text and a page's name, "claims" or "reproduce".
     """
     found = verdicts.verdicts(frame)
     paper = sum(one.claim.origin == "paper" for one in found)
-    here = ledger.counts(found, "cifar10")
     return (
-        f"We broke the paper down into {link(f'{paper} claims', 'claims')} that numbers can test. On "
-        f"CIFAR-10, {ledger.judged(here)} of them have been judged: {ledger.tally(here)}."
-        f"{ledger.reservations(found, 'cifar10')}"
-        f"{ledger.shown_only(found, 'cifar10')} {link('How to repeat a measurement', 'reproduce')}."
+        f"We broke the paper down into {link(f'{paper} claims', 'claims')} that numbers can test. "
+        f"{ledger.standing(found)}{ledger.shown_only(found)} {link('How to repeat a measurement', 'reproduce')}."
     )
 
 

@@ -186,10 +186,9 @@ def _about(claim: Claim, found: Verdict, primary: bool) -> dict[str, str]:
 
 
 def _before(before: dict[tuple[str, str], str], id: str, dataset: str, now: str) -> str:
-    """The earlier rules' verdict, if it was a different one."""
+    """The earlier rules' verdict, if it was a different one. One that waited for rows wasn't any."""
     was = before.get((id, dataset), "")
-    same = {"mixed": UNDECIDED, "pending": NOT_RUN}.get(was, was)
-    if not was or same == now:
+    if was in ("", now) or (was, now) == ("mixed", UNDECIDED) or (was == "pending" and now != EXCLUDED):
         return ""
     when = "by the rules and rows before the change of 27 November 2026"
     return f' <span class="claim-before">(<em>{escape(was)}</em> {when})</span>'
@@ -335,14 +334,14 @@ def judged(here: Mapping[str, int]) -> int:
     return sum(number for verdict, number in here.items() if verdict != NOT_RUN)
 
 
-def shown_only(found: Sequence[Verdict], dataset: str) -> str:
-    """How the paper's claims stand that are measured on a data set and don't count there: a sentence, or nothing."""
-    here = counts(found, dataset, counting=False)
+def shown_only(found: Sequence[Verdict]) -> str:
+    """How the paper's claims stand that are measured on CIFAR-10 and don't count there: a sentence, or nothing."""
+    here = counts(found, "cifar10", counting=False)
     if not judged(here):
         return ""
     return (
-        f" Of the paper's other claims, {judged(here)} are measured there but don't count, because the paper tested "
-        f"them on other data: {tally(here)}."
+        f" Of the paper's other claims, {judged(here)} are measured on CIFAR-10 but don't count there, because the "
+        f"paper tested them on other data: {tally(here)}."
     )
 
 
@@ -357,22 +356,41 @@ def seen_before(found: Sequence[Verdict], dataset: str) -> int:
     )
 
 
-def reservations(found: Sequence[Verdict], dataset: str) -> str:
-    """What to bear in mind of the paper's claims that a data set has judged: a sentence after a space, or nothing."""
+# the data sets on which most claims of the paper count, as the sentences below call them
+PHOTOGRAPHS = {"cifar10": "CIFAR-10", "caltech101": "Caltech-101, which stands in for the paper's Caltech-256"}
+
+
+def standing(found: Sequence[Verdict], mark: str = "") -> str:
+    """How the paper's claims stand on PHOTOGRAPHS, and what to bear in mind: sentences, or nothing.
+
+    mark: put before and after the numbers of claims, such as "**".
+    """
+    stand = {name: here for name in PHOTOGRAPHS if judged(here := counts(found, name))}
+    whose = ["of the paper's claims"] + ["of them"] * len(stand)
+    said = [
+        f"On {PHOTOGRAPHS[name]}, {mark}{judged(here)}{mark} {these} have been judged: {tally(here)}."
+        for (name, here), these in zip(stand.items(), whose, strict=False)
+    ]
+    return " ".join(said) + reservations(found, sum(map(judged, stand.values())))
+
+
+def reservations(found: Sequence[Verdict], number: int) -> str:
+    """What to bear in mind of that many verdicts on the paper's claims: a sentence after a space, or nothing."""
     firmer = sum(
-        d.dataset == dataset and d.counts and d.judged.verdict != NOT_RUN
+        d.dataset in PHOTOGRAPHS and d.counts and d.judged.verdict != NOT_RUN
         for one in found
         if one.claim.paper_says
         for d in one.decisions
     )
-    later = seen_before(found, dataset)
-    said = [f"{later} {_were(later)} registered when its results had been seen"] if later else []
-    said += [f"{firmer} {'is' if firmer == 1 else 'are'} worded more firmly than in the paper"] if firmer else []
-    return f" Of these, {' and '.join(said)}." if said else ""
+    later = sum(seen_before(found, name) for name in PHOTOGRAPHS)
+    said = [f"{later} {_concern(later)} claims that were registered when results on that data set had been seen"]
+    said += [f"{firmer} {_concern(firmer)} claims that are worded more firmly than in the paper"]
+    said = [text for text, some in zip(said, (later, firmer), strict=True) if some]
+    return f" Of these {number} verdicts, {' and '.join(said)}." if said else ""
 
 
-def _were(number: int) -> str:
-    return "was" if number == 1 else "were"
+def _concern(number: int) -> str:
+    return "concerns" if number == 1 else "concern"
 
 
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve")
@@ -383,20 +401,17 @@ def in_words(number: int) -> str:
     return NUMBERS[number] if number < len(NUMBERS) else str(number)
 
 
-def ledger_sentence(frame: pd.DataFrame, dataset: str = "cifar10", shown: str = "CIFAR-10") -> str:
-    """How many claims of the paper there are, and how they stand on the data set that has judged most of them."""
+def ledger_sentence(frame: pd.DataFrame) -> str:
+    """How many claims of the paper there are, and how they stand on the data sets that have judged most of them."""
     found = verdicts.verdicts(frame)
     paper = [one for one in found if one.claim.origin == "paper"]
     rest = {origin: sum(one.claim.origin == origin for one in found) for origin in ("ours", "later", "question")}
-    here = counts(found, dataset)
     excluded = counts(found, "overall").get(EXCLUDED, 0)
     more = f" {in_words(excluded).capitalize()} can no longer hold over all data sets." if excluded else ""
-    seen = reservations(found, dataset)
     return (
         f"We broke the paper down into **{len(paper)}** claims that numbers can test, and added "
         f"{len(found) - len(paper)}: {rest['ours']} of our own, {rest['later']} from later work and {rest['question']} "
-        f"questions that the paper raises. On {shown}, **{judged(here)}** of the paper's claims have been "
-        f"judged: {tally(here)}.{seen}{shown_only(found, dataset)}{more}"
+        f"questions that the paper raises. {standing(found, '**')}{shown_only(found)}{more}"
     )
 
 

@@ -40,7 +40,7 @@ from . import frames, webp
 from .frames import Frames
 
 DATASET, SIDE = "caltech101", 112
-NETWORKS = {  # of seed 2, the only one for which all three have been measured
+NETWORKS = {  # of seed 2, the first for which all three had been measured
     "normal": "caltech101/normal-w64-s2-d4ccc123",
     "underfit": "caltech101/underfit-w64-s2-d73a4a8f",
     "pgd-linf-4": "caltech101/pgd-linf-4-w64-s2-c0542da6",

@@ -266,13 +266,14 @@ def sentence() -> str:
             continue
         if not here.clear:  # then there is no sign to agree with
             up, down = sum(one.low > 0 for one in found), sum(one.high < 0 for one in found)
-            text = f"no clear effect in our networks; of the {len(found)} pairs {up} clearly up, {down} clearly down"
+            text = f"no clear effect in our CIFAR-10 networks; of the {len(found)} pairs "
+            text += f"{up} clearly up, {down} clearly down"
             groups.setdefault(text, []).append(measure.name)
             continue
         agree = [one for one in found if one.value * here.value > 0]
         against = [one for one in found if one.value * here.value < 0 and one.clear]
         sure = sum(one.clear for one in agree)
-        text = f"the same sign as in our networks in {len(agree)} of {len(found)} pairs; "
+        text = f"the same sign as in our CIFAR-10 networks in {len(agree)} of {len(found)} pairs; "
         text += f"in {sure} the interval excludes zero"
         text += f"; in {len(against)} it is clearly the other way" if against else ""
         groups.setdefault(text, []).append(measure.name)
