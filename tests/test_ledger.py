@@ -13,7 +13,7 @@ import yaml
 
 from atlib.errors import InputError
 from atlib.files import REPOSITORY, checkout_path
-from atlib.report import bound, claims, core, forest, inventory, ledger, verdicts, waiting
+from atlib.report import bound, claims, core, forest, inventory, ledger, tables, verdicts, waiting
 from atlib.report.claims import STATISTICS
 from atlib.report.rule import BEYOND, EXCLUDED, FAILS, HOLDS, NOT_RUN, UNDECIDED, Judged
 from atlib.report.verdicts import Decision, Verdict
@@ -118,6 +118,17 @@ def test_the_sentence_counts_claims_of_the_paper_where_they_count(published) -> 
     others = beside["verdict"].value_counts().drop(NOT_RUN, errors="ignore")
     assert f"Of the paper's other claims, {others.sum()} are measured on CIFAR-10 but don't count there" in text
     assert f"{others[FAILS]} do not and {others[UNDECIDED]} are undecided." in text.partition("other claims")[2]
+
+
+def test_claims_that_hold_everywhere_are_listed(published) -> None:
+    held = [one for one in verdicts.verdicts(published) if one.verdict == HOLDS and one.claim.origin == "paper"]
+    first, _, rest = ledger.holds_everywhere(published).partition("\n\n")
+    assert first.startswith(f"Of the paper's claims, {ledger.in_words(len(held))} hold over all data sets")
+    for one, line in zip(held, rest.split("\n"), strict=True):
+        assert line.startswith(f"- {tables.claim_words(one.claim)}") and re.search(r" \(q [=<] \d?\.\d+\)$", line)
+        needed = {d.dataset: d.verdict for d in one.decisions if d.dataset in one.claim.needed}
+        assert set(needed) == set(one.claim.needed) and set(needed.values()) == {HOLDS}
+    assert ledger.holds_everywhere(frame_of([])).startswith("No claim of the paper holds yet")
 
 
 def test_claims_are_tallied_in_words() -> None:

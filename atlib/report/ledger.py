@@ -273,16 +273,16 @@ def _q_of(found: Verdict) -> str:
 
 
 def holds_everywhere(frame: pd.DataFrame) -> str:
-    """Which claims of the paper hold over all data sets on which they count, in a sentence."""
+    """Which claims of the paper hold over all data sets that they need, in Markdown: a sentence, and a list of them."""
     mine = [one for one in verdicts.verdicts(frame) if one.verdict == HOLDS and one.claim.origin == "paper"]
     if not mine:
         return "No claim of the paper holds yet over all data sets that it needs."
-    said = "; ".join(f"*{tables.claim_words(one.claim)}*{_q_of(one)}" for one in mine)
+    said = "\n".join(f"- {tables.claim_words(one.claim)}{_q_of(one)}" for one in mine)
     where = sorted({dataset for one in mine for dataset in one.claim.needed})
     places = ", ".join(where)
     if len(mine) == 1:
-        return f"Of the paper's claims, one holds over all data sets that it needs ({places} alone): {said}"
-    return f"Of the paper's claims, {in_words(len(mine))} hold over all data sets that they need ({places}): {said}"
+        return f"Of the paper's claims, one holds over all data sets that it needs ({places} alone):\n\n{said}"
+    return f"Of the paper's claims, {in_words(len(mine))} hold over all data sets that they need ({places}):\n\n{said}"
 
 
 # --- Counts ----------------------------------------------------------------------------------------------------------
