@@ -150,6 +150,17 @@ def test_a_verdict_that_is_only_shown_isn_t_counted(published) -> None:
 # --- The forest plot --------------------------------------------------------------------------------------------------
 
 
+def test_a_primary_claim_shows_every_set_of_photographs_that_has_judged_it(published) -> None:
+    found, known = {one.claim.id: one for one in verdicts.verdicts(published)}, claims.load()
+    page = forest.primary_marks(list(found.values()), known, "claims.html")
+    lines = re.findall(r'<div class="forest-line">.*?</div>', page)
+    for primary, line in zip(known.primary, lines, strict=True):
+        judged = [d.dataset for d in found[primary.id].decisions if d.verdict != NOT_RUN]
+        photographs = [forest.SHOWN[name] for name in judged if not name.startswith("shapes")]
+        shown = [name.removesuffix(" (shown only)") for name in re.findall(r'class="forest-set">([^<]*)<', line)]
+        assert shown == (photographs or ["shapes"])
+
+
 def judged(effect: float, unit: float = 0.02, verdict: str = HOLDS) -> Judged:
     return Judged(verdict, "", (effect,) * 3, effect, effect - 0.01, effect + 0.01, unit=unit)
 
