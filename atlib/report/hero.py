@@ -169,7 +169,7 @@ def html(frame: pd.DataFrame, found: Frames | None = None, start: str = START) -
 {columns}</div>
 <p class="hero-ways" data-hero="ways">{escape(told[at]["ways"])}</p>
 <p class="hero-text">One network of each kind, on Caltech-101, and one picture: an example. The answer rests on
-three seeds and all test pictures.</p>
+three seeds or more, and on all test pictures.</p>
 <p class="hero-spoken" data-hero="spoken" role="status"></p>
 <details><summary>How the picture was chosen, and what this rests on</summary>
 {rests_on(found, frame)}</details>
