@@ -262,6 +262,7 @@ def test_the_effect_that_could_be_found_is_said_where_the_scatter_is_known(publi
 def test_every_sentence_rests_on_verdicts_of_today_and_has_its_numbers(published) -> None:
     said = bound.conclusion(published)
     assert said.startswith("## ") and "{" not in said
+    assert "\n\nThe SmoothGrad maps of" in said and "\n\n\n" not in said  # paragraphs are kept
     effect = next(
         d.judged.effect
         for one in verdicts.verdicts(published)

@@ -45,7 +45,7 @@ def headline(frame: pd.DataFrame, path: Path | None = None) -> str:
 
 
 def conclusion(frame: pd.DataFrame, path: Path | None = None) -> str:
-    """The conclusion, in Markdown: a heading and a paragraph for each part."""
+    """The conclusion, in Markdown: a heading and its paragraphs for each part."""
     parts = load(path)["conclusion"]
     return "\n\n".join(f"## {part['heading']}\n\n{bound(part, part['heading'], frame)}" for part in parts)
 
@@ -63,10 +63,13 @@ def say(text: str, frame: pd.DataFrame, rests_on: Mapping[str, str]) -> str:
 
 
 def bound(entry: Mapping[str, Any], where: str, frame: pd.DataFrame, link: bool = True) -> str:
-    """The text of an entry with its numbers; InputError if a verdict that it rests on has changed."""
+    """The text of an entry with its numbers; InputError if a verdict that it rests on has changed.
+
+    Paragraphs are kept: YAML folds lines, so that a blank line in the file is the one line break that is left.
+    """
     where = f"{ANSWER}: {where}"
     _check(entry["rests_on"], where, frame)
-    return filled(entry["text"], where, frame, link)
+    return "\n\n".join(filled(part, where, frame, link) for part in entry["text"].strip().split("\n"))
 
 
 def _check(rests_on: Mapping[str, str], where: str, frame: pd.DataFrame) -> None:
