@@ -102,7 +102,8 @@ def test_how_sure_counts_the_verdicts(frame: pd.DataFrame) -> None:
         here = ledger.counts(found, name)
         assert paper > number == ledger.judged(here) > 10 and text.endswith(f"have been judged: {ledger.tally(here)}")
         assert number == sum(n for verdict, n in here.items() if verdict != "not run")
-    every, seen, firmer = map(int, re.findall(r"\b\d+\b", third))
+    assert "had been seen (on Caltech-101, those of one seed) and " in third
+    every, seen, firmer = map(int, re.findall(r"(?<!-)\b\d+\b", third))
     mine = [(one.claim, d) for one in found for d in one.decisions if d.dataset in ledger.PHOTOGRAPHS and d.counts]
     mine = [(claim, d) for claim, d in mine if claim.origin == "paper" and d.verdict != "not run"]
     assert every == sum(judged) == len(mine)

@@ -382,8 +382,9 @@ def reservations(found: Sequence[Verdict], number: int) -> str:
         if one.claim.paper_says
         for d in one.decisions
     )
-    later = sum(seen_before(found, name) for name in PHOTOGRAPHS)
-    said = [f"{later} {_concern(later)} claims that were registered when results on that data set had been seen"]
+    seen = {name: seen_before(found, name) for name in PHOTOGRAPHS}
+    later, one = sum(seen.values()), " (on Caltech-101, those of one seed)" if seen["caltech101"] else ""
+    said = [f"{later} {_concern(later)} claims that were registered when results on that data set had been seen{one}"]
     said += [f"{firmer} {_concern(firmer)} claims that are worded more firmly than in the paper"]
     said = [text for text, some in zip(said, (later, firmer), strict=True) if some]
     return f" Of these {number} verdicts, {' and '.join(said)}." if said else ""
