@@ -97,7 +97,11 @@ def wanted(subject: Subject, only: tuple[str, ...] = ()) -> list[tuple[str, str]
 
     only: names of measurements, with all their levels, or single ones as NAME@LEVEL.
     """
-    every = [(name, level) for name, m in measurements.MEASUREMENTS.items() for level in m.levels(subject)]
+    every = [
+        (name, level)
+        for name, m in measurements.MEASUREMENTS.items()
+        for level in m.levels(subject) or (m.on_request(subject) if name in only else ())
+    ]
     return [(name, level) for name, level in every if not only or name in only or f"{name}@{level}" in only]
 
 
@@ -114,11 +118,12 @@ def expected(config: Config, only: tuple[str, ...] = ()) -> list[str]:
     return ["@".join(pair) for pair in wanted(_outline(config), only)]
 
 
-def lacking(config: Config) -> dict[str, str]:
+def lacking(config: Config, only: tuple[str, ...] = ()) -> dict[str, str]:
     """The part of `expected` that can't be measured here yet, each with a line on what is missing."""
     subject = _outline(config)
     lines = {
-        f"{name}@{level}": measurements.MEASUREMENTS[name].lacks(subject, level) for name, level in wanted(subject)
+        f"{name}@{level}": measurements.MEASUREMENTS[name].lacks(subject, level)
+        for name, level in wanted(subject, only)
     }
     return {place: line for place, line in lines.items() if line}
 

@@ -96,12 +96,14 @@ class Findings(NamedTuple):
 class Measurement(NamedTuple):
     """levels: those that apply to a subject (none: not measured); measure: gives the findings at one; lacks: a line on
     what is missing to measure one here (empty: nothing); outdated: whether, by its record, an earlier measurement
-    measured something else than would be measured now."""
+    measured something else than would be measured now; on_request: levels that apply where the measurement is asked for
+    by its name, whatever `levels` gives."""
 
     levels: Callable[[Subject], tuple[str, ...]]
     measure: Callable[[Subject, str], Findings]
     lacks: Callable[[Subject, str], str] = lambda subject, level: ""
     outdated: Callable[[Subject, str, dict], bool] = lambda subject, level, record: False
+    on_request: Callable[[Subject], tuple[str, ...]] = lambda subject: ()
 
 
 MEASUREMENTS: dict[str, Measurement] = {}
@@ -257,13 +259,24 @@ def trained_attack(subject: Subject, level: str) -> Findings:
 def conflict_levels(subject: Subject) -> tuple[str, ...]:
     """`shapes` includes cue-conflict pictures; for photographs, `style.cues` may have made some.
 
-    Without them nothing is measured: otherwise the campaign would train published networks again.
+    Without them it is measured only where it is asked for by name: otherwise the campaign would train published
+    networks again.
     """
     made = not subject.conflict and style.cues.there(subject.dataset, subject.side, subject.content)
     return ("",) if subject.conflict or made else ()
 
 
-@register("conflict", conflict_levels)
+def conflict_on_request(subject: Subject) -> tuple[str, ...]:
+    """Data sets of photographs of which cue-conflict pictures can be made."""
+    return ("",) if subject.dataset in style.cues.DATASETS else ()
+
+
+def conflict_lacks(subject: Subject, level: str) -> str:
+    """How to make the cue-conflict pictures of photographs, if they are not there."""
+    return "" if subject.conflict else style.cues.lacking(subject.dataset, subject.side, subject.content)
+
+
+@register("conflict", conflict_levels, lacks=conflict_lacks, on_request=conflict_on_request)
 def conflict(subject: Subject, level: str) -> Findings:
     """Shape bias: shape answers among those that name either cue (Geirhos et al. 2019), with its coverage.
 

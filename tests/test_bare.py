@@ -73,7 +73,7 @@ def test_it_trains_measures_and_publishes_what_snakemake_and_notebooks_would(pat
     assert (
         lines[2].startswith("cost: roughly ") and "measured just now: training in fp32, measuring in fp32" in lines[2]
     )
-    assert "not measured, for lack of stylised test sets: stylist = 'ghiasi': needs" in log and "to stylise" not in log
+    assert "not measured here: stylist = 'ghiasi': needs" in log and "to stylise" not in log
     for p in planned:  # each step in a reader's words
         about = f"{p.config.model} on cifar10, seed 1 ({p.run})"
         assert re.search(rf"^\d\d:\d\d  training {re.escape(about)}$", log, re.MULTILINE)

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import nn
 
-from atlib import data, measurements
+from atlib import data, evaluation, measurements
 from atlib.campaign import cues as making
+from atlib.campaign import grid, needs
 from atlib.errors import InputError
 from atlib.style import Stylist, cues
 
@@ -137,6 +138,27 @@ def test_answers_by_content_by_style_and_by_neither(dataset):
         Nearest(), photographs((2, 9, 9, 9, 1)).test, 8, torch.device("cpu"), dataset="caltech101"
     )
     assert measurements.MEASUREMENTS["conflict"].levels(other) == ()
+
+
+def test_a_block_that_asks_for_cue_conflict_waits_for_its_pictures(dataset):
+    cells = [p for p in grid.load() if p.config.dataset == "caltech101"]
+    asked = next(p for p in cells if p.measure == ("clean", "conflict"))
+    assert asked.expected == ["clean@", "conflict@"]
+    assert needs.missing(asked) == ("clean@",)
+    assert "conflict@" in needs.out_of_reach(asked) and "atlib.campaign.cues" in needs.out_of_reach(asked)["conflict@"]
+    silent = next(p for p in cells if not p.measure)
+    assert "conflict@" not in silent.expected and "conflict@" not in evaluation.lacking(silent.config)
+    cues.settle(dataset, {0.25: 0.9, 0.5: 0.1, 0.75: 0.1, 1.0: 0.1}, PAINTER, "caltech101/x")
+    cues.finish(dataset, PAINTER)
+    assert cues.lacking("caltech101", 8) == "" and "these test pictures" in cues.lacking("caltech101", 8, "others")
+
+
+def test_cue_conflict_that_is_asked_for_by_name_says_what_is_missing(dataset):
+    subject = measurements.Subject(Nearest(), dataset.test, 8, torch.device("cpu"), dataset="caltech101")
+    assert evaluation.wanted(subject, ("conflict",)) == [("conflict", "")]
+    with pytest.raises(InputError, match="'caltech101': no cue-conflict pictures of these test pictures; see "):
+        evaluation.measurable(subject, ("conflict",), "x")
+    assert ("conflict", "") not in evaluation.wanted(subject)
 
 
 def test_coverage_counts_answers_by_either_class():

@@ -214,8 +214,9 @@ def test_what_is_open_says_which_runs_it_waits_for(published) -> None:
     assert "underfit, seed 1" in text  # the control's
     done = waiting.waiting(known["maps-sparser"], "cifar10", published, known)
     assert not done and waiting.sentence(done) == ""
-    cues = waiting.sentence(waiting.waiting(known["cue-conflict-on-photographs"], "caltech101", published, known))
-    assert "this measurement of published networks, which needs their weights (pgd-linf-4, seed 1; " in cues
+    cues = waiting.sentence(waiting.waiting(known["cue-conflict-on-photographs"], "caltech101-cues", published, known))
+    assert cues.startswith("Waits for 3 runs (pgd-linf-4, seed 4; normal, seed 4; underfit, seed 4)")
+    assert "this measurement of published networks, which needs their weights (pgd-linf-4, seed 3; " in cues
     maps = waiting.waiting(known["two-kinds-of-map"], "cifar10", published, known)
     assert "no job makes yet" in waiting.sentence(maps)
 

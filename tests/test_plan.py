@@ -75,14 +75,14 @@ def test_the_table_sums_up_each_block(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "gpu_hours_of", lambda need, flops: 0.25)
     monkeypatch.setattr(grid, "published", lambda p: p is planned[0])
     monkeypatch.setattr(grid, "unpublished", lambda p: () if p is planned[0] else ("clean@",))
-    monkeypatch.setattr(needs, "out_of_reach", lambda p, installing: set())
+    monkeypatch.setattr(needs, "out_of_reach", lambda p, installing: {})
     monkeypatch.setattr(grid, "trained", lambda p: True)
     table = plan.table(planned).set_index("block")
     n = sum(p.block == "shapes" for p in planned)
     # the precision that a processor trains in where the run leaves it to the machine, and the run's own otherwise
     assert list(table.loc["shapes"]) == [n, 1, 1.5 * n, 1.5 * (n - 1), n / 4, (n - 1) / 4, "fp32"]
     assert table.loc["a", "core_hours"] == 18
-    of_their_own = {"b": "bf16/fp32", "c": "bf16", "g": "bf16", "h": "bf16"}
+    of_their_own = {"b": "bf16/fp32", "cues": "bf16", "c": "bf16", "g": "bf16", "h": "bf16"}
     assert table["precision"].to_dict() == dict.fromkeys(table.index, "fp32") | of_their_own
 
 

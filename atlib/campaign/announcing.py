@@ -73,7 +73,7 @@ def cost(found: needs.Needs, device: torch.device | None = None) -> str:
 def omissions(found: needs.Needs) -> Iterable[str]:
     """What is left out, and why."""
     for line in found.blocked:
-        yield f"not measured, for lack of stylised test sets: {line}"
+        yield f"not measured here: {line}"
     if found.left:
         some = ", ".join(p.run for p in found.left[:3]) + (", …" if len(found.left) > 3 else "")
         yield (

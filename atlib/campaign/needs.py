@@ -39,7 +39,7 @@ class Needs:
     """All that a campaign has to do, and what it leaves out.
 
     done: runs of the chosen blocks that are published; left: published ones that lack measurements, whose weights
-    aren't here; blocked: why some stylised test sets can't be made here, a line each.
+    aren't here; blocked: why some measurements can't be taken here, a line each.
     """
 
     todo: tuple[Need, ...]
@@ -83,8 +83,7 @@ def find(planned: Sequence[grid.Planned], blocks: Collection[str] = (), *, insta
     for need in todo:  # else it would be refused when it is published, after hours
         if need.train and need.measure:
             publishing.check_alike(asdict(need.planned.config), need.planned.config.recipe, need.run, results_dir())
-    every = [stylised_sets(need.planned.config, need.planned.expected, installing) for need in todo]
-    blocked = {line for sets in every for line in sets.values() if line}
+    blocked = {line for need in todo for line in out_of_reach(need.planned, installing).values()}
     done = tuple(p for p in chosen if not wanted[p.run] and p not in left)
     return Needs(tuple(todo), done, left, tuple(sorted(blocked)))
 
@@ -126,8 +125,11 @@ def stylised_sets(config: Config, places: Collection[str] | None = None, install
 obstacle = functools.cache(style.obstacle)
 
 
-def out_of_reach(planned: grid.Planned, installing: bool = False) -> set[str]:
-    """Measurements of a run that this campaign can't take, since a stylised test set can't be made here."""
+def out_of_reach(planned: grid.Planned, installing: bool = False) -> dict[str, str]:
+    """Measurements of a run that this campaign can't take, each with a line on why: a stylised test set can't be made
+    here, or there are no cue-conflict pictures, which a campaign doesn't make."""
+    lacking = evaluation.lacking(planned.config, planned.measure)
     sets = stylised_sets(planned.config, planned.expected, installing)
-    blocked = {name.rpartition("/")[2] for name, line in sets.items() if line}
-    return {place for place in evaluation.lacking(planned.config) if place.rpartition("@")[2] in blocked}
+    lines = {name.rpartition("/")[2]: line for name, line in sets.items()}
+    styled = {place: lines.get(place.rpartition("@")[2], "") for place in lacking if "stylised@" in place}
+    return {place: line for place, line in (lacking | styled).items() if line}

@@ -13,7 +13,7 @@ from html import escape
 import pandas as pd
 
 from ..rows import Archive, archive, row_id
-from . import beside_paper, claims, destroyed, ledger, lens, statistics, tables, verdicts
+from . import beside_paper, claims, destroyed, forest, ledger, lens, statistics, tables, verdicts
 from .rule import NOT_RUN
 from .tables import Cell
 
@@ -279,7 +279,7 @@ def verdict_grid(ids: Sequence[str], frame: pd.DataFrame, caption: str) -> str:
             f'<tr><th scope="row">{tables.cell_html(claim)}</th>{"".join(f"<td>{one}</td>" for one in shown)}</tr>'
         )
         plain.append({"claim": str(claim)} | {one: _plain(cells.get(one)) for one in [*sets, *others]})
-    names = ["claim", *(lens.SETS.get(one, one) for one in [*sets, *others])]
+    names = ["claim", *(lens.SETS.get(one, forest.SHOWN.get(one, one)) for one in [*sets, *others])]
     return tables.framed(tables.frame_of(plain), [f"<tbody>{''.join(lines)}</tbody>"], names, caption, "verdict-grid")
 
 

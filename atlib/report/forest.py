@@ -20,6 +20,7 @@ from .verdicts import Decision, Verdict
 SHOWN = {
     "cifar10": "CIFAR-10",
     "caltech101": "Caltech-101",
+    "caltech101-cues": "Caltech-101, seeds 2–4",
     "tiny-imagenet": "Tiny ImageNet",
     "shapes": "shapes",
     "shapes-replication": "shapes, new seeds",

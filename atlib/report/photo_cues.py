@@ -13,7 +13,7 @@ from . import core, tables
 from .rule import NOT_RUN
 from .statistics import wilson
 
-DATASET = "caltech101"
+SETTING = "caltech101-cues"
 RARE = 0.05  # share of answers by style below which the style can't be said to carry its class
 METRICS = ("shape_accuracy", "texture_accuracy", "coverage", "shape_bias")
 
@@ -21,9 +21,9 @@ METRICS = ("shape_accuracy", "texture_accuracy", "coverage", "shape_bias")
 def found(frame: pd.DataFrame) -> pd.DataFrame:
     """One line per network and seed: model, role, seed, pictures, a column for each of METRICS with its value, and
     low and high, Wilson's 95 % interval of the shape bias over the pictures that are answered by either class; rows."""
-    mine = tables.in_main_setting(frame, DATASET)
+    mine = tables.in_main_setting(frame, SETTING)
     mine = mine[(mine["distortion"] == "conflict") & mine["metric"].isin(METRICS)]
-    roles = core.roles(DATASET)
+    roles = core.roles(SETTING)
     lines = []
     for (model, seed), group in mine.groupby(["model", "seed"], sort=True):
         rows = {row["metric"]: row for row in group.to_dict("records")}

@@ -189,12 +189,21 @@ def there(dataset: str, side: int, content: str) -> bool:
     return about.get("content") == content and (folder_of(dataset, side) / "pictures.safetensors").is_file()
 
 
+def lacking(dataset: str, side: int, content: str = "") -> str:
+    """A line on how to make the cue-conflict pictures if they aren't there; empty if they are.
+
+    content: the digest of the test pictures (empty: not known, so that any that are there will do).
+    """
+    known = content or manifest(dataset, side).get("content", "")
+    if there(dataset, side, known):
+        return ""
+    return f"dataset = {dataset!r}: no cue-conflict pictures of these test pictures; see atlib.campaign.cues"
+
+
 def load(dataset: str, side: int, content: str) -> tuple[data.Conflict, dict]:
     """The cue-conflict pictures of these test pictures (their digest), and what strength.json says; InputError if not
     there or damaged."""
-    if not there(dataset, side, content):
-        raise InputError(
-            f"dataset = {dataset!r}: no cue-conflict pictures of these test pictures; see atlib.campaign.cues"
-        )
+    if line := lacking(dataset, side, content):
+        raise InputError(line)
     tensors, about = load_tensors(folder_of(dataset, side) / "pictures.safetensors")
     return data.Conflict(tensors["images"], tensors["labels"], tensors["textures"]), about
