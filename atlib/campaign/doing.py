@@ -235,7 +235,7 @@ def advance(step: str, planned: grid.Planned, bare: bool, say: Callable[[str], N
             evaluation.evaluate(folder, only=planned.measure, progress=False)
         else:
             execute("evaluate", folder, {"run": str(folder), "measure": ",".join(planned.measure)})
-    if step == "publish" and not grid.published(planned, evaluation.lacking(planned.config)):
+    if step == "publish" and not grid.published(planned, evaluation.lacking(planned.config, planned.measure)):
         publishing.publish(folder)
         clean = grid.accuracies(rows.read_rows(folder / "rows.csv"))
         say(f"{clock()}  published {planned.run}: {clean} % clean/under PGD")
