@@ -92,17 +92,17 @@ def subject_from(config: Config, weights: Path, device: torch.device, dataset: d
     return Subject(folded, dataset.test, side, device, dataset.conflict, config, dataset=name, source=source)
 
 
-def wanted(subject: Subject, only: tuple[str, ...] = ()) -> list[tuple[str, str]]:
-    """The (distortion, level) pairs that apply to a subject: all, or those that `only` names.
+def wanted(subject: Subject, measure: tuple[str, ...] = ()) -> list[tuple[str, str]]:
+    """The (distortion, level) pairs that apply to a subject: all, or those that `measure` names.
 
-    only: names of measurements, with all their levels, or single ones as NAME@LEVEL.
+    measure: names of measurements, with all their levels, or single ones as NAME@LEVEL.
     """
     every = [
         (name, level)
         for name, m in measurements.MEASUREMENTS.items()
-        for level in m.levels(subject) or (m.on_request(subject) if name in only else ())
+        for level in m.levels(subject) or (m.on_request(subject) if name in measure else ())
     ]
-    return [(name, level) for name, level in every if not only or name in only or f"{name}@{level}" in only]
+    return [(name, level) for name, level in every if not measure or name in measure or f"{name}@{level}" in measure]
 
 
 def _outline(config: Config) -> Subject:
@@ -113,30 +113,30 @@ def _outline(config: Config) -> Subject:
     return Subject(nn.Identity(), split, side, torch.device("cpu"), cues, config, dataset=config.dataset)
 
 
-def expected(config: Config, only: tuple[str, ...] = ()) -> list[str]:
-    """Every "NAME@LEVEL" that applies to a run, from its configuration alone. only: as for `wanted`."""
-    return ["@".join(pair) for pair in wanted(_outline(config), only)]
+def expected(config: Config, measure: tuple[str, ...] = ()) -> list[str]:
+    """Every "NAME@LEVEL" that applies to a run, from its configuration alone. measure: as for `wanted`."""
+    return ["@".join(pair) for pair in wanted(_outline(config), measure)]
 
 
-def lacking(config: Config, only: tuple[str, ...] = ()) -> dict[str, str]:
+def lacking(config: Config, measure: tuple[str, ...] = ()) -> dict[str, str]:
     """The part of `expected` that can't be measured here yet, each with a line on what is missing."""
     subject = _outline(config)
     lines = {
         f"{name}@{level}": measurements.MEASUREMENTS[name].lacks(subject, level)
-        for name, level in wanted(subject, only)
+        for name, level in wanted(subject, measure)
     }
     return {place: line for place, line in lines.items() if line}
 
 
-def evaluate(run: str | Path, *, only: tuple[str, ...] = (), again: bool = False, progress: bool = True) -> Path:
+def evaluate(run: str | Path, *, measure: tuple[str, ...] = (), again: bool = False, progress: bool = True) -> Path:
     """Measure what a run still needs; returns its folder.
 
-    run: a folder or DATASET/RUN. only: names of measurements (none: all). again: compute also what is there. Each
+    run: a folder or DATASET/RUN. measure: names of measurements (none: all). again: compute also what is there. Each
     measurement is written as it ends, so that a stopped evaluation goes on with the next one. InputError for a run
     that is not there or not finished, a measurement that is unknown or does not apply, or damaged files; and, after all
     others are done, NetworkError for a measurement that failed.
     """
-    check_only(only)
+    check_measure(measure)
     folder = find_run(str(run))
     provenance.commit()  # of the code that now runs
     with training.exclusive(folder):
@@ -144,17 +144,17 @@ def evaluate(run: str | Path, *, only: tuple[str, ...] = (), again: bool = False
         assert subject.config is not None
         columns = columns_of(subject.config, record["run"])
         table = Table(folder, subject, columns, record["weights_digest"])
-        failed = complete(table, only=only, again=again, progress=progress)
+        failed = complete(table, measure=measure, again=again, progress=progress)
     if failed:
         raise NetworkError(f"run = {record['run']!r}: {'; '.join(map(str, failed))}")
     return folder
 
 
-def check_only(only: Sequence[str]) -> None:
+def check_measure(measure: Sequence[str]) -> None:
     """InputError unless they are names of measurements."""
-    if isinstance(only, str):
-        raise InputError(f"only = {only!r}: must be names in a tuple, for instance ({only!r},)")
-    for name in only:
+    if isinstance(measure, str):
+        raise InputError(f"measure = {measure!r}: must be names in a tuple, for instance ({measure!r},)")
+    for name in measure:
         one_of(
             "measure", name if name in measurements.MEASUREMENTS else name.partition("@")[0], measurements.MEASUREMENTS
         )
@@ -173,10 +173,10 @@ def columns_of(config: Config, run: str) -> dict[str, object]:
     }
 
 
-def applying(subject: Subject, only: tuple[str, ...], name: str) -> list[tuple[str, str]]:
+def applying(subject: Subject, measure: tuple[str, ...], name: str) -> list[tuple[str, str]]:
     """`wanted`; InputError if it is empty. name: the network's."""
-    pairs = wanted(subject, only)
-    for asked in only:
+    pairs = wanted(subject, measure)
+    for asked in measure:
         kind, at, level = asked.partition("@")
         levels = [other for name, other in pairs if name == kind]
         if at and level not in levels:
@@ -185,20 +185,20 @@ def applying(subject: Subject, only: tuple[str, ...], name: str) -> list[tuple[s
             raise InputError(f"measure = {asked!r}: does not apply to {name}")
     if pairs:
         return pairs
-    raise InputError(f"measure = {', '.join(only)!r}: does not apply to {name}")
+    raise InputError(f"measure = {', '.join(measure)!r}: does not apply to {name}")
 
 
-def measurable(subject: Subject, only: tuple[str, ...], name: str) -> list[tuple[str, str]]:
-    """As `applying`; InputError also if none of `only` can be measured yet."""
-    pairs = applying(subject, only, name)
-    lines = [measurements.MEASUREMENTS[measure].lacks(subject, level) for measure, level in pairs] if only else [""]
+def measurable(subject: Subject, measure: tuple[str, ...], name: str) -> list[tuple[str, str]]:
+    """As `applying`; InputError also if none of `measure` can be measured yet."""
+    pairs = applying(subject, measure, name)
+    lines = [measurements.MEASUREMENTS[name].lacks(subject, level) for name, level in pairs] if measure else [""]
     if all(lines):
         raise InputError(lines[0])
     return pairs
 
 
 def complete(
-    table: Table, *, only: tuple[str, ...] = (), again: bool = False, progress: bool = True, hint: str = ""
+    table: Table, *, measure: tuple[str, ...] = (), again: bool = False, progress: bool = True, hint: str = ""
 ) -> list[AtlibError]:
     """Take the measurements missing from a table; print which of them need a missing stylised set.
 
@@ -206,7 +206,7 @@ def complete(
     failed measurements, with their names; they don't stop the others.
     """
     subject, done = table.subject, table.origins["measurements"]
-    pairs = (applying if done else measurable)(subject, only, table.folder.name)
+    pairs = (applying if done else measurable)(subject, measure, table.folder.name)
     current = [pair for pair in pairs if pair in table and not again]
     current = [
         (name, at)

@@ -47,7 +47,7 @@ LONGEST_NAME = 60  # characters of a network's name that are kept
 SAMPLES = ("stratified", "first")  # how `limit` chooses pictures
 # how each interface spells the options
 DOORS = {
-    "python": {"limit": "limit=2000", "measure": 'only=("saturation@1024",)', "names": "only"},
+    "python": {"limit": "limit=2000", "measure": 'measure=("saturation@1024",)', "names": "measure"},
     "command line": {"limit": "--limit 2000", "measure": "--measure saturation@1024", "names": "--measure"},
     "papermill": {"limit": "-p limit 2000", "measure": "-p measure saturation@1024", "names": "-p measure"},
 }
@@ -321,25 +321,25 @@ def same(recorded: Sequence[Sequence[float]] | None, answers: np.ndarray) -> boo
 
 
 def evaluate(
-    about: Own, *, only: tuple[str, ...] = (), again: bool = False, progress: bool = True, door: str = "python"
+    about: Own, *, measure: tuple[str, ...] = (), again: bool = False, progress: bool = True, door: str = "python"
 ) -> Path:
     """Measure what is missing; returns the folder.
 
     As `evaluation.evaluate`, but a measurement that fails is left out, with a line; NetworkError if none of those
-    asked for is left. only: names of measurements, or single ones such as "saturation@1024"; one that does not
+    asked for is left. measure: names of measurements, or single ones such as "saturation@1024"; one that does not
     apply gets a line. A network whose code has changed since, or whose pictures have, is measured in another
     folder. door: one of DOORS, whose options the terminal and the report name.
     """
-    evaluation.check_only(only)
+    evaluation.check_measure(measure)
     one_of("door", door, DOORS)
     provenance.commit()  # of the code that now runs
     if digest_of(about.subject.model, about.groups) != about.digest:
         raise InputError(f"{about.source}: its weights have changed since own.subject saw them; call own.subject again")
     folder = folder_of(about)
     if not folder.is_dir():
-        evaluation.measurable(about.subject, only, about.source)
-    asked = evaluation.applying(about.subject, only, about.source)
-    for name in only:
+        evaluation.measurable(about.subject, measure, about.source)
+    asked = evaluation.applying(about.subject, measure, about.source)
+    for name in measure:
         if name.partition("@")[0] not in {measurement for measurement, _ in asked}:
             say(f"measure = {name!r}: does not apply to {about.source} on {about.subject.dataset}")
     writable(runs_dir())
@@ -360,7 +360,7 @@ def evaluate(
         write_json(folder / "own.json", record | {"left_out": before})
         table = evaluation.Table(folder, about.subject, columns, about.digest)
         hint = "{limit} measures on a sample, {measure} a single one".format(**DOORS[door])
-        failed = evaluation.complete(table, only=only, again=again, progress=progress, hint=hint)
+        failed = evaluation.complete(table, measure=measure, again=again, progress=progress, hint=hint)
         for error in failed:
             say(f"left out: {error}")
         if not len(table.rows):

@@ -1087,7 +1087,7 @@ def test_a_copys_run_goes_on(tmp_path: Path) -> None:
     shutil.copytree(own, tmp_path / "copy", copy_function=shutil.copyfile)
     shutil.rmtree(own)
     (tmp_path / "copy").rename(own)
-    evaluation.evaluate(run, only=("clean",), progress=False)
+    evaluation.evaluate(run, measure=("clean",), progress=False)
 
 
 def test_hashes_are_kept_until_a_file_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -1203,10 +1203,10 @@ def test_a_run_is_measured_on_the_pictures_that_it_was_trained_on(tmp_path: Path
     fill(own, ["cat", "dog"], 10)
     config = resolve(dataset=f"folder:{own}", side=21, width=4, attack="none", epochs=1, batch=4)
     run = training.train(config, progress=False)
-    evaluation.evaluate(run, only=("clean",), progress=False)
+    evaluation.evaluate(run, measure=("clean",), progress=False)
     for old, new in (("cat", "was"), ("dog", "cat"), ("was", "dog")):
         (own / old).rename(own / new)
-    found = refused(lambda: evaluation.evaluate(run, only=("clean",), progress=False))
+    found = refused(lambda: evaluation.evaluate(run, measure=("clean",), progress=False))
     assert found.startswith(f"{run}: trained on {own} sha256 ") and found.endswith("restore that, or move the run")
 
 

@@ -205,7 +205,7 @@ def test_origins_of_every_measurement(pgd: Path) -> None:
 def test_a_measurement_made_with_other_versions_says_so(pgd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     other = provenance.versions() | {"torch": "9.9"}
     monkeypatch.setattr(provenance, "versions", lambda: other)
-    evaluation.evaluate(pgd, only=("clean",), again=True, progress=False)
+    evaluation.evaluate(pgd, measure=("clean",), again=True, progress=False)
     found = read_json(pgd / "evaluation.json")["measurements"]
     assert found["clean@"]["versions"] == other and "hardware" not in found["clean@"]
     assert "versions" not in found["conflict@"]
@@ -255,7 +255,7 @@ def test_any_is_counted_at_every_iterate(pgd: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_spatially_trained_network_is_measured_under_the_spatial_attack(pgd: Path) -> None:
-    evaluation.evaluate(SPATIAL.run, only=("trained-attack",), progress=False)
+    evaluation.evaluate(SPATIAL.run, measure=("trained-attack",), progress=False)
     subject = evaluation.subject_of(SPATIAL.folder)
     images, labels = subject.test.images.float() / 255, subject.test.labels
     moved = attacks.spatial(subject.model, images, labels, tau=0.05, max_flow=2.0, steps=2, step_size=2.5)
@@ -437,7 +437,7 @@ def test_measured_in_single_precision_even_under_autocast(pgd: Path, registry: d
     before = rows_of(pgd)
     with torch.autocast("cpu", torch.bfloat16):
         assert subject_dtype(pgd) == torch.bfloat16
-        evaluation.evaluate(pgd, only=("probe", "clean", "conflict"), again=True, progress=False)
+        evaluation.evaluate(pgd, measure=("probe", "clean", "conflict"), again=True, progress=False)
         assert torch.is_autocast_enabled("cpu") and torch.backends.cudnn.allow_tf32
     assert seen == [torch.float32, False]
     after = rows_of(pgd)
@@ -468,7 +468,7 @@ def test_again_replaces_and_never_doubles(pgd: Path, calls: list[str]) -> None:
     assert (pgd / "rows.csv").read_bytes() == rows
     again = arrays_of(pgd)
     assert again.keys() == arrays.keys() and all((again[name] == arrays[name]).all() for name in arrays)
-    evaluation.evaluate(pgd, only=("clean",), again=True, progress=False)
+    evaluation.evaluate(pgd, measure=("clean",), again=True, progress=False)
     assert calls[4:] == ["clean@"] and (pgd / "rows.csv").read_bytes() == rows
 
 
@@ -480,7 +480,7 @@ def test_a_measurement_taken_again_is_missing_until_it_is_whole(pgd: Path, monke
 
     monkeypatch.setattr(measured.Table, "write", killed)
     with pytest.raises(KeyboardInterrupt):
-        evaluation.evaluate(pgd, only=("clean",), again=True, progress=False)
+        evaluation.evaluate(pgd, measure=("clean",), again=True, progress=False)
     assert set(read_json(pgd / "evaluation.json")["measurements"]) == {"conflict@", "pgd-linf@8", "trained-attack@"}
 
 
@@ -488,9 +488,9 @@ def test_only_what_is_missing_is_measured(pgd: Path, calls: list[str]) -> None:
     whole = (pgd / "rows.csv").read_bytes()
     for name in ("rows.csv", "predictions.npz", "evaluation.json"):
         (pgd / name).unlink()
-    for only, expected in ((("conflict",), ["conflict@"]), (("clean", "conflict"), ["clean@"])):
+    for measure, expected in ((("conflict",), ["conflict@"]), (("clean", "conflict"), ["clean@"])):
         calls.clear()
-        evaluation.evaluate(pgd, only=only, progress=False)
+        evaluation.evaluate(pgd, measure=measure, progress=False)
         assert calls == expected
     assert set(rows_of(pgd)["distortion"]) == {"clean", "conflict"}
     calls.clear()
@@ -564,7 +564,7 @@ def test_changed_weights_are_measured_anew(pgd: Path, calls: list[str]) -> None:
     assert str(pgd / "weights.safetensors") in one_line(error) and calls == []
     digest = tensor_digest(load_tensors(pgd / "weights.safetensors")[0])
     write_json(pgd / "training.json", read_json(pgd / "training.json") | {"weights_digest": digest})
-    evaluation.evaluate(pgd, only=("clean",), progress=False)
+    evaluation.evaluate(pgd, measure=("clean",), progress=False)
     rows = rows_of(pgd)
     assert calls == ["clean@"] and set(rows["distortion"]) == {"clean"}  # nothing of the old network is left
     assert {key.split("/")[0] for key in arrays_of(pgd)} == {"labels", "clean@"}
@@ -589,7 +589,7 @@ def test_weights_put_back_after_others_were_being_measured_are_measured_anew(
     with monkeypatch.context() as patch:
         patch.setattr(measured, "write_json", cut_off)
         with pytest.raises(KeyboardInterrupt):
-            evaluation.evaluate(pgd, only=("clean",), progress=False)
+            evaluation.evaluate(pgd, measure=("clean",), progress=False)
     assert set(rows_of(pgd)["distortion"]) == {"clean"}
 
     save_tensors(pgd / "weights.safetensors", tensors, meta)
@@ -604,7 +604,7 @@ def test_underfit_is_measured_even_if_the_run_that_it_matches_is_gone(pgd: Path)
     config = tiny(attack="none", match=PGD.run)
     training.train(config, progress=False)
     shutil.rmtree(pgd)
-    evaluation.evaluate(config.run, only=("clean",), progress=False)
+    evaluation.evaluate(config.run, measure=("clean",), progress=False)
     assert set(rows_of(config.folder)["model"]) == {"underfit"}
 
 
@@ -660,19 +660,19 @@ def test_damaged_files_are_one_line_and_stay(
     if file in ("rows.csv", "predictions.npz", "evaluation.json"):  # the line says what to do, and it helps
         assert "delete" in message
         (pgd / "evaluation.json").unlink()
-        evaluation.evaluate(pgd, only=("clean",), progress=False)
+        evaluation.evaluate(pgd, measure=("clean",), progress=False)
         assert calls == ["clean@"] and set(rows_of(pgd)["distortion"]) == {"clean"}
 
 
 def test_unknown_measurement_is_told_before_any_work(pgd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluation, "subject_of", lambda run: pytest.fail("loaded"))
     with pytest.raises(InputError, match=r"^measure = 'pgd_linf': must be one of clean, .*did you mean 'pgd-linf'\?"):
-        evaluation.evaluate(pgd, only=("clean", "pgd_linf"), progress=False)
+        evaluation.evaluate(pgd, measure=("clean", "pgd_linf"), progress=False)
 
 
 def test_a_measurement_that_does_not_apply_is_told(pgd: Path) -> None:
     with pytest.raises(InputError, match=f"^measure = 'trained-attack': does not apply to {NORMAL.folder.name}$"):
-        evaluation.evaluate(NORMAL.run, only=("trained-attack",), progress=False)
+        evaluation.evaluate(NORMAL.run, measure=("trained-attack",), progress=False)
     assert not (NORMAL.folder / "rows.csv").exists()
 
 
@@ -776,7 +776,7 @@ def test_a_network_that_hides_its_gradient_is_not_called_robust(pgd: Path, capsy
     assert measurements.warning(measurements.table_1(evaluation.subject_of(pgd), "8")) == ""
     table = evaluation.Table(pgd / "hidden", subject, evaluation.columns_of(PGD, PGD.run), "digest")
     table.folder.mkdir()
-    assert evaluation.complete(table, only=("pgd-linf",), progress=False) == []
+    assert evaluation.complete(table, measure=("pgd-linf",), progress=False) == []
     assert "warning: pgd-linf@8: the gradient of 100 of 100 pictures" in capsys.readouterr().out
     assert read_json(table.folder / "evaluation.json")["measurements"]["pgd-linf@8"]["warning"].startswith("the grad")
 

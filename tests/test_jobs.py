@@ -387,13 +387,13 @@ def test_match_outside_the_folder_of_runs_is_refused(tmp_path: Path) -> None:
 def test_arguments_of_evaluate(finished: None) -> None:
     folder = (runs_dir() / FINISHED).resolve()
     for run in (FINISHED, str(folder), str(folder) + "/"):
-        assert evaluate_arguments(run=run) == {"run": folder, "only": (), "again": False}
+        assert evaluate_arguments(run=run) == {"run": folder, "measure": (), "again": False}
     found = evaluate_arguments(run=FINISHED, measure=" clean, pgd-linf ,", again=True)
-    assert found == {"run": folder, "only": ("clean", "pgd-linf"), "again": True}
+    assert found == {"run": folder, "measure": ("clean", "pgd-linf"), "again": True}
     with pytest.raises(InputError, match=r"^run = '.*': must be empty when model is given; "):
         evaluate_arguments(run=FINISHED, model="atlib:shapes/normal", dataset="shapes")
     found = evaluate_arguments(model="atlib:shapes/normal", dataset="shapes", measure="clean")
-    assert found["about"].source == "atlib:shapes/normal" and set(found) == {"about", "only", "again"}
+    assert found["about"].source == "atlib:shapes/normal" and set(found) == {"about", "measure", "again"}
     assert jobs.evaluate(found | {"progress": False}) == own.folder_of(found["about"])
     assert (own.folder_of(found["about"]) / "own.json").is_file()
 
@@ -602,6 +602,6 @@ def test_evaluate_finds_a_run_of_its_own_in_quick_mode(monkeypatch: pytest.Monke
     monkeypatch.setenv("ATLIB_QUICK", "1")
     arguments = evaluate_arguments()
     assert arguments["run"] == train_config().folder and (arguments["run"] / "training.json").is_file()
-    assert arguments["only"] == ("clean", "saturation", "conflict")  # no attack and no maps: seconds
-    assert evaluate_arguments(measure="blur")["only"] == ("blur",)
+    assert arguments["measure"] == ("clean", "saturation", "conflict")  # no attack and no maps: seconds
+    assert evaluate_arguments(measure="blur")["measure"] == ("blur",)
     assert evaluate_arguments()["run"] == arguments["run"]

@@ -206,7 +206,7 @@ def test_rows_of_maps_are_their_distortions_and_measured_again_by_themselves(run
     assert measurement(cell(before, "clean@", "grad_gini")) == "maps@clean@"
     places = {measurement(one) for one in before.to_dict("records")}
     assert places == set(origins) == set(evaluation.expected(CONFIG))
-    evaluation.evaluate(run, only=("saturation",), again=True, progress=False)
+    evaluation.evaluate(run, measure=("saturation",), again=True, progress=False)
     after = rows_of(run)
     pd.testing.assert_frame_equal(after, before)  # maps@ are still there, once
 

@@ -216,23 +216,23 @@ def test_a_function_of_the_readers() -> None:
 def test_a_network_that_has_changed_since_is_not_measured_as_the_old_one() -> None:
     """Rows of both lay in one folder."""
     about = own.subject("mine:good", "shapes", limit=20)
-    own.evaluate(about, only=("clean",), progress=False)
+    own.evaluate(about, measure=("clean",), progress=False)
     with torch.no_grad():
         next(about.subject.model.parameters()).mul_(-1)
     with pytest.raises(
         InputError, match=r"^mine:good: its weights have changed since own\.subject saw them; call own\.subject"
     ):
-        own.evaluate(about, only=("noise@0.1",), progress=False)
+        own.evaluate(about, measure=("noise@0.1",), progress=False)
 
 
 def test_a_network_in_training_mode_is_measured_in_evaluation_mode_and_left_as_it_was() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.BatchNorm2d(3), nn.Flatten(), nn.Dropout(0.5), nn.Linear(3 * 32 * 32, 10)).eval()
     about = own.subject(model, "shapes", name="mine", limit=40)
-    expected = read_rows(own.evaluate(about, only=("noise@0.1",), progress=False) / "rows.csv")
+    expected = read_rows(own.evaluate(about, measure=("noise@0.1",), progress=False) / "rows.csv")
     state = {name: value.clone() for name, value in model.state_dict().items()}
     model.train()
-    found = read_rows(own.evaluate(about, only=("noise@0.1",), again=True, progress=False) / "rows.csv")
+    found = read_rows(own.evaluate(about, measure=("noise@0.1",), again=True, progress=False) / "rows.csv")
     assert found.equals(expected) and model.training
     assert all(torch.equal(value, state[name]) for name, value in model.state_dict().items())
 
@@ -508,7 +508,7 @@ def test_normalised_input_is_suspected(capsys: pytest.CaptureFixture) -> None:
     line = capsys.readouterr().out
     assert line.startswith("suspicion: WantsNormalised knows ") and line.count("\n") == 1
     assert "100 % of them once normalised by ImageNet's mean and deviation" in line and about.suspicion == line.strip()
-    assert escape(about.suspicion) in page.html(own.evaluate(about, only=("clean",), progress=False))
+    assert escape(about.suspicion) in page.html(own.evaluate(about, measure=("clean",), progress=False))
     capsys.readouterr()
     own.subject("atlib:shapes/normal", "shapes")
     # half a dozen pictures more are no reason: untrained networks win as many by chance
@@ -549,18 +549,18 @@ def test_every_measurement_and_the_report_in_three_lines() -> None:
     before = (folder / "rows.csv").stat().st_mtime_ns
     own.evaluate(about, progress=False)
     assert (folder / "rows.csv").stat().st_mtime_ns == before
-    refused(lambda: own.evaluate(about, only=("claen",)), "measure = 'claen': must be one of clean, ")
-    refused(lambda: own.evaluate(about, only="clean"), "only = 'clean': must be names in a tuple, ")  # type: ignore[arg-type]
-    refused(lambda: own.evaluate(about, only=("stylised",)), "measure = 'stylised': does not apply")
+    refused(lambda: own.evaluate(about, measure=("claen",)), "measure = 'claen': must be one of clean, ")
+    refused(lambda: own.evaluate(about, measure="clean"), "measure = 'clean': must be names in a tuple, ")  # type: ignore[arg-type]
+    refused(lambda: own.evaluate(about, measure=("stylised",)), "measure = 'stylised': does not apply")
 
 
 def test_maps_that_are_nan_are_left_out_and_the_rest_is_measured(capsys: pytest.CaptureFixture) -> None:
     about = own.subject("mine:gamma", "shapes")
     refused(
-        lambda: own.evaluate(about, only=("maps",), progress=False),
+        lambda: own.evaluate(about, measure=("maps",), progress=False),
         "maps@clean: model: its SmoothGrad maps, whose noisy copies leave [0, 1], are NaN or infinite for ",
     )
-    folder = own.evaluate(about, only=("clean", "maps"), progress=False)
+    folder = own.evaluate(about, measure=("clean", "maps"), progress=False)
     rows = read_rows(folder / "rows.csv")
     assert set(rows["metric"]) == {"accuracy", "p_true"} and rows["value"].notna().all()
     assert "left out: maps@clean: " in capsys.readouterr().out
@@ -598,7 +598,7 @@ def published(model: str, seed: int, share: float, labels: np.ndarray, right: di
 def test_where_it_stands() -> None:
     """Between networks made up by hand: halfway under saturation 8, not told where these two are alike."""
     about = own.subject("atlib:shapes/normal", "shapes")
-    folder = own.evaluate(about, only=("clean", "saturation", "maps"), progress=False)
+    folder = own.evaluate(about, measure=("clean", "saturation", "maps"), progress=False)
     labels = about.subject.test.labels.numpy().astype(np.uint16)
     alone = page.standing(folder)
     assert alone["stands"].isna().all() and alone["normal"].isna().all()
@@ -644,7 +644,7 @@ def test_the_page_of_a_part_speaks_of_what_was_measured_alone() -> None:
     for seed in (1, 2):
         for model, share, value in (("normal", 0.0, 0.2), ("pgd-linf-8", 1.0, 0.9)):
             published(model, seed, share, labels, {"clean@": 1, "saturation@1024": value, "pgd-linf@8": value}, 0.5)
-    folder = own.evaluate(about, only=("clean", "saturation@1024"), progress=False)
+    folder = own.evaluate(about, measure=("clean", "saturation@1024"), progress=False)
     html = page.html(folder)
     assert html.count("<svg") == 1 and "<h2>Under saturation</h2>" in html
     assert [part.partition("<")[0] for part in html.split("<h3>")[1:]] == ["clean", "saturation 1024"]
@@ -655,13 +655,13 @@ def test_the_page_of_a_part_speaks_of_what_was_measured_alone() -> None:
     with np.load(folder / "examples.npz") as stored:  # nor are maps drawn that aren't shown
         assert {key.partition("/")[0] for key in stored.files if "/" in key} == {"clean@", "saturation@1024"}
         before = stored["clean@/maps"]
-    other = own.evaluate(about, only=("pgd-linf", "noise@0.1", "patch-shuffle@4"), progress=False)  # added to these
+    other = own.evaluate(about, measure=("pgd-linf", "noise@0.1", "patch-shuffle@4"), progress=False)  # added to these
     with np.load(folder / "examples.npz") as stored:
         assert "patch-shuffle@4/maps" in stored.files and (stored["clean@/maps"] == before).all()
     html = page.html(other)
     assert "normal (2 seeds: 100\u00a0% clean, 20\u00a0% under the same attack)" in html
     assert "<h2>Under saturation, patch-shuffle, noise</h2>" in html and "Robust accuracy is of all pictures." in html
-    single = own.evaluate(own.subject("mine:good", "shapes"), only=("noise@0.1",), progress=False)
+    single = own.evaluate(own.subject("mine:good", "shapes"), measure=("noise@0.1",), progress=False)
     html = page.html(single)
     assert not any(part in html for part in ("<svg", "What it looks at", "conditional", "how the curves fall"))
 
@@ -722,7 +722,7 @@ def test_levels_of_one_distortion_are_one_kind_of_test(monkeypatch: pytest.Monke
 
 def test_levels_are_in_the_order_of_numbers_and_robust_accuracy_is_stated() -> None:
     about = own.subject("atlib:shapes/normal", "shapes")
-    folder = own.evaluate(about, only=("clean", "pgd-linf", "saturation", "patch-shuffle"), progress=False)
+    folder = own.evaluate(about, measure=("clean", "pgd-linf", "saturation", "patch-shuffle"), progress=False)
     table = page.standing(folder)
     levels = table[table["under"].str.startswith("saturation@")]["under"].str.partition("@")[2].tolist()
     assert levels == ["0", "0.25", "0.5", "1", "2", "4", "8", "16", "64", "1024", "inf"]
@@ -782,18 +782,18 @@ class TwoClasses(nn.Module):
 def test_a_network_whose_code_has_changed_has_another_folder(tmp_path: Path) -> None:
     pictures, model = folder_of_pictures(tmp_path / "pictures", 4), TwoClasses().eval()
     about = own.subject(model, pictures, name="mine")
-    folder = own.evaluate(about, only=("clean",), progress=False)
+    folder = own.evaluate(about, measure=("clean",), progress=False)
     before = (folder / "rows.csv").read_text(encoding="utf-8")
     with torch.no_grad():
         model.layer.bias[0] = 0.5  # the same code with other weights has another folder
     assert own.folder_of(own.subject(model, pictures, name="mine")) != folder
     with torch.no_grad():
         model.layer.bias.copy_(torch.tensor([0.3, 0.0]))
-    first = own.evaluate(own.subject(model, pictures, name="mine"), only=("clean",), progress=False)
+    first = own.evaluate(own.subject(model, pictures, name="mine"), measure=("clean",), progress=False)
     kept = (first / "rows.csv").read_text(encoding="utf-8")
     assert own.folder_of(own.subject(model, pictures, name="mine")) == first
     model.shift = 3.0
-    again = own.evaluate(own.subject(model, pictures, name="mine"), only=("clean",), progress=False)
+    again = own.evaluate(own.subject(model, pictures, name="mine"), measure=("clean",), progress=False)
     assert again.name == f"{first.name}-2" and own.folder_of(own.subject(model, pictures, name="mine")) == again
     rows = read_rows(again / "rows.csv")
     expected = measurements.clean(own.subject(model, pictures).subject, "").rows
@@ -808,12 +808,12 @@ def test_other_pictures_have_another_folder(tmp_path: Path) -> None:
     model, found = TwoClasses().eval(), {}
     for count in (4, 6):
         about = own.subject(model, folder_of_pictures(tmp_path / "pictures", count), name="mine")
-        folder = own.evaluate(about, only=("clean", "blur"), progress=False)
+        folder = own.evaluate(about, measure=("clean", "blur"), progress=False)
         found[folder] = (folder / "rows.csv").read_bytes()
         assert set(read_rows(folder / "rows.csv")["total"]) == {2 * count}
     Image.new("RGB", (40, 40)).save(tmp_path / "pictures" / "test" / "cats" / "5.png")  # as many, one of them another
     about = own.subject(model, f"folder:{tmp_path / 'pictures'}", name="mine")
-    assert own.evaluate(about, only=("clean",), progress=False) not in found
+    assert own.evaluate(about, measure=("clean",), progress=False) not in found
     assert len(found) == 2 and all((folder / "rows.csv").read_bytes() == rows for folder, rows in found.items())
 
 
@@ -842,8 +842,8 @@ def test_a_part_is_shown_what_it_is_shown_as_part_of_the_whole() -> None:
     assert numbers is not None and len(part.subject.test.labels) == 20
     assert part.chosen == "20 of 60 test pictures (a sample, seed 0, with every class's share)"
     assert own.folder_of(part) != own.folder_of(whole) and part.subject.content == whole.subject.content
-    only = ("clean", "patch-shuffle@4", "noise@0.2", "maps@clean@")
-    folders = [own.evaluate(about, only=only, progress=False) for about in (whole, part)]
+    measure = ("clean", "patch-shuffle@4", "noise@0.2", "maps@clean@")
+    folders = [own.evaluate(about, measure=measure, progress=False) for about in (whole, part)]
     first, second = (read_predictions(folder / "predictions.npz") for folder in folders)
     assert read_json(folders[1] / "own.json")["numbers"] == numbers.tolist()
     found = page.cut(first, numbers.numpy())
@@ -869,13 +869,16 @@ def test_published_maps_are_cut_to_those_of_the_part() -> None:
 
 def test_single_levels_can_be_measured() -> None:
     about = own.subject("mine:good", "shapes")
-    folder = own.evaluate(about, only=("saturation@1024",), progress=False)
+    folder = own.evaluate(about, measure=("saturation@1024",), progress=False)
     assert set(read_rows(folder / "rows.csv")["level"]) == {"1024"}
     refused(
-        lambda: own.evaluate(about, only=("saturation@3",)), "measure = 'saturation@3': must be one of saturation@0, "
+        lambda: own.evaluate(about, measure=("saturation@3",)),
+        "measure = 'saturation@3': must be one of saturation@0, ",
     )
     refused(
-        lambda: own.evaluate(about, only=("satuartion@8",)), "measure = 'satuartion': must be one of ", "(did you mean"
+        lambda: own.evaluate(about, measure=("satuartion@8",)),
+        "measure = 'satuartion': must be one of ",
+        "(did you mean",
     )
 
 
@@ -948,14 +951,14 @@ def test_what_seems_wrong_stands_at_the_top(
     assert len(lines) == bool(parts) and all(part in lines[0] for part in parts), lines
     assert capsys.readouterr().out.splitlines() == lines
     if parts:
-        html = page.html(own.evaluate(about, only=("clean",), progress=False))
+        html = page.html(own.evaluate(about, measure=("clean",), progress=False))
         assert html.index(escape(lines[0])) < html.index("It knows ") and 'class="suspicion"' in html
 
 
 def test_a_measurement_that_fails_is_left_out(capsys: pytest.CaptureFixture) -> None:
     about = own.subject("mine:standardised", "shapes")
     for _ in range(2):  # and again when it is called again
-        folder = own.evaluate(about, only=("clean", "saturation"), progress=False)
+        folder = own.evaluate(about, measure=("clean", "saturation"), progress=False)
         assert "left out: saturation@0: the network gives NaN or infinite outputs" in capsys.readouterr().out
         rows = read_rows(folder / "rows.csv")
         assert set(rows["level"]) == {"", *transforms.levels("saturation", 32)} - {"0"}
@@ -966,7 +969,7 @@ def test_pictures_that_do_not_fit_four_patches(tmp_path: Path) -> None:
     about = own.subject(TwoClasses().eval(), folder_of_pictures(tmp_path / "pictures", 2), side=30)
     places = {"@".join(pair) for pair in evaluation.wanted(about.subject)}
     assert "maps@clean@" in places and "maps@patch-shuffle@4" not in places and "patch-shuffle@2" in places
-    folder = own.evaluate(about, only=("patch-shuffle", "maps"), progress=False)  # stylised ones are left out
+    folder = own.evaluate(about, measure=("patch-shuffle", "maps"), progress=False)  # stylised ones are left out
     rows = read_rows(folder / "rows.csv")
     assert set(rows["distortion"]) == {"clean", "saturation", "patch-shuffle", "pgd-linf"}
     assert set(rows[rows["distortion"] == "patch-shuffle"]["level"]) == {"1", "2"}
@@ -974,8 +977,8 @@ def test_pictures_that_do_not_fit_four_patches(tmp_path: Path) -> None:
 
 def test_nothing_is_left_behind_by_a_refusal(tmp_path: Path) -> None:
     about = own.subject(TwoClasses().eval(), folder_of_pictures(tmp_path / "pictures", 2))
-    refused(lambda: own.evaluate(about, only=("conflict",)), "measure = 'conflict': does not apply to ")
-    refused(lambda: own.evaluate(about, only=("stylised",)), "stylised@generated-ghiasi: ", " is not there; ")
+    refused(lambda: own.evaluate(about, measure=("conflict",)), "measure = 'conflict': does not apply to ")
+    refused(lambda: own.evaluate(about, measure=("stylised",)), "stylised@generated-ghiasi: ", " is not there; ")
     assert not own.folder_of(about).exists()
 
 
@@ -987,7 +990,7 @@ def test_the_example_networks_know_their_pictures_and_rely_on_texture(monkeypatc
     for name in ("plain", "vit"):
         about = own.subject(f"notebooks.own_networks:{name}", "shapes")
         assert about.digest == read_json(REPOSITORY / "results" / "own" / name / "evaluation.json")["weights_digest"]
-        folder = own.evaluate(about, only=("clean", "conflict"), progress=False)
+        folder = own.evaluate(about, measure=("clean", "conflict"), progress=False)
         rows = read_rows(folder / "rows.csv").set_index("metric")["value"]
         assert rows["accuracy"] > 0.95 and rows["texture_accuracy"] > rows["shape_accuracy"] + 0.5
 
@@ -1032,11 +1035,11 @@ def test_how_long_one_s_own_network_takes_is_counted_from_records() -> None:
     )
 
 
-@pytest.mark.parametrize(("door", "option"), [("python", "only"), ("papermill", "-p measure")])
+@pytest.mark.parametrize(("door", "option"), [("python", "measure"), ("papermill", "-p measure")])
 def test_each_way_in_names_its_own_options(door: str, option: str, capsys: pytest.CaptureFixture) -> None:
     """The command line's page spoke of papermill's -p measure, and its estimate of neither's."""
     about = own.subject("mine:good", "shapes")
-    folder = own.evaluate(about, only=("clean",), door=door)
+    folder = own.evaluate(about, measure=("clean",), door=door)
     assert f"A measurement's name is what <code>{option}</code> takes." in page.html(folder)
     refused(
         lambda: own.evaluate(about, door="window"), "door = 'window': must be one of python, command line, papermill"
@@ -1138,21 +1141,21 @@ def test_what_failed_stays_in_the_report_until_it_is_measured(
 ) -> None:
     """It vanished with the next call, and whether the failing one alone was an error depended on what was there."""
     about = own.subject(NoLight().eval(), "cifar10")
-    folder = own.evaluate(about, only=("clean", "saturation@inf", "conflict"), progress=False)
+    folder = own.evaluate(about, measure=("clean", "saturation@inf", "conflict"), progress=False)
     assert "measure = 'conflict': does not apply to NoLight on cifar10" in capsys.readouterr().out
-    for only in (("clean",), ("blur@1",)):
-        own.evaluate(about, only=only, progress=False)
+    for measure in (("clean",), ("blur@1",)):
+        own.evaluate(about, measure=measure, progress=False)
         assert [line.partition(":")[0] for line in read_json(folder / "own.json")["left_out"]] == ["saturation@inf"]
     with pytest.raises(NetworkError, match=r"^model = 'NoLight': saturation@inf: "):
-        own.evaluate(about, only=("saturation@inf",), progress=False)
+        own.evaluate(about, measure=("saturation@inf",), progress=False)
 
 
 def test_a_damaged_file_of_pictures_is_one_line(few_pictures: None) -> None:
     about = own.subject(NoLight().eval(), "cifar10")
-    folder = own.evaluate(about, only=("clean",), progress=False)
+    folder = own.evaluate(about, measure=("clean",), progress=False)
     (folder / "examples.npz").write_bytes(b"PK")
     with pytest.raises(InputError, match=r"examples\.npz: can't be read .*; delete it, and it is made again$"):
-        own.evaluate(about, only=("blur@1",), progress=False)
+        own.evaluate(about, measure=("blur@1",), progress=False)
 
 
 def test_a_misspelt_measurement_is_told_before_the_network_is_read(capsys: pytest.CaptureFixture) -> None:
@@ -1181,7 +1184,7 @@ def test_the_report_is_made_once_and_the_terminal_says_so(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     """evaluate.ipynb made it twice, with the maps of four networks, and said nothing for a minute or two."""
-    folder = own.evaluate(own.subject("mine:good", "shapes"), only=("clean",), progress=False)
+    folder = own.evaluate(own.subject("mine:good", "shapes"), measure=("clean",), progress=False)
     made: list[Path] = []
     shown: list[str] = []
 
@@ -1209,5 +1212,5 @@ def test_doubts_and_what_is_left_out_are_said_on_papermill_s_terminal(monkeypatc
     about = own.subject(Behind(lambda x: x / 255, same).eval(), "shapes")
     assert said == about.suspicion.splitlines() and len(said) == 1
     said.clear()
-    own.evaluate(own.subject("mine:gamma", "shapes"), only=("clean", "maps"), progress=False)
+    own.evaluate(own.subject("mine:gamma", "shapes"), measure=("clean", "maps"), progress=False)
     assert [line.partition("@")[0] for line in said] == ["left out: maps"] * len(said) and said

@@ -156,12 +156,12 @@ from atlib.errors import InputError
 
 config = replace(atlib.configuration.resolve(dataset="shapes"), quick=True, width=4, epochs=1.0, precision="fp32")
 run = atlib.training.train(config, progress=False)
-atlib.evaluation.evaluate(run, only=("saturation",), progress=False)
+atlib.evaluation.evaluate(run, measure=("saturation",), progress=False)
 model, _ = atlib.models.load(run / "weights.safetensors")
 pictures, labels = torch.rand(2, 3, 32, 32), torch.tensor([0, 1])
 attacked = atlib.attacks.pgd(model, pictures, labels, eps=8 / 255, steps=1)
 maps = atlib.saliency.smoothgrad(model, pictures, labels, samples=2)
-own = atlib.own.evaluate(atlib.own.subject("mine:make", "shapes"), only=("saturation",), progress=False)
+own = atlib.own.evaluate(atlib.own.subject("mine:make", "shapes"), measure=("saturation",), progress=False)
 
 def line(function, *arguments):
     try:

@@ -232,7 +232,7 @@ def advance(step: str, planned: grid.Planned, bare: bool, say: Callable[[str], N
         provenance.committed()
         say(begun(step, planned))
         if bare:
-            evaluation.evaluate(folder, only=planned.measure, progress=False)
+            evaluation.evaluate(folder, measure=planned.measure, progress=False)
         else:
             execute("evaluate", folder, {"run": str(folder), "measure": ",".join(planned.measure)})
     if step == "publish" and not grid.published(planned, evaluation.lacking(planned.config, planned.measure)):

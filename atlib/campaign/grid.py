@@ -150,7 +150,7 @@ def _check_measure(where: str, asked: object) -> None:
     if not isinstance(asked, list) or not all(isinstance(name, str) for name in asked):
         raise InputError(f"{where}: measure = {asked!r}: must be a list of measurements, such as [clean, conflict]")
     try:
-        evaluation.check_only(asked)
+        evaluation.check_measure(asked)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
 

@@ -103,7 +103,7 @@ def evaluate_arguments(values: Mapping[str, object], history: Sequence[str] = ()
         if not isinstance(values[name], str):
             what = "names separated by commas, or empty for all" if name == "measure" else "text"
             raise InputError(f"{name} = {values[name]!r}: must be {what}")
-    only = tuple(name.strip() for name in str(measure).split(",") if name.strip())
+    names = tuple(name.strip() for name in str(measure).split(",") if name.strip())
     if again not in (True, False):
         raise InputError(f"again = {again!r}: must be True or False")
     if model:
@@ -121,14 +121,14 @@ def evaluate_arguments(values: Mapping[str, object], history: Sequence[str] = ()
     from .. import evaluation, own, training
     from ..configuration import Config, find_run
 
-    evaluation.check_only(only)
+    evaluation.check_measure(names)
     if model:
         given: dict = {name: values[name] for name in ("side", "classes", "weights", "limit", "sample")}
-        return {"about": own.subject(str(model), str(values["dataset"]), **given), "only": only, "again": again}
+        return {"about": own.subject(str(model), str(values["dataset"]), **given), "measure": names, "again": again}
     if not run:
         defaults = {field.name: field.default for field in fields(Config)}
-        run, only = training.train(train_config(defaults), progress=False), only or QUICK
-    return {"run": find_run(str(run)), "only": only, "again": again}
+        run, names = training.train(train_config(defaults), progress=False), names or QUICK
+    return {"run": find_run(str(run)), "measure": names, "again": again}
 
 
 def evaluate(arguments: Mapping[str, Any]) -> Path:

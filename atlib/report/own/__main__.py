@@ -28,11 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--measure", default="", help="clean,saturation@1024: these alone, separated by commas")
     parser.add_argument("--again", action="store_true", help="also repeat measurements that exist already")
     asked = vars(parser.parse_args(arguments))
-    only = tuple(name.strip() for name in asked.pop("measure").split(",") if name.strip())
+    names = tuple(name.strip() for name in asked.pop("measure").split(",") if name.strip())
     again, model, dataset = asked.pop("again"), asked.pop("model"), asked.pop("dataset")
-    evaluation.check_only(only)  # before weights and pictures are read
+    evaluation.check_measure(names)  # before weights and pictures are read
     writable(runs_dir())
-    folder = own.evaluate(own.subject(model, dataset, **asked), only=only, again=again, door="command line")
+    folder = own.evaluate(own.subject(model, dataset, **asked), measure=names, again=again, door="command line")
     write(folder)
     closing(folder)
     return 0
