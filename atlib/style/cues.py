@@ -197,7 +197,10 @@ def lacking(dataset: str, side: int, content: str = "") -> str:
     known = content or manifest(dataset, side).get("content", "")
     if there(dataset, side, known):
         return ""
-    return f"dataset = {dataset!r}: no cue-conflict pictures of these test pictures; see atlib.campaign.cues"
+    return (
+        f"dataset = {dataset!r}: no cue-conflict pictures of these test pictures; "
+        "`python -m atlib.campaign.cues RUN` makes them, where RUN is a finished normal network of this data set"
+    )
 
 
 def load(dataset: str, side: int, content: str) -> tuple[data.Conflict, dict]:
