@@ -70,6 +70,7 @@ endif
 	@touch $@
 
 .venv/.bench: requirements-bench.txt .venv/.dev
+	@echo "== installing requirements-bench.txt into .venv (once)"
 	@$(BIN)/pip install --quiet --no-deps -r requirements-bench.txt
 	@touch $@
 
@@ -182,7 +183,7 @@ DONE := printf '\n== summary\n%s' "$$summary"; exit $$failed
 lint: .venv/.dev
 	@$(CHECK); $(LINT); $(DONE)
 
-test: .venv/.dev .venv-campaign/.complete $(VENDOR)/.complete
+test: .venv/.bench .venv-campaign/.complete $(VENDOR)/.complete
 	@$(CHECK); $(LINT); check $(BIN)/python -m pytest --nbval -n $(WORKERS) --dist loadfile --no-loadscope-reorder; $(DONE)
 
 bench: .venv/.bench
