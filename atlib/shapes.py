@@ -176,8 +176,9 @@ def generate(
     """The data set: (images, labels) to train on, (images, labels) to test on, the cue-conflict split, class names.
 
     cue: "both" pairs each silhouette with its own texture; "shape" and "texture" draw the pairs independently and
-    take the label from that cue alone, to see what a network can do with it. Equal arguments give equal pictures, but for
-    about one value in a million, which another kind of processor may round to the next of 256 levels. InputError names an argument out of range.
+    take the label from that cue alone, to see what a network can do with it. Equal arguments give equal pictures, but
+    for about one value in a million, which another kind of processor may round to the next of 256 levels.
+    InputError names an argument out of range.
     """
     for name, value, high in (
         ("amplitude", amplitude, 0.5),
