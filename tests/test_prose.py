@@ -191,7 +191,26 @@ def three_seeds(frame: pd.DataFrame) -> bool:
 TYPED: dict[str, Callable[[pd.DataFrame], bool]] = {
     "CIFAR-10 and Caltech-101 have three seeds each": three_seeds,
     "(mean over three seeds)": three_seeds,
-    "Networks trained on noise have not been run on Caltech-101": lambda frame: not rivals(frame, "caltech101"),
+    "none has been trained on blur but one, on CIFAR-10": lambda frame: (
+        set(frame.loc[frame["model"].str.startswith("blur-"), "run"]) == {"cifar10/blur-1-w16-s1-8fcfbbf6"}
+    ),
+    "where the same noise is six times as strong as the attack of 4/255, it helps a little more": lambda frame: (
+        0.02 < gained(frame, "low-pass@0.2") < 0.1
+    ),
+    "noise six times as strong goes a quarter of the way": lambda frame: 0.2 < of_the_way(frame, "low-pass@0.2") < 0.3,
+    "does part of it on CIFAR-10, and little on Caltech-101": lambda frame: (
+        of_the_way(frame, "saturation@1024", "cifar10") > 0.4 and of_the_way(frame, "saturation@1024") < 0.3
+    ),
+    "they recognise fewer in each set": lambda frame: all(
+        judged.effect < 0 for _, judged in decision("beyond-noise-stylised@caltech101", frame).cells
+    ),
+    "Networks trained on noise are the more accurate ones on clean pictures": lambda frame: (
+        kept(frame, "noise-0.1", "clean@", "caltech101") > kept(frame, "pgd-linf-4", "clean@", "caltech101")
+    ),
+    "But networks trained on noise are the more accurate ones, too": lambda frame: all(
+        kept(frame, "noise-0.1", "clean@", name) > kept(frame, tables.setting(name).main, "clean@", name)
+        for name in ("cifar10", "caltech101")
+    ),
     "at about the clean accuracy of those trained against attacks": lambda frame: all(
         abs(early_minus_main(frame, name)) < 0.02 for name in ("cifar10", "caltech101")
     ),
@@ -214,8 +233,9 @@ TYPED: dict[str, Callable[[pd.DataFrame], bool]] = {
     "in three of the four sets and below both in the fourth (paintings, MicroAST)": lambda frame: (
         [between(frame, level) for level in style.LEVELS] == [0, 0, 0, -1]
     ),
-    "networks trained on noise have not been shown restyled pictures.": lambda frame: (
-        frame[frame["model"].str.startswith("noise-") & (frame["distortion"] == "stylised")].empty
+    "networks trained on noise have not been shown CIFAR-10's restyled pictures.": lambda frame: (
+        set(frame.loc[frame["model"].str.startswith("noise-") & (frame["distortion"] == "stylised"), "dataset"])
+        == {"caltech101"}
     ),
     "better than any other network here, but strong blur hardly better than ordinary ones": (
         lambda frame: (
@@ -226,8 +246,9 @@ TYPED: dict[str, Callable[[pd.DataFrame], bool]] = {
     "which are just as accurate on clean pictures": lambda frame: (
         abs(kept(frame, "noise-0.1", "clean@") - kept(frame, "pgd-linf-2", "clean@")) < 0.01
     ),
-    "These are means of three seeds": lambda frame: (
-        frame.loc[(frame["model"] == "noise-0.1") & (frame["dataset"] == "cifar10"), "seed"].nunique() == 3
+    "All of these are means of three seeds": lambda frame: all(
+        frame.loc[(frame["model"] == "noise-0.1") & (frame["dataset"] == name), "seed"].nunique() == 3
+        for name in ("cifar10", "caltech101")
     ),
     "The one network that was trained on pictures blurred by a Gaussian of one pixel": lambda frame: (
         frame.loc[(frame["model"] == "blur-1") & (frame["dataset"] == "cifar10"), "seed"].nunique() == 1
@@ -288,12 +309,17 @@ def lead(frame: pd.DataFrame, dataset: str, place: str) -> tuple[float, float]:
     return float(mean[["normal", "underfit", main]].max()), float(lost["normal"] - lost[main])
 
 
-def zeros(where: str, frame: pd.DataFrame) -> int:
-    """In how many cells of a CLAIM@DATASET the interval includes zero."""
+def decision(where: str, frame: pd.DataFrame) -> verdicts.Decision:
+    """What was decided of a CLAIM@DATASET."""
     claim, _, dataset = where.partition("@")
     (found,) = [one for one in verdicts.verdicts(frame) if one.claim.id == claim]
-    (decision,) = [one for one in found.decisions if one.dataset == dataset]
-    return sum(cell.low < 0 < cell.high for _, cell in decision.cells)
+    (decided,) = [one for one in found.decisions if one.dataset == dataset]
+    return decided
+
+
+def zeros(where: str, frame: pd.DataFrame) -> int:
+    """In how many cells of a CLAIM@DATASET the interval includes zero."""
+    return sum(cell.low < 0 < cell.high for _, cell in decision(where, frame).cells)
 
 
 def texture_in_four(frame: pd.DataFrame) -> float:
@@ -326,26 +352,25 @@ def edges_left(distortion: str) -> float:
     return float(mine["value"].mean())
 
 
-def rivals(frame: pd.DataFrame, dataset: str) -> bool:
-    """Whether networks trained on noise or blur are published on a data set."""
-    return bool(frame.loc[frame["dataset"] == dataset, "model"].str.startswith(("noise-", "blur-")).any())
-
-
-def accuracies(frame: pd.DataFrame, place: str) -> pd.Series:
-    """Accuracy of the networks of CIFAR-10's main setting under a DISTORTION@LEVEL, means over seeds."""
-    mine, (distortion, _, level) = tables.in_main_setting(frame, "cifar10"), place.partition("@")
-    mine = mine[(mine["distortion"] == distortion) & (mine["level"] == level) & (mine["metric"] == "accuracy")]
-    return mine.groupby("model")["value"].mean()
-
-
-def kept(frame: pd.DataFrame, model: str, place: str) -> float:
-    """One of `accuracies`."""
-    return float(accuracies(frame, place)[model])
+def kept(frame: pd.DataFrame, model: str, place: str, dataset: str = "cifar10") -> float:
+    """A network's accuracy in a data set's main setting under a DISTORTION@LEVEL, mean over seeds."""
+    return float(by_seed(frame, dataset, place)[model].mean())
 
 
 def best(frame: pd.DataFrame, place: str) -> str:
-    """The network that recognises most there."""
-    return str(accuracies(frame, place).idxmax())
+    """The network that recognises most of CIFAR-10 there."""
+    return str(by_seed(frame, "cifar10", place).mean().idxmax())
+
+
+def gained(frame: pd.DataFrame, place: str, dataset: str = "caltech101") -> float:
+    """How much more networks trained on noise recognise there than ordinary ones."""
+    return kept(frame, "noise-0.1", place, dataset) - kept(frame, "normal", place, dataset)
+
+
+def of_the_way(frame: pd.DataFrame, place: str, dataset: str = "caltech101") -> float:
+    """`gained`, as a share of what networks trained against attacks gain there."""
+    main = kept(frame, tables.setting(dataset).main, place, dataset)
+    return gained(frame, place, dataset) / (main - kept(frame, "normal", place, dataset))
 
 
 def test_the_conclusion_says_which_filter_keeps_more_edges(monkeypatch: pytest.MonkeyPatch) -> None:
