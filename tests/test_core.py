@@ -160,7 +160,8 @@ def test_a_cell_has_an_interval_that_says_something() -> None:
 
 def test_verdicts_are_one_line_per_claim_with_a_badge_per_data_set(published):
     ids = ["saturation-conditional", "desaturation-alike", "beyond-noise-stylised"]
-    page = core.verdict_grid(ids, published, "Three claims")
+    published = published[~((published["dataset"] == "caltech101") & published["model"].str.startswith("noise-"))]
+    page = core.verdict_grid(ids, published, "Three claims")  # of the last one, no data set has rows
     found = {(row["id"], row["dataset"]): row for row in verdicts.table(published).to_dict("records")}
     assert re.findall(r'<th scope="col">([^<]*)</th>', page) == [
         "claim",
