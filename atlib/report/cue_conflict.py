@@ -58,7 +58,7 @@ def over_seeds(lines: pd.DataFrame, metric: str, digits: int = 2) -> Cell:
     if not values:
         return Cell(NOT_RUN)
     ends = statistics.t_interval(values)
-    mean, low, high = (f"{value:.{digits}f}" for value in (sum(values) / len(values), *ends))
+    mean, low, high = (f"{value:z.{digits}f}".replace("-", "−") for value in (sum(values) / len(values), *ends))
     return Cell(with_interval(mean, low, high, len(values)), ids)
 
 

@@ -21,6 +21,10 @@ from .rule import NOT_RUN
 from .tables import Cell, frame_of, percent, short
 
 
+def _points(share: float) -> str:
+    return f"{100 * share:+.2f}".replace("-", "−")
+
+
 def underfit_sentence(about: dict[str, dict], dataset: str) -> str:
     """How close each underfit control came to its target, in words."""
 
@@ -34,7 +38,7 @@ def underfit_sentence(about: dict[str, dict], dataset: str) -> str:
         f"The underfit control of seed {record['config']['seed']} is the normal network's checkpoint at epoch "
         f"{record['training']['epoch']:.2f}: its accuracy on the hold-out is "
         f"{percent(record['training']['holdout_accuracy'])} % against the target's "
-        f"{percent(record['training']['target'])} %, a gap of {100 * record['training']['gap']:+.2f} points."
+        f"{percent(record['training']['target'])} %, a gap of {_points(record['training']['gap'])} points."
         f"{again(record['training'])}"
         for record in about.values()
         if record["training"]["model"] == "underfit" and record["config"]["dataset"] == dataset

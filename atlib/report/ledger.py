@@ -116,7 +116,7 @@ def bound_words(claim: Claim) -> str:
     for metric, e in claim.smallest_effect.items():
         bound = -e if claim.direction == "less" else e
         name = f"{quantity_words(metric)}: " if len(set(claim.smallest_effect.values())) > 1 else ""
-        texts.append(name + EXPECTED[claim.direction].format(f"{bound or 0:g}"))
+        texts.append(name + EXPECTED[claim.direction].format(f"{bound or 0:g}".replace("-", "−")))
     return "; ".join(dict.fromkeys(texts)) + (", or above" if claim.or_more else "")
 
 
