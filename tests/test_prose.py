@@ -191,13 +191,15 @@ def three_seeds(frame: pd.DataFrame) -> bool:
 TYPED: dict[str, Callable[[pd.DataFrame], bool]] = {
     "CIFAR-10 and Caltech-101 have three seeds each": three_seeds,
     "(mean over three seeds)": three_seeds,
-    "none has been trained on blur but one, on CIFAR-10": lambda frame: (
+    "only one network, on CIFAR-10, has been trained on blur": lambda frame: (
         set(frame.loc[frame["model"].str.startswith("blur-"), "run"]) == {"cifar10/blur-1-w16-s1-8fcfbbf6"}
     ),
     "where the same noise is six times as strong as the attack of 4/255, it helps a little more": lambda frame: (
         0.02 < gained(frame, "low-pass@0.2") < 0.1
     ),
-    "noise six times as strong goes a quarter of the way": lambda frame: 0.2 < of_the_way(frame, "low-pass@0.2") < 0.3,
+    "noise six times as strong brings them a quarter of the way": lambda frame: (
+        0.2 < of_the_way(frame, "low-pass@0.2") < 0.3
+    ),
     "does part of it on CIFAR-10, and little on Caltech-101": lambda frame: (
         of_the_way(frame, "saturation@1024", "cifar10") > 0.4 and of_the_way(frame, "saturation@1024") < 0.3
     ),
@@ -207,7 +209,7 @@ TYPED: dict[str, Callable[[pd.DataFrame], bool]] = {
     "Networks trained on noise are the more accurate ones on clean pictures": lambda frame: (
         kept(frame, "noise-0.1", "clean@", "caltech101") > kept(frame, "pgd-linf-4", "clean@", "caltech101")
     ),
-    "But networks trained on noise are the more accurate ones, too": lambda frame: all(
+    "But networks trained on noise are also the more accurate ones": lambda frame: all(
         kept(frame, "noise-0.1", "clean@", name) > kept(frame, tables.setting(name).main, "clean@", name)
         for name in ("cifar10", "caltech101")
     ),

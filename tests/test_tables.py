@@ -284,7 +284,7 @@ def test_a_control_that_was_cut_from_a_second_training_says_so():
     for digest, more in (("d", ""), ("e", " It was cut from a second training of that network, whose weights aren't")):
         under = {"config": normal["config"], "training": chosen | {"source_digest": digest}}
         said = inventory.underfit_sentence({"n": normal, "u": under}, "cifar10")
-        assert f"a gap of -1.00 points.{more}" in said and ("second" in said) == (digest == "e")
+        assert f"a gap of −1.00 points.{more}" in said and ("second" in said) == (digest == "e")
     before = {"config": normal["config"], "training": chosen}  # a record that doesn't say which weights
     assert "second" not in inventory.underfit_sentence({"n": normal, "u": before}, "cifar10")
 

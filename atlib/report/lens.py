@@ -363,7 +363,8 @@ DETAILED = ("saturation", "stylised", "patch-shuffle", "low-pass", "high-pass", 
 def details(frame: pd.DataFrame, distortion: str, predictions: Archive | None = None) -> str:
     """A supplement's tables of one distortion as HTML: a heading, and for each data set that has rows a folded table.
 
-    The tables show every network's conditional accuracy at every level; their CSV has each point with all its measures.
+    The tables show every network's conditional accuracy at every level; their CSV has each point with all its measures,
+    to six decimals: more would make the page half as long again.
     """
     predictions = predictions or archive()
     parts = [f'<h3 id="{distortion}">{distortion.replace("-", " ").capitalize()}</h3>']
@@ -381,7 +382,7 @@ def _detail(found: pd.DataFrame, name: str, distortion: str) -> str:
     )
     plain = found.drop(columns=["dataset", "pictures", "rows"]).assign(row=[ids[0] for ids in found["rows"]])
     table = tables.html(level_table(found, "conditional", levels_of(distortion)), caption)
-    return table + tables.download(plain, f"{name} {distortion} points", "every point")
+    return table + tables.download(plain.round(6), f"{name} {distortion} points", "every point")
 
 
 def map_details(frame: pd.DataFrame, name: str, metrics: Sequence[str], predictions: Archive | None = None) -> str:
