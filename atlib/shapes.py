@@ -177,7 +177,7 @@ def generate(
 
     cue: "both" pairs each silhouette with its own texture; "shape" and "texture" draw the pairs independently and
     take the label from that cue alone, to see what a network can do with it. Equal arguments give equal pictures, but
-    for about one value in a million, which another kind of processor may round to the next of 256 levels.
+    for a handful of values, which another kind of processor may round to the next of 256 levels.
     InputError names an argument out of range.
     """
     for name, value, high in (
