@@ -97,10 +97,11 @@ def wanted(subject: Subject, measure: tuple[str, ...] = ()) -> list[tuple[str, s
 
     measure: names of measurements, with all their levels, or single ones as NAME@LEVEL.
     """
+    named = {place.partition("@")[0] for place in measure}
     every = [
         (name, level)
         for name, m in measurements.MEASUREMENTS.items()
-        for level in m.levels(subject) or (m.on_request(subject) if name in measure else ())
+        for level in m.levels(subject) or (m.on_request(subject) if name in named else ())
     ]
     return [(name, level) for name, level in every if not measure or name in measure or f"{name}@{level}" in measure]
 

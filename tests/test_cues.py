@@ -156,6 +156,7 @@ def test_a_block_that_asks_for_cue_conflict_waits_for_its_pictures(dataset):
 def test_cue_conflict_that_is_asked_for_by_name_says_what_is_missing(dataset):
     subject = measurements.Subject(Nearest(), dataset.test, 8, torch.device("cpu"), dataset="caltech101")
     assert evaluation.wanted(subject, ("conflict",)) == [("conflict", "")]
+    assert evaluation.wanted(subject, ("clean", "conflict@")) == [("clean", ""), ("conflict", "")]
     with pytest.raises(InputError, match="'caltech101': no cue-conflict pictures of these test pictures; "):
         evaluation.measurable(subject, ("conflict",), "x")
     assert ("conflict", "") not in evaluation.wanted(subject)
