@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from . import attacks, data, measurements, models, progress, provenance, saliency, training
+from . import attacks, between, data, measurements, models, progress, provenance, saliency, training
 from .configuration import Config, config_of, dataset_arguments, find_run
 from .errors import AtlibError, InputError, NetworkError, one_of
 from .files import load_tensors, read_json, tensor_digest
@@ -252,6 +252,9 @@ def passes(subject: Subject, name: str, level: str) -> int:
     if name == "maps":
         of_each = (saliency.SAMPLES + 1) * GRADIENT
         return len(map_pictures(subject)) * (of_each + (attack if level.startswith("pgd-linf") else 0))
+    if name == between.NAME:
+        maps = len(map_pictures(subject)) * 2 * (saliency.SAMPLES + 1) * GRADIENT
+        return maps if level == "clean@" else pictures * attack
     return len(subject.conflict.labels) if name == "conflict" and subject.conflict else pictures
 
 

@@ -57,7 +57,8 @@ class Table:
         """Replace what is there of this measurement and level, and write all three files."""
         key = f"{name}@{level}"
         mine = [measurement(row) == key for row in self.rows.to_dict("records")]
-        distortion, at = level.split("@") if name == "maps" else (name, level)  # maps' rows are those of what they show
+        # rows of maps, and of several networks, are those of what is shown
+        distortion, at = level.split("@") if name in ("maps", "between") else (name, level)
         place = self.columns | {"distortion": distortion, "level": at}
         new = frame_of([place | asdict(row) for row in found.rows])
         self.rows = pd.concat([self.rows[~np.array(mine, bool)], new], ignore_index=True)

@@ -29,10 +29,11 @@ COLUMNS = tuple(TYPES)
 MAY_BE_EMPTY = ("level", "value", "count", "total")
 FRACTIONS = (
     "accuracy", "p_true", "accuracy_last", "accuracy_any",
-    "shape_bias", "coverage", "shape_accuracy", "texture_accuracy", "vanished",
+    "shape_bias", "coverage", "shape_accuracy", "texture_accuracy", "vanished", "another_class",
 )  # fmt: skip
 # Of SmoothGrad maps; the same metrics of plain gradient maps begin with "grad_".
 MAP_METRICS = ("gini", "edge_correlation", "high_frequency", "alignment", "map_distance")
+BETWEEN = ("distance_to_normal", "distance_to_next_seed", "another_class")  # of a network and others
 
 Predictions = Mapping[str, NDArray[Any]]
 Archive = Callable[[str], Predictions]
@@ -169,8 +170,11 @@ def row_id(row: Mapping[Any, Any] | pd.Series) -> str:
 
 
 def measurement(row: Mapping[Any, Any] | pd.Series) -> str:
-    """The measurement, "NAME@LEVEL", that a row comes from: of its distortion, or of the maps under that."""
+    """The measurement, "NAME@LEVEL", that a row comes from: of its distortion, or of the maps, or of several networks,
+    under that."""
     place = f"{row['distortion']}@{row['level']}"
+    if row["metric"] in BETWEEN:
+        return f"between@{place}"
     return f"maps@{place}" if str(row["metric"]).removeprefix("grad_") in MAP_METRICS else place
 
 

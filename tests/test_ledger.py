@@ -220,8 +220,6 @@ def test_what_is_open_says_which_runs_it_waits_for(published) -> None:
     cues = waiting.sentence(asked)
     assert cues.startswith("Waits for 3 runs (pgd-linf-4, seed 4; normal, seed 4; underfit, seed 4)")
     assert "this measurement of published networks, which needs their weights (pgd-linf-4, seed 3; " in cues
-    maps = waiting.waiting(known["two-kinds-of-map"], "cifar10", published, known)
-    assert "no job makes yet" in waiting.sentence(maps)
 
 
 def test_why_a_verdict_has_another_word_is_true_of_it(published, monkeypatch: pytest.MonkeyPatch) -> None:

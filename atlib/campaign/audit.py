@@ -109,7 +109,8 @@ def card(run: str) -> str:
     record = record_of(run)
     config, trained = record["config"], record["training"]
     known = rows.load()
-    known = known[(known["run"] == run) & known["distortion"].isin(ON_CARDS) & known["metric"].isin(rows.FRACTIONS)]
+    alone = known["metric"].isin(set(rows.FRACTIONS) - set(rows.BETWEEN))
+    known = known[(known["run"] == run) & known["distortion"].isin(ON_CARDS) & alone]
     applies = {k: v for k, v in config.items() if v is not None and v is not False and k not in ("dataset", "seed")}
     measured = "\n".join(
         f"| {row['distortion']}@{row['level']} | {row['metric']} | {row['value']:.4f} | {row['total']} |"

@@ -116,7 +116,8 @@ PREDICTED = {
 
 def _check_agreement(run: Path, rows: pd.DataFrame, predictions: Predictions) -> None:
     """The counts in the rows must be those of the predictions beside them."""
-    for row in rows[rows["metric"].isin(PREDICTED) | (rows["distortion"] == "conflict")].to_dict("records"):
+    counted = rows["metric"].isin([*PREDICTED, "another_class"]) | (rows["distortion"] == "conflict")
+    for row in rows[counted].to_dict("records"):
         place = f"{row['distortion']}@{row['level']}/{row['metric']}"
         try:
             right = _right(predictions, row)
@@ -128,6 +129,9 @@ def _check_agreement(run: Path, rows: pd.DataFrame, predictions: Predictions) ->
 
 def _right(predictions: Predictions, row: Mapping[Any, Any]) -> NDArray[np.bool_]:
     """Of each image that a counted row is about, whether it counts; KeyError or Missing without its predictions."""
+    if row["metric"] == "another_class":
+        known, another = (predictions[f"{measurement(row)}/{name}"] for name in ("known", "another_class"))
+        return np.asarray(another[known])
     if row["distortion"] != "conflict":
         return correct(predictions, f"{row['distortion']}@{row['level']}", PREDICTED[row["metric"]])
     said, labels, textures = (predictions[f"conflict@/{name}"] for name in ("class", "labels", "textures"))

@@ -17,7 +17,7 @@ import yaml
 from .. import transforms
 from ..errors import InputError, in_range, one_of
 from ..files import checkout_path
-from ..rows import FRACTIONS, MAP_METRICS
+from ..rows import BETWEEN, FRACTIONS, MAP_METRICS
 
 CLAIMS = "book/claims.yaml"
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where PyYAML has it
@@ -41,13 +41,7 @@ STATISTICS = {
 # What pictures are shown under: claims may also speak of what no run has rows of yet.
 SHOWN_UNDER = ("clean", "pgd-linf", "trained-attack", "conflict", "stylised", *transforms.DISTORTIONS)
 COMPUTED = ("conditional", "common")
-# Registered, and measured by no job yet: they compare the maps, or the answers, of two networks.
-UNMEASURED = {
-    "distance_to_normal": "the distance between a network's maps and the normal network's",
-    "distance_to_next_seed": "the distance between a network's maps and those of the same network of the next seed",
-    "another_class": "how often another robust network sees another class in an attacked picture",
-}
-METRICS = (*FRACTIONS, *COMPUTED, *MAP_METRICS, *(f"grad_{name}" for name in MAP_METRICS), *UNMEASURED)
+METRICS = (*FRACTIONS, *COMPUTED, *MAP_METRICS, *(f"grad_{name}" for name in MAP_METRICS), *BETWEEN)
 TRAINED = re.compile(r"(underfit|fgsm|pgd-linf|pgd-l2|noise|blur)-\d+(\.\d+)?")
 PLAIN = ("main", "weak", "normal", "underfit", "spatial")
 EVERY = "every-adversarial"  # each adversarially trained network of which the grid has three seeds

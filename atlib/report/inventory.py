@@ -205,8 +205,9 @@ def plan_caption(folder: Path | None = None) -> str:
         f"The cost of each block. Core hours: measured on one thread of {first['processor']}, training in the "
         f"precision that the table names, evaluation in fp32, commit {short(first['commit'])}. The published networks "
         "of blocks a and b were trained in bf16 and took less; what b and c still lack, and blocks weak and order, are "
-        "to be trained in bf16 as well. Other blocks in bf16 are meant for a GPU: the processor measured here emulates that arithmetic, so "
-        f"their core hours are inflated. GPU hours: not measured, but the operations divided by an assumed "
+        "to be trained in bf16 as well. Other blocks in bf16 are meant for a GPU: the processor measured here emulates "
+        "that arithmetic, so their core hours are inflated. GPU hours: not measured, but the operations divided by an "
+        "assumed "
         f"{first['flops']:g} a second; read them as an order of magnitude."
     )
 

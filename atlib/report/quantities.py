@@ -55,7 +55,14 @@ def per_picture(said: Predictions, under: str, metric: str) -> tuple[NDArray, ND
     if metric == "conditional":
         known = correct(said, "clean@")
         return known & correct(said, under), known
-    for key in (f"{under}/{metric}", f"{under}/{metric.removeprefix('accuracy_')}", f"maps@{under}/{metric}"):
+    if (among := f"between@{under}/known") in said and metric == "another_class":
+        return said[f"between@{under}/{metric}"], said[among]
+    for key in (
+        f"{under}/{metric}",
+        f"{under}/{metric.removeprefix('accuracy_')}",
+        f"maps@{under}/{metric}",
+        f"between@{under}/{metric}",
+    ):
         if key in said:
             return said[key], np.ones(len(said[key]), bool)
     if metric == "accuracy" and f"{under}/class" in said:

@@ -12,11 +12,14 @@ import pandas as pd
 
 from ..campaign import grid
 from ..files import results_dir
+from ..rows import measurement
 from . import quantities, statistics
-from .claims import UNMEASURED, Claim, Ledger, Statistic
+from .claims import Claim, Ledger, Statistic
 from .quantities import Lookup, Rows, cells, reference_of
 from .rule import NOT_RUN
 from .verdicts import Decision, with_control
+
+KEY = ["run", "distortion", "level", "metric"]
 
 
 @dataclass(frozen=True)
@@ -66,14 +69,14 @@ def _named(s: Statistic, dataset: str, ledger: Ledger) -> list[str]:
 
 def waiting(claim: Claim, dataset: str, frame: pd.DataFrame, ledger: Ledger) -> Waiting:
     """What is missing before a claim can be decided on a data set. frame: the published rows."""
-    s = claim.statistic
-    unmeasured = [text for name, text in UNMEASURED.items() if name in {*s.metrics, s.reference_metric or ""}]
+    s, unmeasured = claim.statistic, []
     asked = frame["distortion"].eq("conflict") & frame["dataset"].eq(ledger.settings[dataset].dataset)
     if "conflict@" in s.under and ledger.settings[dataset].dataset != "shapes" and not asked.any():
         unmeasured.append("cue-conflict pictures made of photographs")
     published = set(frame["run"])
-    measured = set(zip(frame["run"], frame["distortion"] + "@" + frame["level"], strict=True))
-    under = [place for place in s.under if any(place == other for _, other in measured)]
+    measured = {(row["run"], measurement(row)) for row in frame[KEY].drop_duplicates().to_dict("records")}
+    anywhere = {place for _, place in measured}
+    asked_of = [place for place in _measurements(s) if place in anywhere or place.startswith("between@")]
     missing: dict[str, tuple[str, float]] = {}
     lacking, unplanned = [], []
     for model, setting in models_of(claim, dataset, ledger):
@@ -94,11 +97,18 @@ def waiting(claim: Claim, dataset: str, frame: pd.DataFrame, ledger: Ledger) -> 
             called = f"{name}, seed {planned.config.seed}"
             if planned.run not in published:
                 missing[planned.run] = (called, _cost(planned))
-            elif any((planned.run, place) not in measured for place in under):
+            elif any((planned.run, place) not in measured for place in asked_of):
                 lacking.append(called)
     hours = sum(cost for _, cost in missing.values())
     names = tuple(name for name, _ in missing.values())
     return Waiting(tuple(missing), names, hours, "; ".join(unmeasured), tuple(lacking), tuple(unplanned))
+
+
+def _measurements(s: Statistic) -> list[str]:
+    """The measurements, "NAME@LEVEL", from which a statistic is computed."""
+    metrics = [*s.metrics, *([s.reference_metric] if s.reference_metric else [])]
+    rows = [dict(zip(KEY, ["", *place.split("@"), metric], strict=True)) for place in s.under for metric in metrics]
+    return list(dict.fromkeys(map(measurement, rows)))
 
 
 def _cost(planned: grid.Planned) -> float:
