@@ -17,7 +17,7 @@ import yaml
 
 from ..errors import InputError, one_of
 from ..files import checkout_path
-from . import claims, lens, tables, verdicts
+from . import claims, lens, one_answer, tables, verdicts
 from .ledger import verdict_words
 from .rule import VERDICTS
 from .verdicts import Decision
@@ -96,9 +96,11 @@ def filled(text: str, where: str, frame: pd.DataFrame, link: bool = True) -> str
             return f"{100 * _accuracy(name, dataset, 'clean@', where, frame):.1f}"
         if what == "kept":
             return f"{100 * _accuracy(name, dataset, under or 'clean@', where, frame):.0f}"
+        if what == "one_answer":
+            return f"{100 * _one_answer(name, dataset, under or 'clean@', where, frame):.0f}"
         if what == "conditional":
             return f"{100 * _conditional(name, dataset, under or 'clean@', where, frame):.0f}"
-        one_of(f"{where}: place", what, ["accuracy", "kept", "conditional", "at", *NUMBERS])
+        one_of(f"{where}: place", what, ["accuracy", "kept", "conditional", "one_answer", "at", *NUMBERS])
         decision = _decision(name, dataset, where, frame)
         said = _at(decision, under or "", where) if what == "at" else NUMBERS[what](decision)
         if "nan" in said:
@@ -169,6 +171,14 @@ def _conditional(model: str, dataset: str, under: str, where: str, frame: pd.Dat
     if found.empty:
         raise InputError(f"{where}: no accuracy of {model} on {dataset} under {under}")
     return float(found["conditional"].mean())
+
+
+def _one_answer(model: str, dataset: str, under: str, where: str, frame: pd.DataFrame) -> float:
+    """The share of all test pictures that get a model's most frequent answer, mean over seeds."""
+    one_of(f"{where}: data set", dataset, list(claims.load().settings))
+    if not (found := one_answer.shares(frame, dataset, model, under)):
+        raise InputError(f"{where}: no answers of {model} on {dataset} under {under}")
+    return sum(found) / len(found)
 
 
 def _accuracy(model: str, dataset: str, under: str, where: str, frame: pd.DataFrame) -> float:
