@@ -86,11 +86,11 @@ def test_a_sentence_takes_the_effects_of_single_cells(frame: pd.DataFrame) -> No
 def test_how_sure_counts_the_verdicts(frame: pd.DataFrame) -> None:
     said = front.how_sure(frame, lambda text, page: text)
     found = verdicts.verdicts(frame)
-    counted, _, beside = said.partition(" Of the paper's other claims, 16 ")
+    counted, _, beside = said.partition(" On CIFAR-10 a further 16 ")
     others = ledger.counts(found, "cifar10", counting=False)
     assert ledger.judged(others) == 16 and others["holds"] == 1
     assert beside.startswith(
-        "are measured on CIFAR-10 but don't count there, because the paper tested them on other data: "
+        "of the paper's claims are measured but don't count, because the paper tested them on other data: "
         f"{ledger.tally(others)}. "
     )
     first, _, second = counted.partition(". On Caltech-101, which stands in for the paper's Caltech-256, ")

@@ -89,7 +89,7 @@ def table(found: pd.DataFrame) -> pd.DataFrame:
     """A line for each distortion: the effect in points, counted in each of the three ways."""
     ways = {
         "pictures": "over pictures",
-        "classes": "every class alike",
+        "classes": "every class equally",
         "rest": f"without the {LARGEST} largest classes",
     }
     lines = []
@@ -123,5 +123,5 @@ def sentence(found: pd.DataFrame, labels: np.ndarray) -> str:
     sign = f"The sign changes under {', '.join(map(name, turned))}." if turned else "No sign changes."
     return (
         f"The {LARGEST} largest classes hold {100 * largest(labels):.0f} % of the test pictures. If every class counts "
-        f"alike, the effect moves furthest under {name(furthest)}, from {one} to {two} points. {sign}"
+        f"equally, the effect moves furthest under {name(furthest)}, from {one} to {two} points. {sign}"
     )

@@ -13,7 +13,7 @@ from html import escape
 import pandas as pd
 
 from ..rows import Archive, archive, row_id
-from . import beside_paper, claims, destroyed, forest, ledger, lens, statistics, tables, verdicts
+from . import beside_paper, claims, destroyed, ledger, lens, statistics, tables, verdicts
 from .rule import NOT_RUN
 from .tables import Cell
 
@@ -262,8 +262,8 @@ def verdict_grid(ids: Sequence[str], frame: pd.DataFrame, caption: str) -> str:
     caption ends by saying so.
     """
     caption = (
-        f"{caption} Brackets: on a data set that was an extra for this claim, and doesn't count towards its overall "
-        "verdict. A claim leads to its numbers."
+        f"{caption} In brackets: data sets that are extras for this claim and don't count towards its overall verdict. "
+        "Each claim is a link to its numbers."
     )
     found, whole = verdicts.table(frame), claims.load()
     found = found[found["id"].isin(ids) & (found["dataset"] != "overall")]
@@ -279,7 +279,7 @@ def verdict_grid(ids: Sequence[str], frame: pd.DataFrame, caption: str) -> str:
             f'<tr><th scope="row">{tables.cell_html(claim)}</th>{"".join(f"<td>{one}</td>" for one in shown)}</tr>'
         )
         plain.append({"claim": str(claim)} | {one: _plain(cells.get(one)) for one in [*sets, *others]})
-    names = ["claim", *(lens.SETS.get(one, forest.SHOWN.get(one, one)) for one in [*sets, *others])]
+    names = ["claim", *(lens.SETS.get(one, tables.named(one)) for one in [*sets, *others])]
     return tables.framed(tables.frame_of(plain), [f"<tbody>{''.join(lines)}</tbody>"], names, caption, "verdict-grid")
 
 

@@ -175,11 +175,11 @@ def convergence_sentence(main: pd.DataFrame, table: pd.DataFrame, least: float =
     found = []
     for model, some in short.groupby("model"):
         seeds = ", ".join(f"{line['accuracy']:.2f} at seed {line['seed']}" for line in some.to_dict("records"))
-        text = f"**{model}** has not converged: its clean accuracy is {seeds}. Its shape bias says little there."
+        text = f"**{model}** has not converged: its clean accuracy is {seeds}. So its shape bias says little."
         other = (table["recipe"] == main["recipe"].iloc[0]) & (table["model"] == model)
         for share, more in table[other & ~table["run"].isin(main["run"])].groupby("share"):
             text += (
-                f" With {share:g} of its batches adversarial (otherwise as above) its clean accuracy is "
+                f" With a share of adversarial batches of {share:g} (otherwise as above) its clean accuracy is "
                 f"{over_seeds(more, 'accuracy')}, its shape bias {over_seeds(more, 'shape_bias')} at a coverage of "
                 f"{over_seeds(more, 'coverage')}."
             )

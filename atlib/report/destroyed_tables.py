@@ -60,9 +60,8 @@ def filters_sentence(frame: pd.DataFrame, dataset: str = "cifar10") -> str:
     left = {name: [mine[name, level] for level in ("0.1", "0.2")] for name in ("low-pass", "high-pass")}
     low, high = (f"{_plain(a)} and {_plain(b)}" for a, b in left.values())
     said = (
-        "How much of the outlines is left, by the correlation of edges that [methods](methods.html) describes? "
-        f"With the cut-offs .1 and .2 on CIFAR-10, {low} after the low-pass filter and {high} after the "
-        "high-pass filter."
+        "By the correlation of edges that [methods](methods.html) describes, the low-pass filter leaves "
+        f"{low} of the outlines on CIFAR-10, and the high-pass filter {high} (cut-offs .1 and .2)."
     )
     if max(left["low-pass"]) >= min(left["high-pass"]):
         return said
@@ -79,8 +78,8 @@ def filters_on_shapes(frame: pd.DataFrame, level: str = "0.2") -> str:
     milder = "high-pass" if high > low else "low-pass"
     return (
         f"This measure can mislead. On `shapes`, too, it makes the {milder} filter the milder one: at "
-        f"{_plain(float(level), 1)} the edges that are left correlate with the original's by {_plain(low)} under the "
-        f"low-pass filter and by {_plain(high)} under the high-pass filter."
+        f"{_plain(float(level), 1)} the edges that are left correlate with the original's at {_plain(low)} under the "
+        f"low-pass filter and at {_plain(high)} under the high-pass filter."
     )
 
 
@@ -134,7 +133,7 @@ def proxies_sentence(found: pd.DataFrame, frame: pd.DataFrame) -> str:
         return f"Whether the two measures follow what single-cue networks can still do: {NOT_RUN}."
     shape, texture = (statistics.spearman(list(both[f"{axis}_truth"]), list(both[axis])) for axis in ("y", "x"))
     return (
-        f"Over the {len(both)} distortions and levels, the rank correlation (Spearman) between what the pictures' "
-        f"edges keep and the accuracy of the shape-only networks is {shape:.2f}, and between what the local spectra "
-        f"keep and the accuracy of the texture-only networks {texture:.2f}."
+        f"Over the {len(both)} distortions and levels, the rank correlation (Spearman) of our number for shape with "
+        f"the accuracy of the shape-only networks is {shape:.2f}, and of our number for texture with the accuracy of "
+        f"the texture-only networks {texture:.2f}."
     )

@@ -260,8 +260,9 @@ def rests_on(about: Mapping[str, Any]) -> str:
         "at the levels of saturation at which it recognises or misses most others; ties are broken by how it does "
         "when it is cut into squares. Filters and styles played no part in the choice.",
         "Shares and counts are of all test pictures; for another style, of the test pictures restyled, each in a style "
-        "of its own, by the same method (MicroAST). Each network is one seed, at 112 pixels, fine-tuned from the same "
-        "ImageNet network; the budget of the attacks was 4/255. Maps are strong where a small change of the picture "
+        "of its own, by the same method (MicroAST). Each network comes from one training run (one seed), at 112 "
+        "pixels, fine-tuned from the same ImageNet network; the budget of the attacks was 4/255. Maps are strong where "
+        "a small change of the picture "
         f"would change the probability of its true class most (SmoothGrad, {about['samples']} noisy copies or more, "
         "each map scaled to its own range). “Clutter” is the data set's class for pictures of none of its objects.",
         f"Photographs: {escape(about['credit'])}.",

@@ -17,14 +17,6 @@ from .claims import Claim, Ledger
 from .rule import NOT_RUN, Judged
 from .verdicts import Decision, Verdict
 
-SHOWN = {
-    "cifar10": "CIFAR-10",
-    "caltech101": "Caltech-101",
-    "caltech101-cues": "Caltech-101, seeds 2–4",
-    "tiny-imagenet": "Tiny ImageNet",
-    "shapes": "shapes",
-    "shapes-replication": "shapes, new seeds",
-}
 TICKS = (-10, -3, -1, 0, 1, 3, 10)
 REACH = 40.0  # in units of the smallest effect; what lies beyond is drawn at the edge
 RAW_TICKS = (-0.3, -0.1, 0, 0.1, 0.3)  # where the smallest effect is zero, in the statistic's own unit
@@ -114,7 +106,7 @@ def _raw(value: float) -> float:
 def _line(one: Verdict, href: str, raw: bool, title: str = "") -> str:
     claim = one.claim
     marks = "".join(_marks(claim, decision, href, raw) for decision in one.decisions if _drawn(decision))
-    waiting = [SHOWN.get(d.dataset, d.dataset) for d in one.decisions if d.counts and not _drawn(d)]
+    waiting = [tables.named(d.dataset) for d in one.decisions if d.counts and not _drawn(d)]
     open_ = f' <span class="forest-waiting">not run: {escape(", ".join(waiting))}</span>' if waiting else ""
     part = f"<strong>{escape(title)}.</strong> " if title else ""
     name = f'<a href="{href}#claim-{claim.id}">{escape(tables.claim_words(claim))}</a>'
@@ -123,7 +115,7 @@ def _line(one: Verdict, href: str, raw: bool, title: str = "") -> str:
 
 def _marks(claim: Claim, decision: Decision, href: str, raw: bool) -> str:
     """One data set's strip: its mark with interval, and the hollow one of the control."""
-    shown = SHOWN.get(decision.dataset, decision.dataset) + ("" if decision.counts else " (shown only)")
+    shown = tables.named(decision.dataset) + ("" if decision.counts else " (shown only)")
     verdict = ledger.verdict_words(decision.verdict, decision.kind)
     after = ", registered after these rows" if decision.dataset in claim.seen else ""
     label = f"{shown}: {verdict}{after}, {ledger.number_words(decision.judged)}"

@@ -130,7 +130,8 @@ def rests_on(found: Frames, frame: pd.DataFrame) -> str:
         "each level just as it is for most pictures; we show the one of them that is also the most typical when cut "
         "into patches. To send somebody the picture at full saturation, add <code>#saturation=inf</code> to this "
         "page's address.",
-        "Each network is one seed, at 112 pixels, fine-tuned from the same ImageNet network; the budget of the attacks "
+        "Each network comes from one training run (one seed), at 112 pixels, fine-tuned from the same ImageNet "
+        "network; the budget of the attacks "
         f"was 4/255.{other_seeds(frame)} Maps are strong where a small change of the picture would change the "
         f"probability of “{escape(what)}” most (SmoothGrad, {found.about['samples']} noisy copies, each map scaled to "
         "its own range). "
@@ -169,7 +170,7 @@ def html(frame: pd.DataFrame, found: Frames | None = None, start: str = START) -
 {columns}</div>
 <p class="hero-ways" data-hero="ways">{escape(told[at]["ways"])}</p>
 <p class="hero-text">One network of each kind, on Caltech-101, and one picture: an example. The answer rests on
-three seeds or more, and on all test pictures.</p>
+three training runs (seeds) or more of each kind, and on all test pictures.</p>
 <p class="hero-spoken" data-hero="spoken" role="status"></p>
 <details><summary>How the picture was chosen, and what this rests on</summary>
 {rests_on(found, frame)}</details>

@@ -16,7 +16,7 @@ from ..campaign.plan import digits
 from ..configuration import config_of
 from ..files import load_tensors, results_dir
 from ..rows import row_id
-from . import rule, verdicts
+from . import rule, tables, verdicts
 from .rule import NOT_RUN
 from .tables import Cell, frame_of, percent, short
 
@@ -52,7 +52,8 @@ def verdict_counts(frame: pd.DataFrame) -> pd.DataFrame:
     found = found[found["counts"]]
     counts = pd.crosstab(found["dataset"], found["verdict"]).reindex(columns=list(rule.OVERALL), fill_value=0)
     order = ["overall", *[name for name in counts.index if name != "overall"]]
-    return counts.loc[order].rename_axis("on", axis=0).reset_index().rename_axis(None, axis=1)
+    counts = counts.loc[order].rename(index=tables.SHOWN)
+    return counts.rename_axis("on", axis=0).reset_index().rename_axis(None, axis=1)
 
 
 def bench(folder: Path | None = None) -> pd.DataFrame:
@@ -105,7 +106,7 @@ def grid_sentence(planned: Sequence[grid.Planned], frame: pd.DataFrame) -> str:
     done = [p for p in planned if p.run in published]
     asked = [p for p in planned if p.on_request and p.run not in published]
     blocks = ", ".join(dict.fromkeys(p.block for p in asked))
-    more = f" {len(asked)} of the others are at the paper's own width, want a GPU, and are run only when asked for "
+    more = f" {len(asked)} of the others are at the usual width, need a GPU, and are run only when asked for "
     return f"**{len(done)} of {len(planned)}** runs have published rows.{f'{more}(blocks {blocks}).' if asked else ''}"
 
 

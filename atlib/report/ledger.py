@@ -53,9 +53,9 @@ def place_words(under: str) -> str:
 
 QUANTIFIED = {
     "mean": "the mean of these cells",
-    "all": "each of these cells has to",
-    "each": "each of these cells has to, with Holm's correction for their number",
-    "most": "more than half of these cells have to",
+    "all": "each of these cells has to hold",
+    "each": "each of these cells has to hold, with Holm's correction for their number",
+    "most": "more than half of these cells have to hold",
 }
 
 
@@ -65,6 +65,7 @@ def statistic_words(claim: Claim) -> str:
     what, models = ", ".join(map(quantity_words, s.metrics)), ", ".join(s.models)
     many = len(s.models) * len(s.under) * len(s.metrics) > 1
     under = ", ".join(map(place_words, s.under))
+    where = f"{'on' if s.under[0] in ('clean@', 'conflict@') else 'under'} {under}"
     if claim.formula:
         text = claim.formula.strip().rstrip(".")
     elif s.name == "rank_correlation":
@@ -72,11 +73,11 @@ def statistic_words(claim: Claim) -> str:
         other = "their order here" if s.against == "order" else f"{quantity_words(metric)} ({place_words(place)})"
         return f"Spearman's correlation, over {models}, of {what} ({under}) with {other}."
     elif s.name == "spread":
-        text = f"Largest minus smallest {what} among {models}; under {under}"
+        text = f"Largest minus smallest {what} among {models}; {where}"
     else:
         change = "change from clean pictures in the " if s.name == "difference_of_changes" else ""
         less = s.reference if isinstance(s.reference, str) else f"{s.reference:g}"
-        text = f"{change}{what}: {models} minus {less}; under {under}"
+        text = f"{change}{what}: {models} minus {less}; {where}"
         text = text[0].upper() + text[1:]
     return f"{text}{'; ' + QUANTIFIED[s.quantifier] if many else ''}."
 
@@ -204,7 +205,8 @@ def _decided(
 ) -> str:
     """One data set's line in a claim's block, with its cells, its control and what it waits for."""
     judged, claim, name = decision.judged, found.claim, decision.dataset
-    parts = [f"{escape(name)}{'' if decision.counts else ' (only shown)'}: {badge(decision.verdict, decision.kind)}"]
+    only = "" if decision.counts else " (only shown)"
+    parts = [f"{escape(tables.named(name))}{only}: {badge(decision.verdict, decision.kind)}"]
     if decision.seeds:
         of = f", {_cell_of(judged)} {escape(decision.deciding)}: " if decision.deciding else " "
         seeds = f"seed{'s' * (len(decision.seeds) > 1)} {', '.join(map(str, decision.seeds))}"
@@ -267,9 +269,9 @@ def _open(claim: Claim, name: str, found: Verdict, frame: pd.DataFrame, whole: L
 
 
 def _q_of(found: Verdict) -> str:
-    """The largest q of the data sets that count, in brackets; nothing where there is none."""
+    """The largest q of the data sets that count, after a semicolon; nothing where there is none."""
     known = [d.q for d in found.decisions if d.counts and not math.isnan(d.q)]
-    return f" (q {_small(max(known))})".replace("&lt;", "<") if known else ""
+    return f"; q {_small(max(known))}".replace("&lt;", "<") if known else ""
 
 
 def holds_everywhere(frame: pd.DataFrame) -> str:
@@ -277,12 +279,13 @@ def holds_everywhere(frame: pd.DataFrame) -> str:
     mine = [one for one in verdicts.verdicts(frame) if one.verdict == HOLDS and one.claim.origin == "paper"]
     if not mine:
         return "No claim of the paper holds yet over all data sets that it needs."
-    said = "\n".join(f"- {tables.claim_words(one.claim)}{_q_of(one)}" for one in mine)
-    where = sorted({dataset for one in mine for dataset in one.claim.needed})
-    places = ", ".join(where)
-    if len(mine) == 1:
-        return f"Of the paper's claims, one holds over all data sets that it needs ({places} alone):\n\n{said}"
-    return f"Of the paper's claims, {in_words(len(mine))} hold over all data sets that they need ({places}):\n\n{said}"
+    lines = [
+        f"- {tables.claim_words(one.claim)} ({', '.join(map(tables.named, one.claim.needed))}{_q_of(one)})"
+        for one in mine
+    ]
+    holds = "one holds over all data sets that it needs" if len(mine) == 1 else ""
+    holds = holds or f"{in_words(len(mine))} hold over all data sets that they need"
+    return f"Of the paper's claims, {holds} (in brackets, with q where the claim isn't primary):\n\n" + "\n".join(lines)
 
 
 # --- Counts ----------------------------------------------------------------------------------------------------------
@@ -340,7 +343,7 @@ def shown_only(found: Sequence[Verdict]) -> str:
     if not judged(here):
         return ""
     return (
-        f" Of the paper's other claims, {judged(here)} are measured on CIFAR-10 but don't count there, because the "
+        f" On CIFAR-10 a further {judged(here)} of the paper's claims are measured but don't count, because the "
         f"paper tested them on other data: {tally(here)}."
     )
 
@@ -384,8 +387,8 @@ def reservations(found: Sequence[Verdict], number: int) -> str:
     )
     seen = {name: seen_before(found, name) for name in PHOTOGRAPHS}
     later, one = sum(seen.values()), " (on Caltech-101, those of one seed)" if seen["caltech101"] else ""
-    said = [f"{later} {_concern(later)} claims that were registered when results on that data set had been seen{one}"]
-    said += [f"{firmer} {_concern(firmer)} claims that are worded more firmly than in the paper"]
+    said = [f"{later} {_concern(later)} claims that we registered after seeing results on that data set{one}"]
+    said += [f"{firmer} {_concern(firmer)} claims that we word more firmly than the paper does"]
     said = [text for text, some in zip(said, (later, firmer), strict=True) if some]
     return f" Of these {number} verdicts, {' and '.join(said)}." if said else ""
 
@@ -423,8 +426,8 @@ def many_claims(known: Ledger) -> str:
         f"{in_words(len(known.primary)).capitalize()} of them, one for each part of the paper's argument, are "
         "*primary*. We chose them on 27 November 2026, when the verdicts on CIFAR-10 were known; their wording and "
         "their smallest effects had been fixed before. They also have to pass Holm's correction over all of them, on "
-        "each data set, which is stricter than the 95 % interval that is printed. For the others the ledger prints a "
-        "q value (Benjamini and Hochberg): "
+        "each data set (those that are only shown there included), which is stricter than the 95 % interval that is "
+        "printed. For the others the ledger prints a q value (Benjamini and Hochberg): "
         "among the verdicts with q below .05, on average at most one in twenty is expected to be a false finding, if "
         "the tests are independent or point the same way. "
         f"Intervals are at {100 * known.confidence:.0f} %. Where a network's answer to each picture is kept, "

@@ -147,10 +147,11 @@ def sentence(frame: pd.DataFrame) -> str:
         higher: list[str] = []
         for amplitude in sorted(found["amplitude"].unique()):
             values = differences(frame, amplitude, network.title)
-            at = f"{amplitude:g}" if higher else f"amplitude {amplitude:g}"
-            higher.append(f"{int((values > 0).sum())} of {len(values)} at {at}")
-        parts.append(f"{network.title}, {' and '.join(higher)}")
-    return f"Seeds in which shape bias is higher than the normal network's: {'; '.join(parts)}."
+            at = f"{amplitude:.2f}".lstrip("0")
+            seeds = f"{int((values > 0).sum())} of {len(values)}"
+            higher.append(f"{seeds} at {at}" if higher else f"{seeds} seeds at amplitude {at}")
+        parts.append(f"for {network.title} in {' and '.join(higher)}")
+    return f"Shape bias is higher than the normal network's {'; '.join(parts)}."
 
 
 def verdicts_html(frame: pd.DataFrame) -> str:

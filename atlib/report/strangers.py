@@ -266,16 +266,19 @@ def sentence() -> str:
             continue
         if not here.clear:  # then there is no sign to agree with
             up, down = sum(one.low > 0 for one in found), sum(one.high < 0 for one in found)
-            text = f"no clear effect in our CIFAR-10 networks; of the {len(found)} pairs "
-            text += f"{up} clearly up, {down} clearly down"
+            text = "our CIFAR-10 networks show no clear effect; it is clearly positive in "
+            text += f"{up} of the {len(found)} pairs and clearly negative in {down}"
             groups.setdefault(text, []).append(measure.name)
             continue
         agree = [one for one in found if one.value * here.value > 0]
         against = [one for one in found if one.value * here.value < 0 and one.clear]
         sure = sum(one.clear for one in agree)
-        text = f"the same sign as in our CIFAR-10 networks in {len(agree)} of {len(found)} pairs; "
-        text += f"in {sure} the interval excludes zero"
-        text += f"; in {len(against)} it is clearly the other way" if against else ""
+        text = (
+            f"{len(agree)} of {len(found)} pairs have the same sign as our CIFAR-10 networks, and in {sure} of these "
+        )
+        text += "the interval excludes zero"
+        text += f"; in {len(against)} the effect is clearly the other way" if against else ""
         groups.setdefault(text, []).append(measure.name)
     parts = [f"- **{', '.join(names)}**: {text}." for text, names in groups.items()]
-    return "\n".join(parts) if parts else "Not measured yet."
+    first = "In networks that others trained, adversarial training mostly makes the same differences as in ours:\n\n"
+    return first + "\n".join(parts) if parts else "Not measured yet."

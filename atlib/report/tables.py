@@ -62,6 +62,22 @@ def records(folder: Path | None = None) -> dict[str, dict]:
     return found
 
 
+# Settings of claims.yaml as readers know them; the other settings go by their own names.
+SHOWN = {
+    "cifar10": "CIFAR-10",
+    "caltech101": "Caltech-101",
+    "caltech101-cues": "Caltech-101, seeds 2–4",
+    "tiny-imagenet": "Tiny ImageNet",
+    "shapes": "shapes",
+    "shapes-replication": "shapes, new seeds",
+}
+
+
+def named(setting: str) -> str:
+    """A setting of claims.yaml, or "overall", as readers know it."""
+    return SHOWN.get(setting, setting)
+
+
 class Cell(str):
     """The text of a table's cell, with the ids (`rows.row_id`) of the published rows that it comes from."""
 

@@ -48,13 +48,13 @@ def summary(measured: Measured) -> list[str]:
     sentences += [robustness(measured)]
     places = {
         "saturation@1024": "at saturation 1024, where nearly every colour channel is at 0 or 1",
-        "patch-shuffle@4": "cut into 4×4 patches and shuffled",
+        "patch-shuffle@4": "when they are cut into 4×4 patches and shuffled",
     }
     for place, words in places.items():
         if (place, "conditional") in found:
             theirs = {kind: measured.theirs(kind, place, "conditional") for kind in ("normal", "main")}
-            beside = [f"the {KINDS[kind]} ones {100 * float(np.mean(v)):.0f} %" for kind, v in theirs.items() if v]
-            mine = f"Of what it knows it keeps {100 * found[place, 'conditional']:.0f} % {words}"
+            beside = [f"the {KINDS[kind]} ones keep {100 * float(np.mean(v)):.0f} %" for kind, v in theirs.items() if v]
+            mine = f"Of the pictures that it knows it keeps {100 * found[place, 'conditional']:.0f} % {words}"
             sentences.append(mine + (f"; {', '.join(beside)}." if beside else "."))
     if ("conflict@", "shape_bias") in found:
         bias = percent(found["conflict@", "shape_bias"], measured.interval("conflict@", "shape_bias"))
@@ -118,7 +118,9 @@ def _beyond(table: pd.DataFrame) -> str:
         if some["stands"].isna().all() and len(found) == 1 and found != {"–"}:
             sides["below 0" if found == {"< 0"} else "above 1"].append(str(under))
     return "".join(
-        f" By {', '.join(names)} it lies {side}, but we can't tell how far." for side, names in sides.items() if names
+        f" In the test {', '.join(names)} it lies {side}, but we can't tell how far."
+        for side, names in sides.items()
+        if names
     )
 
 
