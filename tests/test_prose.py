@@ -200,13 +200,13 @@ TYPED: dict[str, Callable[[pd.DataFrame], bool]] = {
     "noise six times as strong brings them a quarter of the way": lambda frame: (
         0.2 < of_the_way(frame, "low-pass@0.2") < 0.3
     ),
-    "does part of it on CIFAR-10, and little on Caltech-101": lambda frame: (
+    "brings part of the same gain on CIFAR-10, and little of it on Caltech-101": lambda frame: (
         of_the_way(frame, "saturation@1024", "cifar10") > 0.4 and of_the_way(frame, "saturation@1024") < 0.3
     ),
     "they recognise fewer in each set": lambda frame: all(
         judged.effect < 0 for _, judged in decision("beyond-noise-stylised@caltech101", frame).cells
     ),
-    "Networks trained on noise are the more accurate ones on clean pictures": lambda frame: (
+    "networks trained on noise are also the more accurate ones on clean pictures": lambda frame: (
         kept(frame, "noise-0.1", "clean@", "caltech101") > kept(frame, "pgd-linf-4", "clean@", "caltech101")
     ),
     "But networks trained on noise are also the more accurate ones": lambda frame: all(
@@ -277,7 +277,7 @@ TYPED: dict[str, Callable[[pd.DataFrame], bool]] = {
     "Networks on Caltech-101 have not been attacked in this way": lambda _: (
         "caltech101" not in set(harder.read()["dataset"])
     ),
-    "up to 20 Caltech-101 test pictures of each of 100 classes, 1,203 in all": lambda frame: (
+    "Up to 20 Caltech-101 test pictures of each of 100 classes, 1,203 in all": lambda frame: (
         set(frame.loc[(frame["dataset"] == "caltech101") & (frame["metric"] == "coverage"), "total"]) == {1203}
     ),
     "lose half of their answers to 2 × 2 patches": lambda frame: 0.4 < texture_in_four(frame) < 0.6,

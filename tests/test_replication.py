@@ -76,7 +76,7 @@ def test_then_it_is_judged_and_printed(planned: list[grid.Planned]) -> None:
     listed = replication.verdicts_html(frame_of([]))
     assert listed.count("not run") == 2 and 'href="claims.html#claim-replication-shape-bias"' in listed
     assert str(robust["against normal"]) == "+0.20 [+0.19,\u00a0+0.20]" and len(robust["against normal"].rows) == 40
-    assert "PGD ℓ∞ 8/255, 20 of 20 at amplitude 0.12 and 0 of 20 at" in replication.sentence(whole)
+    assert "for PGD ℓ∞ 8/255 in 20 of 20 seeds at amplitude .12 and 0 of 20 at .20" in replication.sentence(whole)
     assert "over 20 new seeds" in replication.html(whole)
     assert replication.unconverged(whole) == (
         "One network did not learn its task: PGD ℓ∞ 8/255 of seed 7 at amplitude 0.2 (clean accuracy 0.60, coverage "

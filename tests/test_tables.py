@@ -318,7 +318,9 @@ def test_a_network_that_has_not_converged_is_named_with_its_longer_runs(publishe
     main = cue_conflict.main_lines(table)
     said = cue_conflict.convergence_sentence(main, table)
     assert "**pgd-l2-12** has not converged: its clean accuracy is 0.17 at seed 1." in said
-    assert "With 0.5 of its batches adversarial (otherwise as above) its clean accuracy is 0.99 (one seed)" in said
+    assert (
+        "With a share of adversarial batches of 0.5 (otherwise as above) its clean accuracy is 0.99 (one seed)" in said
+    )
     assert "its shape bias 0.95 (one seed)" in said
     assert "normal" not in said and "not run" in cue_conflict.convergence_sentence(main[:0], table)
 

@@ -260,6 +260,7 @@ def sentence() -> str:
     """In how many pairs each statistic goes the way it goes here, and in how many its interval leaves out zero."""
     mine, theirs = ours(), [effects(pair) for pair in PAIRS]
     groups: dict[str, list[str]] = {}
+    alike, compared = 0, 0
     for measure in MEASURES:
         here, found = mine.get(measure.name), [one[measure.name] for one in theirs if measure.name in one]
         if here is None or not found:
@@ -273,6 +274,7 @@ def sentence() -> str:
         agree = [one for one in found if one.value * here.value > 0]
         against = [one for one in found if one.value * here.value < 0 and one.clear]
         sure = sum(one.clear for one in agree)
+        alike, compared = alike + len(agree), compared + len(found)
         text = (
             f"{len(agree)} of {len(found)} pairs have the same sign as our CIFAR-10 networks, and in {sure} of these "
         )
@@ -280,5 +282,8 @@ def sentence() -> str:
         text += f"; in {len(against)} the effect is clearly the other way" if against else ""
         groups.setdefault(text, []).append(measure.name)
     parts = [f"- **{', '.join(names)}**: {text}." for text, names in groups.items()]
-    first = "In networks that others trained, adversarial training mostly makes the same differences as in ours:\n\n"
-    return first + "\n".join(parts) if parts else "Not measured yet."
+    if not parts:
+        return "Not measured yet."
+    same = "mostly makes the same differences as in ours"
+    what = same if 2 * alike > compared else "often makes other differences than ours"
+    return f"In networks that others trained, adversarial training {what}:\n\n" + "\n".join(parts)
