@@ -97,8 +97,8 @@ def test_the_table_shows_what_was_measured_and_dashes_for_the_rest(results, monk
     assert networks.loc["ehanw_pgd", "clean"] == "100.0" and networks.loc["woods_l2", "clean"] == "–"
     assert strangers.sentence() == (
         "In networks that others trained, adversarial training often makes other differences than ours:\n\n"
-        "- **patch shuffle 2**: 0 of 1 pairs have the same sign as our CIFAR-10 networks, and in 0 of these the interval "
-        "excludes zero; in 1 the effect is clearly the other way."
+        "- **patch shuffle 2**: 0 of 1 pairs have the same sign as our CIFAR-10 networks, and in 0 of these the "
+        "interval excludes zero; in 1 the effect is clearly the other way."
     )
     monkeypatch.setattr(strangers, "ours", lambda: {"patch shuffle 2": strangers.Effect(0.1, 0.05, 0.15, 100)})
     assert "mostly makes the same differences as in ours:" in strangers.sentence()

@@ -100,9 +100,13 @@ def filled(text: str, where: str, frame: pd.DataFrame, link: bool = True) -> str
             return f"{100 * _one_answer(name, dataset, under or 'clean@', where, frame):.0f}"
         if what == "conditional":
             return f"{100 * _conditional(name, dataset, under or 'clean@', where, frame):.0f}"
-        one_of(f"{where}: place", what, ["accuracy", "kept", "conditional", "one_answer", "at", *NUMBERS])
+        one_of(f"{where}: place", what, ["accuracy", "kept", "conditional", "one_answer", "at", "of_two", *NUMBERS])
         decision = _decision(name, dataset, where, frame)
-        said = _at(decision, under or "", where) if what == "at" else NUMBERS[what](decision)
+        if what == "of_two":
+            two = lens.of_two(name, dataset, frame)
+            said = _points(two.effect, two.low, two.high)
+        else:
+            said = _at(decision, under or "", where) if what == "at" else NUMBERS[what](decision)
         if "nan" in said:
             raise InputError(f"{where}: {found[0]}: no such number in the rows")
         return f'<a class="number" href="{tables.LEDGER}#claim-{name}">{said}</a>' if link else said

@@ -24,7 +24,7 @@ from .. import style, transforms
 from ..errors import one_of
 from ..rows import Archive, archive, row_id
 from . import beside_paper, claims, destroyed, destroyed_tables, statistics, tables, verdicts
-from .rule import NOT_RUN
+from .rule import NOT_RUN, Judged
 from .tables import Cell, seeds_of
 
 SETS = {  # settings of claims.yaml in the report's order, with the names that the text uses
@@ -355,6 +355,17 @@ def without(claim: str, model: str, name: str, frame: pd.DataFrame) -> str:
         f"Without {model} the value would be {tables.effect(pd.Series(row), 2)}; the verdict would be "
         f"*{decision.verdict}*."
     )
+
+
+def of_two(claim: str, name: str, frame: pd.DataFrame) -> Judged:
+    """A claim's number on a data set, on the pictures that the two compared networks know, whatever others know.
+
+    So common pictures were counted until 27 November 2026. InputError for a claim that isn't about common pictures.
+    """
+    whole = claims.load()[claim]
+    one_of("metric", "common", whole.statistic.metrics)
+    changed = replace(whole, statistic=replace(whole.statistic, common=()))
+    return next(d for d in verdicts.verdict(changed, frame).decisions if d.dataset == name).judged
 
 
 DETAILED = ("saturation", "stylised", "patch-shuffle", "low-pass", "high-pass", "random-drop", "noise", "blur")

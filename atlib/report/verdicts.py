@@ -346,7 +346,9 @@ def _why(claim: Claim, decision: Decision, others: Sequence[str]) -> str:
     if decision.verdict == BEYOND:
         found.append("the control")
     if decision.kind == rule.HOLM:
-        found.append("Holm's correction over the primary claims")
+        of_three = "common" in claim.statistic.metrics and decision.dataset != "shapes"
+        more = ", and the common set of three networks instead of two" if of_three else ""
+        found.append(f"Holm's correction over the primary claims{more}")
     if decision.dataset == "shapes":
         early = "common" in claim.statistic.metrics or with_control(claim.statistic) is not None  # is it asked at all?
         more = ", and the one stopped early has five seeds, not three" if early else ""
