@@ -45,7 +45,9 @@ def test_each_claim_has_one_entry_with_its_verdicts_and_numbers(published, entri
         assert f"<p>Overall: {ledger.badge(one.verdict)}" in text
         for decision in one.decisions:
             mark = "" if decision.counts else " (only shown)"
-            assert f"<li>{decision.dataset}{mark}: {ledger.badge(decision.verdict, decision.kind)}" in text
+            assert (
+                f"<li>{tables.named(decision.dataset)}{mark}: {ledger.badge(decision.verdict, decision.kind)}" in text
+            )
             for name, judged in decision.cells if decision.seeds else ():
                 assert f"<li>{escape(name)}" in text and ledger.number_words(judged) in text
             if decision.control is not None and decision.control.values:
