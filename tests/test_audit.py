@@ -138,8 +138,11 @@ def test_shipping_wants_a_published_run_of_our_own_and_room(
     (run / "training.json").write_text(json.dumps(record | {"weights_digest": "other"}))
     with pytest.raises(InputError, match="its weights are not those that were published; publish it again"):
         audit.ship(run, folder)
-    (run / "training.json").write_text(json.dumps(record | {"config": record["config"] | {"seed": 2}}))
+    (run / "training.json").write_text(json.dumps(record | {"config": record["config"] | {"epochs": 9.0}}))
     with pytest.raises(InputError, match="is of another run; remove it to ship"):
+        audit.ship(run, folder)
+    (run / "training.json").write_text(json.dumps(record | {"config": record["config"] | {"seed": 2}}))
+    with pytest.raises(InputError, match="would exceed 0 MB with shapes/normal-s2"):  # beside that of seed 1
         audit.ship(run, folder)
     (run / "training.json").write_text(json.dumps(record | {"run": "shapes/normal-w16-s1-00000000"}))
     with pytest.raises(InputError, match="not published; publish it first"):

@@ -104,6 +104,13 @@ def audit(row: str, frame: pd.DataFrame | None = None) -> Audit:
 # --- Weights that come with the repository ----------------------------------------------------------------------------
 
 
+def shipped_name(trained: dict[str, Any]) -> str:
+    """What a trained run is called in models/: DATASET/MODEL for seed 1, DATASET/MODEL-s2 for another seed."""
+    config = trained["config"]
+    seed = "" if config["seed"] == 1 else f"-s{config['seed']}"
+    return f"{data.slug(config['dataset'])}/{trained['model']}{seed}"
+
+
 def card(run: str) -> str:
     """The model card of a published run, in Markdown: recipe, data, commit, accuracy, licence, all from its record."""
     record = record_of(run)
@@ -119,7 +126,7 @@ def card(run: str) -> str:
     measurements = record["evaluation"]["measurements"].items()
     evaluated = sorted({m["commit"] for place, m in measurements if place.partition("@")[0] in ON_CARDS})
     hardware = trained["hardware"]
-    name = f"{data.slug(config['dataset'])}/{trained['model']}"
+    name = shipped_name(trained)
     return f"""# {name}
 
 A ResNet-18 of width {config["width"]}, run `{run}`. Load it with `atlib.models.load("{name}")`; it takes pixels in
@@ -141,14 +148,14 @@ A ResNet-18 of width {config["width"]}, run `{run}`. Load it with `atlib.models.
 
 
 def ship(run: Path, folder: Path | None = None) -> Path:
-    """Put a published run's weights and model card into models/DATASET/MODEL; returns the weights' path.
+    """Put a published run's weights and model card into models/, by its `shipped_name`; returns the weights' path.
 
     InputError for a run that isn't published, one that was fine-tuned from others' weights (their licence goes with
     it), and if models/ would exceed 30 MB.
     """
     folder = folder or checkout_path("models")
     trained = read_json(run / "training.json")
-    name = f"{data.slug(trained['config']['dataset'])}/{trained['model']}"
+    name = shipped_name(trained)
     if trained["config"].get("weights"):
         raise InputError(f"{run}: fine-tuned from {trained['config']['weights']}; such weights are not shipped")
     if not (results_dir() / f"{trained['run']}.csv").is_file():
