@@ -79,7 +79,7 @@ def test_then_it_is_judged_and_printed(planned: list[grid.Planned]) -> None:
     assert "for PGD ℓ∞ 8/255 in 20 of 20 seeds at amplitude .12 and 0 of 20 at .20" in replication.sentence(whole)
     assert "over 20 new seeds" in replication.html(whole)
     assert replication.unconverged(whole) == (
-        "One network did not learn its task: PGD ℓ∞ 8/255 of seed 7 at amplitude 0.2 (clean accuracy 0.60, coverage "
+        "One network did not learn its task: PGD ℓ∞ 8/255 of seed 7 at amplitude .20 (clean accuracy 0.60, coverage "
         "0.90). We kept it in the figure and in the means."
     )
 

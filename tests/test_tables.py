@@ -88,7 +88,7 @@ def test_networks_gives_mean_and_interval_or_pending(published):
 def test_amplitude_is_the_smallest_that_satisfies_the_rule(published):
     cues_found = cue_conflict.single_cues(cue_conflict.cue_table(*published))
     assert list(cues_found["equal"]) == [False, True]
-    assert "**0.12**, the main one" in cue_conflict.amplitude_sentence(cues_found, 0.12)
+    assert "**.12**, the main one" in cue_conflict.amplitude_sentence(cues_found, 0.12)
     assert "is 0.08 all the same" in cue_conflict.amplitude_sentence(cues_found, 0.08)
     assert "not run" in cue_conflict.amplitude_sentence(cues_found[:1], 0.12)
 
@@ -354,7 +354,7 @@ def test_networks_that_have_not_learnt_their_task_are_named():
 
     assert trained(1.0, 0.96) == "Every one of these networks has a clean accuracy of at least 0.95."
     assert trained(1.0, 0.61) == (
-        "One network did not learn its task: pgd-linf-8 of seed 2 at amplitude 0.2 "
+        "One network did not learn its task: pgd-linf-8 of seed 2 at amplitude .20 "
         "(clean accuracy 0.61, coverage 0.50). We kept it in the figure and in the means."
     )
     assert trained(0.3, 0.61).startswith("2 networks did not learn their task: pgd")

@@ -97,6 +97,11 @@ def single_cues(table: pd.DataFrame) -> pd.DataFrame:
     return frame_of(lines, ["amplitude", "shape alone", "texture alone", "equal"])
 
 
+def written(amplitude: float) -> str:
+    """An amplitude as the page's text writes it: .12."""
+    return f"{amplitude:.2f}".lstrip("0")
+
+
 def amplitude_sentence(cues: pd.DataFrame, main: float) -> str:
     """Which amplitude the rule gives, in words, and what follows if it isn't the main one of claims.yaml."""
     equal = cues.loc[cues["equal"], "amplitude"]
@@ -104,12 +109,12 @@ def amplitude_sentence(cues: pd.DataFrame, main: float) -> str:
         return f"An amplitude at which shape alone and texture alone are learnt equally well is **{NOT_RUN}**."
     if equal.min() == main:
         return (
-            f"The smallest amplitude at which shape alone and texture alone are learnt equally well is **{main:g}**, "
+            f"The smallest amplitude at which shape alone and texture alone are learnt equally well is **{written(main)}**, "
             "the main one below."
         )
     return (
         "By these rows the smallest amplitude at which shape alone and texture alone are learnt equally well is "
-        f"**{equal.min():g}**. The main one below is {main:g} all the same: claims.yaml had fixed it before the first "
+        f"**{written(equal.min())}**. The main one below is {written(main)} all the same: claims.yaml had fixed it before the first "
         "row, by pilots with other settings, and changing it now would be choosing after having looked. The map shows "
         "both."
     )
@@ -156,7 +161,7 @@ def map_sentence(table: pd.DataFrame) -> str:
     """What PGD 8/255 training does to the shape bias at each amplitude, in words."""
     rows = map_rows(table)
     found = [
-        f"- amplitude {amplitude:g}: {difference_sentence(some, 'shape_bias')}"
+        f"- amplitude {written(amplitude)}: {difference_sentence(some, 'shape_bias')}"
         for amplitude, some in rows.groupby("amplitude")
     ]
     return "Shape bias of PGD 8/255 minus that of normal training:\n\n" + "\n".join(found or [NOT_RUN])
@@ -191,7 +196,7 @@ def unconverged_sentence(rows: pd.DataFrame, least: float = 0.95) -> str:
     """Which runs of the map have a clean accuracy below `least`, in words. rows: of `map_rows`."""
     short = rows[rows["accuracy"] < least].sort_values(["amplitude", "model", "seed"])
     found = [
-        f"{line['model']} of seed {line['seed']} at amplitude {line['amplitude']:g} (clean accuracy "
+        f"{line['model']} of seed {line['seed']} at amplitude {written(line['amplitude'])} (clean accuracy "
         f"{line['accuracy']:.2f}, coverage {line['coverage']:.2f})"
         for line in short.to_dict("records")
     ]

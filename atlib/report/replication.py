@@ -147,7 +147,7 @@ def sentence(frame: pd.DataFrame) -> str:
         higher: list[str] = []
         for amplitude in sorted(found["amplitude"].unique()):
             values = differences(frame, amplitude, network.title)
-            at = f"{amplitude:.2f}".lstrip("0")
+            at = cue_conflict.written(amplitude)
             seeds = f"{int((values > 0).sum())} of {len(values)}"
             higher.append(f"{seeds} at {at}" if higher else f"{seeds} seeds at amplitude {at}")
         parts.append(f"for {network.title} in {' and '.join(higher)}")
