@@ -89,7 +89,7 @@ def test_amplitude_is_the_smallest_that_satisfies_the_rule(published):
     cues_found = cue_conflict.single_cues(cue_conflict.cue_table(*published))
     assert list(cues_found["equal"]) == [False, True]
     assert "**.12**, the main one" in cue_conflict.amplitude_sentence(cues_found, 0.12)
-    assert "is 0.08 all the same" in cue_conflict.amplitude_sentence(cues_found, 0.08)
+    assert "is .08 all the same" in cue_conflict.amplitude_sentence(cues_found, 0.08)
     assert "not run" in cue_conflict.amplitude_sentence(cues_found[:1], 0.12)
 
 

@@ -109,14 +109,14 @@ def amplitude_sentence(cues: pd.DataFrame, main: float) -> str:
         return f"An amplitude at which shape alone and texture alone are learnt equally well is **{NOT_RUN}**."
     if equal.min() == main:
         return (
-            f"The smallest amplitude at which shape alone and texture alone are learnt equally well is **{written(main)}**, "
-            "the main one below."
+            "The smallest amplitude at which shape alone and texture alone are learnt equally well is "
+            f"**{written(main)}**, the main one below."
         )
     return (
         "By these rows the smallest amplitude at which shape alone and texture alone are learnt equally well is "
-        f"**{written(equal.min())}**. The main one below is {written(main)} all the same: claims.yaml had fixed it before the first "
-        "row, by pilots with other settings, and changing it now would be choosing after having looked. The map shows "
-        "both."
+        f"**{written(equal.min())}**. The main one below is {written(main)} all the same: claims.yaml had fixed it "
+        "before the first row, by pilots with other settings, and changing it now would be choosing after having "
+        "looked. The map shows both."
     )
 
 
