@@ -448,6 +448,18 @@ def test_a_scheduler_that_fails_is_said_and_is_no_success(
         running.run(path=path, profile="no/such")
 
 
+def test_a_scheduler_that_is_killed_is_no_success(
+    path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """The machine may run out of memory: its status is then a signal's number, below zero."""
+    program = tmp_path / "snakemake"
+    program.write_text("#!/bin/sh\nkill -KILL $$\n", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setattr(running, "SNAKEMAKE", program)
+    assert running.run(path=path) == 1
+    assert "error: Snakemake ended with status -9; what it said is above" in capsys.readouterr().err
+
+
 UNDERFIT = "t: {common: {width: 4}, runs: [{model: [normal, pgd-linf-8]}, {model: underfit, match: pgd-linf-8}]}"
 
 

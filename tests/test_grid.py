@@ -64,6 +64,7 @@ def test_an_underfit_run_is_the_one_that_training_names(tmp_path: Path) -> None:
         ("model: underfit, match: pgd-linf-8", "model: underfit", "block t, run 2: match = None: an underfit run"),
         ("model: underfit, match", "model: pgd-linf-4, match", "block t, run 2: match = 'pgd-linf-8': an under"),
         ("match: pgd-linf-8", "match: pgd-linf-4", "not in the grid"),
+        ("[normal, pgd-linf-8]", "pgd-linf-8", " needs shapes/normal-w4-s1-"),
         ("  runs:", "  runs:\n    - {model: pgd-linf-8, steps: 20, seed: 3}", "in steps (7, not 20), and tables would"),
         ("dataset: shapes", "dataset: shape", "block t, run 1: dataset = 'shape': must be one of "),
         ("width: 4", "width: 0", "block t, run 1: width = 0: must be a whole number"),

@@ -181,7 +181,7 @@ def run(
         return 128 + signals[0]
     if status and not failed:
         print(f"error: Snakemake ended with status {status}; what it said is above", file=sys.stderr)
-    return int(failed or status > 0)
+    return int(failed or status != 0)  # negative: a signal ended Snakemake
 
 
 def announce(blocks: str, into: Path, *, path: Path | None = None, profile: str = "local") -> int:
