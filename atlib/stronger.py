@@ -174,18 +174,26 @@ def target(source: str, dataset: str) -> Target:
     if ":" not in source:
         folder = find_run(source, "model")
         trained = read_json(folder / "training.json")["config"]["dataset"]
-        if dataset != trained:
-            raise InputError(f"dataset = {dataset!r}: {source} was trained on {trained}, and is attacked on that")
+        _check_trained_on(source, trained, dataset)
         return Target(source, str(read_json(folder / "training.json")["run"]), evaluation.subject_of(folder))
-    run, model = "", networks.network(source).model.to(device)
+    run = ""
+    if source.startswith("atlib:"):
+        name = source.removeprefix("atlib:")
+        config = config_of(models.load(name)[1]["config"], name)
+        _check_trained_on(source, config.dataset, dataset)
+        run = config.run
+    model = networks.network(source).model.to(device)
     found = data.load(dataset, progress=False)
     subject = Subject(model, found.test, found.side, device, dataset=dataset)
     images = data.prepare(found.test.images[:8].to(device), found.side)
     networks.check(model, source, len(found.classes), images)
-    if source.startswith("atlib:"):
-        name = source.removeprefix("atlib:")
-        run = config_of(models.load(name)[1]["config"], name).run
     return Target(source, run, subject)
+
+
+def _check_trained_on(source: str, trained: str, dataset: str) -> None:
+    """InputError unless a network of ours is attacked on what it was trained on: rows go by its run's name."""
+    if dataset != trained:
+        raise InputError(f"dataset = {dataset!r}: {source} was trained on {trained}, and is attacked on that")
 
 
 def folder_of(about: Target, settings: Settings, seed: int = 0) -> Path:

@@ -146,6 +146,13 @@ def test_a_missing_library_is_one_line(monkeypatch, capsys):
     assert said.count("\n") == 1 and "pip install --no-deps" in said
 
 
+def test_a_shipped_network_is_attacked_on_what_it_was_trained_on():
+    """Its rows would be published under its run's name."""
+    line = r"^dataset = 'shapes': atlib:cifar10/normal was trained on cifar10, and is attacked on that$"
+    with pytest.raises(InputError, match=line):
+        stronger.target("atlib:cifar10/normal", "shapes")
+
+
 @pytest.mark.parametrize("option", ["targets", "steps", "queries", "pictures"])
 def test_a_number_out_of_range_is_told_before_the_network_is_looked_for(option, capsys):
     assert stronger.main(["absent:network", "cifar10", f"--{option}", "0"]) == 2
