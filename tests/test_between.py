@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,7 +30,7 @@ ROBUST = resolve(dataset="cifar10", eps=8, share=0.5, width=4, precision="fp32")
 
 def trained(config: Config, weights: int = 0, *, finished: bool = True) -> Path:
     """The folder of a run whose network was never trained; `weights` draws them."""
-    architecture = {"classes": 10, "width": config.width, "stem": config.stem}
+    architecture: dict[str, Any] = {"classes": 10, "width": config.width, "stem": config.stem}
     header = {"architecture": architecture, "config": asdict(config)}
     models.save(config.folder / "weights.safetensors", models.resnet18(**architecture, seed=weights), header)
     if finished:

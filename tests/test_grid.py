@@ -186,6 +186,19 @@ def test_states_in_the_order_in_which_a_run_goes_through_them(tmp_path: Path) ->
     assert now() == ("done", "90.00/40.00")
 
 
+def test_what_a_block_asks_for_and_cannot_be_measured_here_does_not_keep_a_run_from_being_evaluated(
+    tmp_path: Path,
+) -> None:
+    """Of a measurement that is made only where it is asked for, nobody asked what it lacks."""
+    text = "t: {measure: [clean, between@clean@], common: {dataset: cifar10, width: 4}, runs: [{model: normal}]}"
+    (normal,) = grid.load(written(tmp_path / "grid.yaml", text))
+    write_json(normal.folder / "training.json", {})
+    write_json(normal.folder / "evaluation.json", {"measurements": {"clean@": {}}})
+    assert normal.expected == ["clean@", "between@clean@"] and grid.evaluated(normal)
+    write_json(normal.folder / "evaluation.json", {"measurements": {}})
+    assert not grid.evaluated(normal)
+
+
 def test_expected_is_what_an_evaluation_measures() -> None:
     def named(**given: Any) -> list[str]:
         places = evaluation.expected(resolve(**given))

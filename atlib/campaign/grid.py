@@ -260,7 +260,7 @@ def evaluated(planned: Planned, without: Collection[str] | None = None) -> bool:
 
     without: "NAME@LEVEL" of those that don't matter (None: those for which something is missing here).
     """
-    without = evaluation.lacking(planned.config) if without is None else without
+    without = evaluation.lacking(planned.config, planned.measure) if without is None else without
     wanted, found = set(planned.expected) - set(without), planned.folder / "evaluation.json"
     if not (trained(planned) and wanted <= measured(found)):
         return False
