@@ -15,6 +15,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -666,6 +667,13 @@ def test_damaged_files_are_one_line_and_stay(
 
 def test_unknown_measurement_is_told_before_any_work(pgd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluation, "subject_of", lambda run: pytest.fail("loaded"))
+    wrong: tuple[tuple[Any, str], ...] = (
+        (None, r"^measure = None: must be names in a tuple, for instance \('clean',\); \(\) for all$"),
+        ((5,), "^measure = 5: must be the name of a measurement, such as 'clean'$"),
+    )
+    for measure, line in wrong:
+        with pytest.raises(InputError, match=line):
+            evaluation.evaluate("absent/run", measure=measure)
     with pytest.raises(InputError, match=r"^measure = 'pgd_linf': must be one of clean, .*did you mean 'pgd-linf'\?"):
         evaluation.evaluate(pgd, measure=("clean", "pgd_linf"), progress=False)
 
