@@ -140,13 +140,13 @@ status: .venv/.book
 	@$(BIN)/python -m atlib.campaign status --blocks "$(BLOCKS)"
 
 # It first says what it will do, then installs what that needs.
-CAMPAIGN := $(BIN)/python -m atlib.campaign run --blocks "$(BLOCKS)" $(if $(PROFILE),--profile $(PROFILE))
+CAMPAIGN := $(BIN)/python -m atlib.campaign run --blocks "$(BLOCKS)" $(if $(PROFILE),--profile $(PROFILE)) \
+  $(if $(JOBS),--jobs $(JOBS)) $(if $(THREADS),--threads $(THREADS)) $(if $(MINUTES),--minutes $(MINUTES))
 campaign: .venv/.book
 	@$(CAMPAIGN) --announce .venv/.campaign
 	@# exec: a signal to this make ends that one, and what it installs
 	@test ! -s .venv/.campaign || exec $(MAKE) --silent --no-print-directory $$(cat .venv/.campaign)
-	@test ! -s .venv/.campaign || $(CAMPAIGN) --announced $(if $(JOBS),--jobs $(JOBS)) $(if $(THREADS),--threads $(THREADS)) \
-	  $(if $(MINUTES),--minutes $(MINUTES))
+	@test ! -s .venv/.campaign || $(CAMPAIGN) --announced
 
 plan: .venv/.book
 	@$(BIN)/python -m atlib.campaign.plan --blocks "$(BLOCKS)" $(if $(FLOPS),--flops $(FLOPS)) $(if $(WRITE),--write)

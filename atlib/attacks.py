@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -35,9 +36,12 @@ def budget(norm: str, eps: float, side: int) -> float:
     """The paper's eps as a distance between pixels in [0, 1].
 
     linf: eps counts 1/255. l2: the paper's eps is a distance at 224×224 (its released code), scaled by side/224 for
-    other sizes, so that the change of an average pixel stays the same: 12 means 1.71 at side 32.
+    other sizes, so that the change of an average pixel stays the same: 12 means 1.71 at side 32. InputError for a
+    parameter out of range.
     """
     one_of("norm", norm, NORMS)
+    in_range("eps", eps, 0)
+    in_range("side", side, 1, whole=True)
     return eps / 255 if norm == "linf" else eps * side / 224
 
 
@@ -70,8 +74,12 @@ def frozen(model: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(flag)
 
 
-def check_logits(logits: Tensor, labels: Tensor) -> None:
-    """NetworkError unless the logits are N×classes and every label is one of the classes."""
+def check_logits(logits: Tensor, labels: Tensor, highest: int | None = None) -> None:
+    """NetworkError unless the logits are N×classes; InputError unless every label is one of the classes.
+
+    highest: the largest label (`highest_of`). Without it, labels on a GPU aren't checked: asking it for their largest
+    at every step would make it wait.
+    """
     if not isinstance(logits, Tensor):
         raise NetworkError(f"model: gives a {type(logits).__name__}: must be one tensor of logits, N×classes")
     if logits.dim() != 2 or len(logits) != len(labels) or logits.shape[1] < 2:
@@ -79,19 +87,25 @@ def check_logits(logits: Tensor, labels: Tensor) -> None:
             f"model: gives outputs of shape {tuple(logits.shape)} for {len(labels)} images: must be N×classes, with at "
             "least two classes"
         )
-    # not on a GPU, where the comparison would force a synchronisation at every step
-    if not labels.is_cuda and len(labels) and int(labels.max()) >= logits.shape[1]:
-        raise NetworkError(f"labels = {int(labels.max())}: the model has only {logits.shape[1]} outputs")
+    if highest is None and not labels.is_cuda:
+        highest = highest_of(labels)
+    if highest is not None and highest >= logits.shape[1]:
+        raise InputError(f"labels = {highest}: must be below {logits.shape[1]}, the number of the model's outputs")
 
 
-def log_odds(logits: Tensor, labels: Tensor) -> Tensor:
+def highest_of(labels: Tensor) -> int:
+    """The largest label, −1 if there is none: asked of the device once, before an attack's first step."""
+    return int(labels.max()) if len(labels) else -1
+
+
+def log_odds(logits: Tensor, labels: Tensor, highest: int | None = None) -> Tensor:
     """Log-odds against the label, m = logsumexp of the other logits − the label's logit; N×classes to float N.
 
     It determines the usual quantities: the cross entropy is softplus(m), log p of the label −softplus(m), and p itself
     the sigmoid of −m. Unlike the softmax's, its gradient keeps all its digits however confident the network is. It is
-    computed in at least single precision. NetworkError as `check_logits`.
+    computed in at least single precision. highest, and errors: as for `check_logits`.
     """
-    check_logits(logits, labels)
+    check_logits(logits, labels, highest)
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     own = labels[:, None]
     return logits.scatter(1, own, -math.inf).logsumexp(1) - logits.gather(1, own)[:, 0]
@@ -103,15 +117,18 @@ def require_gradient(gaps: Tensor) -> None:
         raise NetworkError("model: its outputs have no gradient with respect to its input (no_grad inside?)")
 
 
-def input_gradient(model: nn.Module, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+def input_gradient(
+    model: nn.Module, images: Tensor, labels: Tensor, highest: int | None = None
+) -> tuple[Tensor, Tensor]:
     """(gradient of the log-odds against each label with respect to its image, N×C×H×W; logits).
 
-    It has the direction of the cross entropy's gradient, which is this one times 1 − p. labels: int64, N.
+    It has the direction of the cross entropy's gradient, which is this one times 1 − p. labels: int64, N. highest, and
+    errors: as for `check_logits`.
     """
     with torch.enable_grad():
         images = (images.clone() if images.is_inference() else images).detach().requires_grad_(True)
         logits = model(images)
-        odds = log_odds(logits, labels)
+        odds = log_odds(logits, labels, highest)
         require_gradient(odds)
         (gradient,) = torch.autograd.grad(odds.sum(), images)
     return gradient, logits.detach()
@@ -202,7 +219,16 @@ def check_floats(images: Tensor) -> None:
         raise InputError(f"images = {found}: must be a float tensor, N×C×H×W, in [0, 1]")
 
 
-def check(images: Tensor, reach: float, norm: str, steps: int, step_size: float | None, name: str = "eps") -> None:
+def check(
+    images: Tensor,
+    reach: float,
+    norm: str,
+    steps: int,
+    step_size: float | None,
+    random_start: bool = False,
+    *,
+    name: str = "eps",
+) -> None:
     """Raise InputError for images outside [0, 1] or a parameter out of range; name: the caller's name for `reach`."""
     one_of("norm", norm, NORMS)
     in_range(name, reach, 0)
@@ -211,6 +237,8 @@ def check(images: Tensor, reach: float, norm: str, steps: int, step_size: float 
     in_range("steps", steps, 1, whole=True)
     if step_size is not None:
         in_range("step_size", step_size, 0)
+    if not isinstance(random_start, bool | np.bool_):
+        raise InputError(f"random_start = {random_start!r}: must be True or False")
     check_floats(images)
     check_range(images)
 
@@ -236,9 +264,11 @@ def pgd(
     parameter out of range, images outside [0, 1] or labels that don't fit; NetworkError for a gradient that is NaN or
     infinite.
     """
-    check(images, eps, norm, steps, step_size)
+    check(images, eps, norm, steps, step_size, random_start)
+    labels = class_labels(labels, images)
     more: dict = {"norm": norm, "steps": steps, "step_size": step_size, "random_start": random_start}
-    found, failed = ascend(model, images, class_labels(labels, images), eps=eps, **more, generator=generator)
+    more |= {"generator": generator, "highest": highest_of(labels)}
+    found, failed = ascend(model, images, labels, eps=eps, **more)
     refuse_broken(failed)  # once, at the end: asking a GPU at every step would make it wait
     return found
 
@@ -254,11 +284,12 @@ def ascend(
     step_size: float | None,
     random_start: bool,
     generator: torch.Generator | None = None,
+    highest: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     """`pgd` without its checks, for a loop on a GPU, in which every question to the device would make it wait.
 
     Returns the last iterate, and of which images a gradient was NaN or infinite (bool N). Parameters as for `pgd`,
-    labels int64.
+    labels int64; highest: the largest of them, where it is known (`check_logits`).
     """
     images = images.detach()
     if eps == 0:
@@ -268,7 +299,7 @@ def ascend(
         failed = torch.zeros(len(images), dtype=torch.bool, device=images.device)
         x = start(images, eps, norm, random_start, generator)
         for _ in range(steps):
-            gradient, _ = input_gradient(model, x, labels)
+            gradient, _ = input_gradient(model, x, labels, highest)
             failed |= broken(gradient)
             x = project(step(x, gradient, size, norm), images, eps, norm)
     return x, failed
@@ -311,8 +342,9 @@ def robustness(
     the gradient had vanished is then not asked of images that are wrong when clean. Parameters as for `pgd`;
     steps + 1 forward passes (one more with a random start, for the clean images). Errors as for `pgd`.
     """
-    check(images, eps, norm, steps, step_size)
+    check(images, eps, norm, steps, step_size, random_start)
     labels, images = class_labels(labels, images), images.detach()
+    highest = highest_of(labels)
     size = default_step(eps, steps) if step_size is None else step_size
     with frozen(model):
         x = start(images, eps, norm, random_start, generator)
@@ -330,7 +362,7 @@ def robustness(
                     active, x, centre, target = active[keep], x[keep], centre[keep], target[keep]
                 if not len(active):
                     break
-            gradient, logits = input_gradient(model, x, target)
+            gradient, logits = input_gradient(model, x, target, highest)
             failed[active] |= broken(gradient)
             if turn == 0:
                 vanished[active] = is_zero(gradient)
@@ -338,7 +370,7 @@ def robustness(
             always[active] &= right
             x = project(step(x, gradient, size, norm), centre, eps, norm)
         refuse_broken(failed)  # once, as in `pgd`
-        if not len(active):
+        if drop_fooled and not len(active):
             return Outcome(None, always, None, vanished)
         with torch.no_grad():
             logits = model(x).float()
@@ -375,9 +407,12 @@ def roughness(flow: Tensor) -> Tensor:
     return (right.square().sum(1) + down.square().sum(1) + 1e-8).sqrt().mean((1, 2))
 
 
-def margin(logits: Tensor, labels: Tensor) -> Tensor:
-    """Largest logit of another class minus the true one's (N): above 0 where the network is fooled."""
-    check_logits(logits, labels)
+def margin(logits: Tensor, labels: Tensor, highest: int | None = None) -> Tensor:
+    """Largest logit of another class minus the true one's (N): above 0 where the network is fooled.
+
+    highest, and errors: as for `check_logits`.
+    """
+    check_logits(logits, labels, highest)
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     true = logits.gather(1, labels[:, None])[:, 0]
     return logits.scatter(1, labels[:, None], -math.inf).amax(1) - true
@@ -401,8 +436,10 @@ def spatial(
     search shared by the batch; sign steps fool as many images for a fraction of the passes. Errors as for `pgd`.
     """
     check(images, max_flow, "linf", steps, step_size, name="max_flow")
+    in_range("step_size", step_size, 0)  # there is no usual one, so None isn't taken
     in_range("tau", tau, 0)
     labels, images = class_labels(labels, images), images.detach()
+    highest = highest_of(labels)
     if max_flow == 0:
         return images.clone()
     with frozen(model):
@@ -415,7 +452,7 @@ def spatial(
         for iterate in range(steps + 1):
             with torch.enable_grad():
                 flow.requires_grad_(True)
-                gap = margin(model(warp(images, flow)), labels)
+                gap = margin(model(warp(images, flow)), labels, highest)
                 require_gradient(gap)
                 rough = roughness(flow)
                 # once an image is misclassified its margin is clamped, so that only the smoothness improves
@@ -442,8 +479,9 @@ def vanished(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     N bools; errors as for `pgd`.
     """
     check(images, 0, "linf", 1, None)
+    labels = class_labels(labels, images)
     with frozen(model):
-        gradient, _ = input_gradient(model, images.detach(), class_labels(labels, images))
+        gradient, _ = input_gradient(model, images.detach(), labels, highest_of(labels))
     refuse_broken(broken(gradient))
     return is_zero(gradient)
 
@@ -462,7 +500,7 @@ def vanished_flow(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
         kind = torch.promote_types(images.dtype, torch.float32)  # as in `spatial`: small gradients vanish in half
         flow = images.new_zeros(len(images), 2, *images.shape[-2:], dtype=kind)
         with torch.enable_grad():
-            gap = margin(model(warp(images, flow.requires_grad_(True))), labels)
+            gap = margin(model(warp(images, flow.requires_grad_(True))), labels, highest_of(labels))
             require_gradient(gap)
             (gradient,) = torch.autograd.grad(gap.sum(), flow)
         refuse_broken(~gap.detach().isfinite(), "outputs are")

@@ -7,8 +7,9 @@ only where they are asked for by name: `between@clean@`, `between@pgd-linf@64`, 
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -57,12 +58,23 @@ def others(config: Config, level: str) -> tuple[Other, ...]:
     return (Other(JUDGE, after), Other(JUDGE if config.model == "normal" else "normal", config.seed))
 
 
+def _readable(record: Path) -> Config | None:
+    """The configuration in a run's record; None if that is damaged, or another version's: no measurement needs it."""
+    with contextlib.suppress(InputError, KeyError):
+        return config_of(read_json(record)["config"], record)
+    return None
+
+
 def _weights(dataset: str) -> Iterator[tuple[Config, Path]]:
-    """Every network of a data set whose weights are here: of finished runs, then those of models/."""
+    """Every network of a data set whose weights are here: of finished runs, then those of models/.
+
+    Runs whose record this version of atlib can't read are left out.
+    """
     for record in sorted((runs_dir() / slug(dataset)).glob("*/training.json")):
         path = record.with_name("weights.safetensors")
-        if path.is_file():
-            yield config_of(read_json(record)["config"], record), path
+        config = _readable(record)
+        if path.is_file() and config is not None:
+            yield config, path
     for name, path in models.shipped().items():
         if name.startswith(f"{slug(dataset)}/"):
             yield config_of(load_meta(path)["config"], path), path
@@ -100,21 +112,41 @@ def lacks(subject: Subject, level: str) -> str:
     return f"between@{level}: needs the weights of {' and '.join(missing)} ({where})" if missing else ""
 
 
+def _paths(subject: Subject, level: str) -> list[Path]:
+    """The weights of the other networks; InputError if some aren't here, or if two runs could be meant."""
+    assert subject.config is not None
+    found = [find(subject.config, other) for other in others(subject.config, level)]
+    if None in found:
+        raise InputError(lacks(subject, level))
+    return [path for path in found if path is not None]
+
+
+def _digests(paths: Sequence[Path]) -> dict[str, str]:
+    """The digests of networks' weights, by run."""
+    found = {}
+    for path in paths:
+        tensors, header = load_tensors(path)
+        found[config_of(header["config"], path).run] = tensor_digest(tensors)
+    return found
+
+
 def _load(subject: Subject, level: str) -> tuple[list[nn.Module], dict[str, dict[str, str]]]:
     """The other networks, batch norm folded, on the subject's device; and the digests of their weights by run."""
-    assert subject.config is not None
-    found, digests = [], {}
-    for other in others(subject.config, level):
-        path = find(subject.config, other)
-        if path is None:
-            raise InputError(lacks(subject, level))
-        model, header = models.load(path)
-        found.append(models.fold(model).to(subject.device))
-        digests[config_of(header["config"], path).run] = tensor_digest(load_tensors(path)[0])
-    return found, {"others": digests}
+    paths = _paths(subject, level)
+    found = [models.fold(models.load(path)[0]).to(subject.device) for path in paths]
+    return found, {"others": _digests(paths)}
 
 
-@register(NAME, lambda subject: (), lacks=lacks, on_request=levels)
+def outdated(subject: Subject, level: str, record: dict) -> bool:
+    """Whether one of the other networks is another one since, as it was trained again; not if it isn't here."""
+    try:
+        now = _digests(_paths(subject, level))
+    except InputError:
+        return False
+    return now != record.get("others")
+
+
+@register(NAME, lambda subject: (), lacks=lacks, outdated=outdated, on_request=levels)
 def between(subject: Subject, level: str) -> Findings:
     """What is measured of a network together with others (level: "clean@" or "pgd-linf@64")."""
     return maps_apart(subject, level) if level == "clean@" else another_class(subject, level)

@@ -155,7 +155,11 @@ def check_measure(measure: Sequence[str]) -> None:
     """InputError unless they are names of measurements."""
     if isinstance(measure, str):
         raise InputError(f"measure = {measure!r}: must be names in a tuple, for instance ({measure!r},)")
+    if not isinstance(measure, Sequence):
+        raise InputError(f"measure = {measure!r}: must be names in a tuple, for instance ('clean',); () for all")
     for name in measure:
+        if not isinstance(name, str):
+            raise InputError(f"measure = {name!r}: must be the name of a measurement, such as 'clean'")
         one_of(
             "measure", name if name in measurements.MEASUREMENTS else name.partition("@")[0], measurements.MEASUREMENTS
         )

@@ -92,10 +92,13 @@ def atomic(path: Path) -> Iterator[Path]:
     """Yield the path of a temporary file in the folder of `path`, to write to. It replaces `path` when the block ends.
 
     After an exception it is removed, and `path` is unchanged. The temporary name is unique, even if several machines or
-    containers share the folder.
+    containers share the folder. InputError if it can't be written, as on a full disk.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    except OSError as error:
+        raise _not_written(path, error) from None
     os.close(descriptor)
     temporary = Path(name)
     try:
@@ -104,8 +107,17 @@ def atomic(path: Path) -> Iterator[Path]:
         with open(temporary, "rb") as written:  # on disk before it is renamed: a power cut leaves the old file
             os.fsync(written.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        if error.filename is None or str(error.filename) == name:
+            raise _not_written(path, error) from None
+        raise  # of another file, which the block reads
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _not_written(path: Path, error: OSError) -> InputError:
+    """The message where a file or folder can't be written."""
+    return InputError(f"{path}: can't be written ({error.strerror or error})")
 
 
 def save_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -141,10 +153,14 @@ def hold(path: Path, note: str, refusal: str, patience: float = PATIENCE) -> Ite
 def hold_for_children(path: Path, note: str, refusal: str, patience: float = PATIENCE) -> Iterator[int]:
     """Like `hold`, but yields the lock's file descriptor: a process that inherits it also holds the lock.
 
-    The lock ends with the last process that has the descriptor.
+    The lock ends with the last process that has the descriptor. InputError also if the file can't be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(path, "a+", encoding="utf-8") as lock:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = open(path, "a+", encoding="utf-8")  # noqa: SIM115 (the block below closes it)
+    except OSError as error:
+        raise _not_written(path, error) from None
+    with lock:
         end = time.monotonic() + patience
         while True:
             try:
@@ -156,9 +172,12 @@ def hold_for_children(path: Path, note: str, refusal: str, patience: float = PAT
                 if time.monotonic() > end:
                     raise _in_use(path, refusal) from None
                 time.sleep(0.05)
-        lock.truncate(0)
-        lock.write(note)
-        lock.flush()
+        try:
+            lock.truncate(0)
+            lock.write(note)
+            lock.flush()
+        except OSError as error:
+            raise _not_written(path, error) from None
         yield lock.fileno()
 
 
@@ -192,7 +211,7 @@ def writable(folder: Path) -> None:
         with tempfile.NamedTemporaryFile(dir=folder, prefix=".probe.", buffering=0) as probe:
             probe.write(b"0" * 4096)
     except OSError as error:
-        raise InputError(f"{folder}: can't be written ({error.strerror})") from None
+        raise _not_written(folder, error) from None
 
 
 def write_json(path: Path, content: object) -> None:
@@ -254,7 +273,10 @@ def load_tensors(path: Path) -> tuple[dict[str, Tensor], dict]:
         raise InputError(f"{path}: damaged, or not a file of atlib ({type(error).__name__})") from None
     if tensor_digest(tensors, note) != digest:
         raise InputError(f"{path}: damaged: its content does not match the digest inside")
-    return tensors, json.loads(note)
+    try:
+        return tensors, json.loads(note)
+    except ValueError as error:
+        raise InputError(f"{path}: damaged, or not a file of atlib ({type(error).__name__})") from None
 
 
 def load_meta(path: Path) -> dict:

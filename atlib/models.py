@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import copy
 import math
+import numbers
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -75,6 +77,15 @@ class ResNet18(nn.Module):
         return self.fc(x.mean((2, 3)))
 
 
+def _check_channels(name: str, values: object) -> None:
+    """InputError unless values are three finite numbers."""
+    if isinstance(values, str) or not isinstance(values, Sequence) or len(values) != 3:
+        raise InputError(f"{name} = {values!r}: must be three numbers, one for each channel")
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
+            raise InputError(f"{name} = {values!r}: must be three numbers, one for each channel, not {value!r}")
+
+
 def resnet18(
     classes: int = 10,
     *,
@@ -91,12 +102,11 @@ def resnet18(
     """
     in_range("classes", classes, 2, whole=True)
     in_range("width", width, 1, 1024, whole=True)
-    in_range("seed", seed, 0, whole=True)
-    for name, values in (("mean", mean), ("std", std)):
-        if len(values) != 3 or not all(map(math.isfinite, values)):
-            raise InputError(f"{name} = {values!r}: must be three numbers, one for each channel")
-    if min(std) <= 0:
-        raise InputError(f"std = {std!r}: must be above 0")
+    in_range("seed", seed, 0, 2**32 - 1, whole=True)  # torch's generator uses only these bits
+    _check_channels("mean", mean)
+    _check_channels("std", std)
+    for value in std:
+        in_range("std", value, 0, open_low=True)
     one_of("stem", stem, STEMS)
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)

@@ -199,7 +199,7 @@ def network(source: str, weights: str = "") -> Loaded:
     Networks of torchvision and timm get the normalisation that their weights were trained with. InputError says what is
     wrong.
     """
-    kind, colon, name = source.partition(":")
+    kind, colon, name = source.partition(":") if isinstance(source, str) else ("", "", "")
     if not colon or not name:
         raise InputError(f"model = {source!r}: must be one of {', '.join(SOURCES)}")
     if kind in LIBRARIES:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import functools
+import io
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -82,7 +83,10 @@ def _cells(path: Path) -> list[list[str]]:
         text = path.read_bytes().decode()
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: not a readable CSV of rows ({type(error).__name__})") from None
-    header, *lines = [*csv.reader(text.splitlines())] or [[]]
+    try:  # newline="": a cell may hold characters at which str.splitlines would cut it
+        header, *lines = [*csv.reader(io.StringIO(text, newline=""))] or [[]]
+    except csv.Error as error:
+        raise InputError(f"{path}: not a readable CSV of rows ({error})") from None
     if tuple(header) != COLUMNS:
         raise InputError(f"{path}: line 1 must be {','.join(COLUMNS)}")
     if not text.endswith("\n"):

@@ -8,15 +8,17 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .attacks import check_floats, class_labels, frozen, input_gradient, log_odds
-from .errors import in_range
+from .attacks import check_floats, class_labels, frozen, highest_of, input_gradient, log_odds
+from .errors import InputError, in_range
+from .transforms import check_range
 
 SAMPLES = 100  # n of equation 3, as in the paper
 
 
 def _check(images: Tensor, labels: Tensor) -> Tensor:
-    """The labels as int64; InputError for images or labels of another type or shape."""
+    """The labels as int64; InputError for images outside [0, 1], or images or labels of another type or shape."""
     check_floats(images)
+    check_range(images)
     return class_labels(labels, images)
 
 
@@ -25,12 +27,18 @@ def grad(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
 
     log p_c = −softplus(m) with the log-odds m against c (`attacks.log_odds`), so its gradient is −sigmoid(m)·∇m: no
     digits are lost where p_c rounds to 1. (Below 10⁻³⁸, beyond log-odds of −87, single precision can't represent such
-    numbers.) InputError for images or labels of another type or shape.
+    numbers.) InputError for images outside [0, 1] or not finite, images or labels of another type or shape, or a label
+    that is none of the classes.
     """
     labels = _check(images, labels)
+    return _grad(model, images, labels, highest_of(labels))
+
+
+def _grad(model: nn.Module, images: Tensor, labels: Tensor, highest: int) -> Tensor:
+    """`grad` without its checks: SmoothGrad's noisy copies leave [0, 1]. highest: the largest label."""
     with frozen(model):
-        gradient, logits = input_gradient(model, images, labels)
-        weight = torch.sigmoid(log_odds(logits, labels).double())
+        gradient, logits = input_gradient(model, images, labels, highest)
+        weight = torch.sigmoid(log_odds(logits, labels, highest).double())
         return (-weight.view(-1, 1, 1, 1) * gradient).to(gradient)
 
 
@@ -48,12 +56,13 @@ def smoothgrad(
 
     samples: n of the equation; sigma: standard deviation of the noise as a share of each image's own range; noisy
     copies are not clipped. chunk: gradients per pass. Equal generators give equal maps, whatever the chunk's size up to
-    rounding. InputError for a parameter out of range, or images or labels of another type or shape.
+    rounding. InputError for a parameter out of range, and as for `grad`.
     """
     labels = _check(images, labels)
     in_range("samples", samples, 1, whole=True)
     in_range("sigma", sigma, 0)
     in_range("chunk", chunk, 1, whole=True)
+    highest = highest_of(labels)
     device = generator.device if generator is not None else images.device
     maps = torch.zeros_like(images)
     for index, image in enumerate(images):
@@ -62,7 +71,7 @@ def smoothgrad(
         noise = torch.randn((samples, *image.shape), generator=generator, device=device, dtype=torch.float32).to(images)
         target = labels[index].expand(samples)
         for part, some in zip(noise.split(chunk), target.split(chunk), strict=True):
-            maps[index] += grad(model, image + scale * part, some).sum(0)
+            maps[index] += _grad(model, image + scale * part, some, highest).sum(0)
     return maps / samples
 
 
@@ -122,8 +131,15 @@ def edges(images: Tensor) -> Tensor:
     return both.square().sum(1).sqrt()
 
 
+def _check_alike(maps: Tensor, others: Tensor, name: str) -> None:
+    """InputError unless maps have the shape of what they are compared with: it would be broadcast."""
+    if maps.shape != others.shape:
+        raise InputError(f"maps = {tuple(maps.shape)}: must have the shape of {name}, {tuple(others.shape)}")
+
+
 def correlation(one: Tensor, two: Tensor) -> Tensor:
     """Pearson's correlation over the pixels of each pair, N×H×W; 0 where one of them is constant."""
+    _check_alike(one, two, "the other maps")
     a, b = (x.flatten(1).double() - x.flatten(1).double().mean(1, keepdim=True) for x in (one, two))
     norms = a.norm(dim=1) * b.norm(dim=1)
     found = (a * b).sum(1) / norms.clamp_min(1e-12)
@@ -133,9 +149,12 @@ def correlation(one: Tensor, two: Tensor) -> Tensor:
 def edge_correlation(maps: Tensor, originals: Tensor) -> Tensor:
     """Correlation of the magnitudes with the edges of the clean originals, in [−1, 1].
 
-    Signed maps N×C×H×W and originals N×C×H×W in [0, 1] to N float32 values; NaN for a map that holds NaN.
+    Signed maps N×C×H×W and originals N×C×H×W in [0, 1] to N float32 values; NaN for a map that holds NaN. InputError
+    for another number or size of originals.
     """
-    return correlation(magnitude(unit(maps)), edges(originals))
+    strength, drawn = magnitude(unit(maps)), edges(originals)
+    _check_alike(strength, drawn, "the originals' edges")  # they may have another number of channels
+    return correlation(strength, drawn)
 
 
 def high_frequency(maps: Tensor, cutoff: float = 0.25) -> Tensor:
@@ -144,6 +163,8 @@ def high_frequency(maps: Tensor, cutoff: float = 0.25) -> Tensor:
     Signed maps N×C×H×W to N float32 values in [0, 1]; NaN for a map that holds NaN. InputError for a negative cutoff.
     """
     in_range("cutoff", cutoff, 0)
+    if not maps.numel():  # of which there is no transform
+        return maps.new_zeros(len(maps), dtype=torch.float32)
     power = torch.fft.fft2(magnitude(unit(maps))).abs().square()
     power[:, 0, 0] = 0
     y, x = (torch.fft.fftfreq(side, device=maps.device) / 0.5 for side in power.shape[1:])
@@ -156,8 +177,10 @@ def high_frequency(maps: Tensor, cutoff: float = 0.25) -> Tensor:
 def alignment(maps: Tensor, images: Tensor) -> Tensor:
     """|cosine| between the signed map and its image (Etmann et al. 2019, without the scale), in [0, 1].
 
-    Signed maps N×C×H×W and images of the same shape to N float32 values; NaN for a map that holds NaN.
+    Signed maps N×C×H×W and images of the same shape to N float32 values; NaN for a map that holds NaN. InputError for
+    images of another shape.
     """
+    _check_alike(maps, images, "images")
     return F.cosine_similarity(unit(maps).flatten(1), images.flatten(1).double(), dim=1).abs().float()
 
 
@@ -165,8 +188,9 @@ def map_distance(one: Tensor, two: Tensor) -> Tensor:
     """Euclidean distance between the magnitudes, each scaled to length 1: 0 if equal, 1.41 if nothing is shared.
 
     A map of zeros has distance 1 from any other.
-    Two batches of signed maps, N×C×H×W, to N float32 values; NaN where one holds NaN.
+    Two batches of signed maps, N×C×H×W, to N float32 values; NaN where one holds NaN. InputError for unequal shapes.
     The paper's section 5 speaks of an average distance between maps and doesn't define it; this is ours.
     """
+    _check_alike(one, two, "the other maps")
     a, b = (F.normalize(magnitude(unit(maps)).flatten(1), dim=1) for maps in (one, two))
     return (a - b).norm(dim=1).float()

@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from .draws import rand, randn
-from .errors import in_range, one_of
+from .errors import InputError, in_range, one_of
 
 SIDE = 32
 SILHOUETTES = ("disc", "square", "triangle", "diamond", "cross", "ring", "star", "crescent", "heart", "arrow")
@@ -113,8 +113,10 @@ def draw(
 
     amplitude: peak of a sine texture, in units of the [0, 1] range; contrast: difference in lightness between
     silhouette and background; noise: standard deviation of pixel noise; all in [0, 1]. Returns uint8 images, N×3×32×32.
-    InputError for a number out of range, or an index that no silhouette or texture has.
+    InputError for a number out of range, an index that no silhouette or texture has, or another number of textures.
     """
+    if shapes.shape != textures.shape:
+        raise InputError(f"textures = {tuple(textures.shape)}: must be as many as shapes, {tuple(shapes.shape)}")
     for name, value in (("amplitude", amplitude), ("contrast", contrast), ("noise", noise)):
         in_range(name, value, 0, 1)
     for name, indices in (("shapes", shapes), ("textures", textures)):
@@ -148,8 +150,9 @@ def pairs(kind: str, count: int, generator: torch.Generator) -> tuple[Tensor, Te
     """Silhouette and texture indices: "agree" (one class, both cues), "independent", or "conflict".
 
     "conflict" goes through all 90 pairs of a silhouette with every other texture in turn, so that a multiple of 90
-    pictures holds each pair equally often. InputError for another kind.
+    pictures holds each pair equally often. InputError for another kind or a negative count.
     """
+    in_range("count", count, 0, whole=True)
     one_of("kind", kind, ("agree", "independent", "conflict"))
     classes = len(SILHOUETTES)
     shapes = torch.arange(count) % classes

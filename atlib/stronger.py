@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import csv
 import importlib.util
+import io
 import os
 import re
 import sys
@@ -41,6 +42,7 @@ EPS = float(TABLE_1["eps"])
 BATCH = 50  # pictures that are kept together: some minutes of work
 STEPS = 100  # of each APGD, as in AutoAttack
 TARGETS = 3  # classes that targeted APGD tries, the most likely first; AutoAttack tries 9
+PATIENCE = 120.0  # seconds to wait for another process, which writes a small file
 QUERIES = 500  # that Square asks; AutoAttack asks 5,000
 NEEDED = "pip install --no-deps -r requirements-bench.txt"
 COLUMNS: tuple[str, ...] = (
@@ -174,18 +176,26 @@ def target(source: str, dataset: str) -> Target:
     if ":" not in source:
         folder = find_run(source, "model")
         trained = read_json(folder / "training.json")["config"]["dataset"]
-        if dataset != trained:
-            raise InputError(f"dataset = {dataset!r}: {source} was trained on {trained}, and is attacked on that")
+        _check_trained_on(source, trained, dataset)
         return Target(source, str(read_json(folder / "training.json")["run"]), evaluation.subject_of(folder))
-    run, model = "", networks.network(source).model.to(device)
+    run = ""
+    if source.startswith("atlib:"):
+        name = source.removeprefix("atlib:")
+        config = config_of(models.load(name)[1]["config"], name)
+        _check_trained_on(source, config.dataset, dataset)
+        run = config.run
+    model = networks.network(source).model.to(device)
     found = data.load(dataset, progress=False)
     subject = Subject(model, found.test, found.side, device, dataset=dataset)
     images = data.prepare(found.test.images[:8].to(device), found.side)
     networks.check(model, source, len(found.classes), images)
-    if source.startswith("atlib:"):
-        name = source.removeprefix("atlib:")
-        run = config_of(models.load(name)[1]["config"], name).run
     return Target(source, run, subject)
+
+
+def _check_trained_on(source: str, trained: str, dataset: str) -> None:
+    """InputError unless a network of ours is attacked on what it was trained on: rows go by its run's name."""
+    if dataset != trained:
+        raise InputError(f"dataset = {dataset!r}: {source} was trained on {trained}, and is attacked on that")
 
 
 def folder_of(about: Target, settings: Settings, seed: int = 0) -> Path:
@@ -277,18 +287,33 @@ def rows_of(about: Target, settings: Settings, folder: Path, seed: int = 0) -> l
 
 
 def publish(lines: Sequence[dict[str, object]], path: Path | None = None) -> Path:
-    """Put rows into results/stronger.csv, in the place of those of the same network, data set, settings and seed."""
+    """Put rows into results/stronger.csv, in the place of those of the same network, data set, settings and seed.
+
+    InputError, with nothing written, for a file of other columns, or if another process has it for long.
+    """
     path = path or results_dir() / "stronger.csv"
-    with hold(runs_dir() / "stronger" / "publish.lock", str(os.getpid()), f"{path}: being written by process"):
+    # beside the file: processes with other folders of runs write it, too
+    with hold(path.with_name(f".{path.name}.lock"), str(os.getpid()), f"{path}: being written by process", PATIENCE):
         _publish(lines, path)
     return path
 
 
+def published(path: Path | None = None) -> list[dict[str, object]]:
+    """The rows of results/stronger.csv, none where there is no such file; InputError for one of other columns."""
+    path = path or results_dir() / "stronger.csv"
+    if not path.is_file():
+        return []
+    try:
+        reader = csv.DictReader(io.StringIO(path.read_bytes().decode(), newline=""))
+        if tuple(reader.fieldnames or ()) != COLUMNS:
+            raise InputError(f"{path}: line 1 must be {','.join(COLUMNS)}")
+        return [dict(row) for row in reader]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise InputError(f"{path}: not a readable CSV of rows ({type(error).__name__})") from None
+
+
 def _publish(lines: Sequence[dict[str, object]], path: Path) -> None:
-    kept: list[dict[str, object]] = []
-    if path.is_file():
-        with path.open(encoding="utf-8", newline="") as file:
-            kept = [dict(row) for row in csv.DictReader(file)]
+    kept = published(path)
     key = ("model", "dataset", "settings", "seed")
     mine = {tuple(str(line[name]) for name in key) for line in lines}
     kept = [row for row in kept if tuple(str(row[name]) for name in key) not in mine]
@@ -314,6 +339,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     settings = Settings(asked.steps, asked.targets, asked.queries)
     check(settings, asked.pictures, asked.minutes)
     suite(settings, 0)  # a missing library is reported before any work starts
+    published()  # and so is a file that the rows couldn't be added to
     about = target(asked.model, asked.dataset)
     folder = attack(about, settings, pictures=asked.pictures, minutes=asked.minutes)
     lines = rows_of(about, settings, folder)

@@ -113,6 +113,10 @@ def picture(number: int, seed: int = 0) -> Tensor:
 
 
 def generate(count: int = 60, seed: int = 0) -> Tensor:
-    """`count` pictures, uint8, N×3×256×256. InputError unless count is a whole number from 1 to 100,000."""
+    """`count` pictures, uint8, N×3×256×256.
+
+    InputError unless count is a whole number from 1 to 100,000, and seed one of 32 bits.
+    """
     in_range("count", count, 1, 100_000, whole=True)
+    in_range("seed", seed, 0, 2**32 - 1, whole=True)  # a larger one would give the pictures of a smaller one
     return torch.stack([picture(number, seed) for number in range(count)])

@@ -1,6 +1,6 @@
 """One training run, from its configuration to its weights.
 
-A run is named after its whole configuration, trains once, saves a checkpoint every minute (after the check on the
+A run is named after its whole configuration, trains once, saves a checkpoint every 30 seconds (after the check on the
 hold-out that ends an epoch, if it is in one) and, stopped at any moment, goes on where it was: every draw depends on
 the seed and the step alone, so that on one machine an interrupted run ends with the same weights, bit for bit, as one
 left alone.

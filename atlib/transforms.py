@@ -92,9 +92,9 @@ def noise(
 ) -> Tensor:
     """Add Gaussian noise of standard deviation `sigma` (as a fraction of [0, 1]) to every value, then clamp to [0, 1].
 
-    Drawn on the CPU, so that a seed gives the same noise on every device: for the whole batch from `generator` if there
-    is one, else for each image from `seed` and its number (0, 1, … unless `numbers` are given). InputError if sigma is
-    negative, or if there is not one number per image.
+    Drawn for the whole batch from `generator`, on its device, if there is one; else on the CPU, so that a seed gives
+    the same noise on every device, for each image from `seed` and its number (0, 1, … unless `numbers` are given).
+    InputError if sigma is negative, for a seed of more than 32 bits, or if there is not one number per image.
     """
     in_range("sigma", sigma, 0)
     shown = pixels(images)

@@ -24,11 +24,13 @@ import atlib  # noqa: F401  (before torch: it sets how OpenMP's threads wait)
 # isort: split
 import hypothesis
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from filelock import FileLock
 
 from atlib.files import REPOSITORY, data_dir
+from atlib.rows import load
 
 OFFLINE = Path(__file__).parent / "offline"
 SCRATCH = Path(tempfile.mkdtemp(prefix="atlib-tests-"))
@@ -68,6 +70,24 @@ def own_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(f"ATLIB_{name}", raising=False)
     for name in ("runs", "data", "results"):
         monkeypatch.setenv(f"ATLIB_{name.upper()}", str(tmp_path / name))
+
+
+@pytest.fixture
+def published_folder(own_folders: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows, predictions and frames that this repository publishes, in the place of the test's own folder."""
+    monkeypatch.setenv("ATLIB_RESULTS", str(REPOSITORY / "results"))
+
+
+@pytest.fixture
+def published(published_folder: None) -> pd.DataFrame:
+    """The rows of this repository, whose predictions are found too."""
+    return load()
+
+
+@pytest.fixture
+def commit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """git is not asked: it takes longer than a tiny run."""
+    monkeypatch.setenv("ATLIB_COMMIT", "abc")
 
 
 @pytest.fixture(autouse=True)

@@ -1,13 +1,18 @@
-"""What several test files use: a network whose gradient is known, and files of rows."""
+"""What several test files use: a network whose gradient is known, tiny runs, files of rows and damaged ones."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
+import pytest
 import torch
 from torch import Tensor, nn
 
-from atlib.rows import COLUMNS
+from atlib.configuration import Config, resolve
+from atlib.errors import InputError
+from atlib.rows import COLUMNS, read_rows
 
 RUN = "shapes/pgd-linf-8-w16-s1-1a2b3c4d"
 LINE = f"{RUN},shapes,pgd-linf-8,16,1.0,stride2,1,"  # a row's beginning; distortion, level, metric, … follow
@@ -32,3 +37,25 @@ def write_csv(path: Path, *lines: str, header: str = HEADER, end: str = "\n") ->
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text("\n".join([header, *lines]) + end, encoding="utf-8")
     return path
+
+
+def rows_of(run: Path) -> pd.DataFrame:
+    """The rows that an evaluation wrote into a run's folder."""
+    return read_rows(run / "rows.csv")
+
+
+def tiny(**given: object) -> Config:
+    """A run of seconds: width 4, the quick 450 pictures."""
+    return replace(resolve(**{"width": 4, "epochs": 0.3, "steps": 2, "precision": "fp32", **given}), quick=True)
+
+
+def one_line(error: pytest.ExceptionInfo[InputError]) -> str:
+    """An error's message, which must be one line."""
+    message = str(error.value)
+    assert "\n" not in message
+    return message
+
+
+def flipped(content: bytes, place: int) -> bytes:
+    """A file's content with one bit of one byte changed."""
+    return content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :]

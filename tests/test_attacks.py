@@ -750,6 +750,7 @@ def test_tau_makes_flows_smoother(trained: Trained, monkeypatch: pytest.MonkeyPa
         ({"steps": 2.5}, "steps = 2.5"),
         ({"steps": True}, "steps = True"),
         ({"step_size": -0.1}, "step_size = -0.1"),
+        ({"random_start": "no"}, "random_start = 'no': must be True or False"),
     ],
 )
 @pytest.mark.parametrize("attack", [attacks.pgd, attacks.robustness])
@@ -763,7 +764,13 @@ def test_bad_parameters_name_themselves_before_any_work(
 
 @pytest.mark.parametrize(
     ("options", "name"),
-    [({"tau": -1}, "tau"), ({"steps": 0}, "steps"), ({"step_size": -1}, "step_size"), ({"max_flow": -1}, "max_flow")],
+    [
+        ({"tau": -1}, "tau"),
+        ({"steps": 0}, "steps"),
+        ({"step_size": -1}, "step_size"),
+        ({"step_size": None}, "step_size"),
+        ({"max_flow": -1}, "max_flow"),
+    ],
 )
 def test_bad_parameters_of_spatial(options: dict[str, Any], name: str) -> None:
     with pytest.raises(InputError, match=f"^{name} = {options[name]}"):
@@ -797,6 +804,15 @@ def test_what_is_no_module_is_refused(attack: Attack) -> None:
 def test_bad_norm_of_a_budget() -> None:
     with pytest.raises(InputError, match="norm = 'l3'"):
         attacks.budget("l3", 8, 32)
+
+
+@pytest.mark.parametrize(
+    ("eps", "side", "message"),
+    [("8", 32, "eps = '8'"), (math.nan, 32, "eps = nan"), (-1, 32, "eps = -1"), (8, 0, "side = 0")],
+)
+def test_a_budget_that_is_no_number_is_one_line(eps: Any, side: int, message: str) -> None:
+    with pytest.raises(InputError, match=f"^{message}: must be "):
+        attacks.budget("l2", eps, side)
 
 
 class NoGradient(Small):
@@ -981,8 +997,29 @@ def test_labels_that_fit_no_image_are_one_line(attack: Attack, labels: Any, mess
 
 @every_attack
 def test_a_label_beyond_the_networks_classes_is_one_line(attack: Attack) -> None:
-    with pytest.raises(NetworkError, match=r"^labels = 5: the model has only 5 outputs$"):
+    with pytest.raises(InputError, match=r"^labels = 5: must be below 5, the number of the model's outputs$"):
         attack(Small(), pictures(0), torch.tensor([0, 1, 2, 5]))
+
+
+@every_attack
+def test_the_largest_label_is_asked_for_once_also_of_a_gpu(attack: Attack, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking a label up beyond the outputs would end all work on the GPU, with an error that names no label."""
+    known: list[int | None] = []
+    check = attacks.check_logits
+
+    def watched(logits: Tensor, labels: Tensor, highest: int | None = None) -> None:
+        known.append(highest)
+        check(logits, labels, highest)
+
+    monkeypatch.setattr(attacks, "check_logits", watched)
+    attack(Small().eval(), pictures(0), torch.tensor([0, 1, 2, 3]), **seeded(attack))
+    assert set(known) == {3}
+
+
+def test_without_images_robustness_has_empty_results() -> None:
+    found = attacks.robustness(Small().eval(), pictures(0)[:0], torch.arange(0), eps=0.1)
+    assert found.last is not None and found.logits is not None
+    assert found.last.shape == found.always.shape == found.vanished.shape == (0,) and found.logits.shape == (0, 5)
 
 
 @every_attack

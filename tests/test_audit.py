@@ -21,12 +21,6 @@ from atlib.rows import load, measurement, row_id
 RESULTS = REPOSITORY / "results"
 
 
-@pytest.fixture
-def published(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The report's own rows."""
-    monkeypatch.setenv("ATLIB_RESULTS", str(RESULTS))
-
-
 def at_hand() -> pd.DataFrame:
     """The rows whose weights are here and whose data needs no download (the generated data set)."""
     rows = load()
@@ -42,7 +36,7 @@ def at_hand() -> pd.DataFrame:
 KINDS = ("maps@(clean|patch-shuffle|saturation)", "trained-attack@", "(?!maps|trained|pgd)")
 
 
-def test_a_handful_of_published_rows_is_found_again(published: None) -> None:
+def test_a_handful_of_published_rows_is_found_again(published_folder: None) -> None:
     """In CI always the same rows; elsewhere others each time, by a seed that a failure names."""
     seed = 0 if "CI" in os.environ else random.SystemRandom().randrange(10_000)
     rows = at_hand()
@@ -53,7 +47,7 @@ def test_a_handful_of_published_rows_is_found_again(published: None) -> None:
         assert found.agrees, f"seed {seed}: {found}"
 
 
-def test_a_changed_number_is_noticed(published: None) -> None:
+def test_a_changed_number_is_noticed(published_folder: None) -> None:
     rows = at_hand()
     row = rows[rows["distortion"] == "clean"].iloc[[0]].assign(value=0.5)
     found = audit.audit(row_id(row.iloc[0]), row)
@@ -76,7 +70,7 @@ def test_shipping_nothing_is_told(capsys: pytest.CaptureFixture) -> None:
     assert capsys.readouterr().err.startswith("error: ship: needs at least one run")
 
 
-def test_every_shipped_network_is_a_published_one_with_a_card_that_says_its_numbers(published: None) -> None:
+def test_every_shipped_network_is_a_published_one_with_a_card_that_says_its_numbers(published_folder: None) -> None:
     names = models.shipped()
     assert set(names) >= {
         "shapes/normal",
@@ -96,7 +90,7 @@ def test_every_shipped_network_is_a_published_one_with_a_card_that_says_its_numb
         assert header["config"]["width"] == 16 and not header["config"]["weights"]
 
 
-def test_a_network_by_its_name(published: None) -> None:
+def test_a_network_by_its_name(published_folder: None) -> None:
     model, _ = models.load("shapes/pgd-linf-8")
     assert not model.training
     with pytest.raises(
@@ -105,7 +99,7 @@ def test_a_network_by_its_name(published: None) -> None:
         models.load("shapes/pgd-linf-9")
 
 
-def test_what_is_missing_is_said(published: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_is_missing_is_said(published_folder: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Missing, match=r"^row = 'shapes/x:clean@/accuracy': not published; must be RUN:DISTORTION@"):
         audit.audit("shapes/x:clean@/accuracy")
     frame = load()
@@ -118,7 +112,7 @@ def test_what_is_missing_is_said(published: None, tmp_path: Path, monkeypatch: p
 
 
 def test_shipping_wants_a_published_run_of_our_own_and_room(
-    published: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    published_folder: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     name = (
         models.shipped()["shapes/normal"].with_suffix(".md").read_text(encoding="utf-8").split("run `")[1].split("`")[0]

@@ -16,7 +16,7 @@ from atlib.between import Other
 from atlib.campaign import publishing
 from atlib.configuration import Config, resolve
 from atlib.errors import InputError
-from atlib.files import REPOSITORY, write_json
+from atlib.files import REPOSITORY, load_tensors, tensor_digest, write_json
 from atlib.measured import Table
 from atlib.measurements import Subject
 from atlib.report import claims, quantities, waiting
@@ -99,6 +99,18 @@ def test_the_share_of_adversarial_batches_tells_networks_apart() -> None:
         between.find(NORMAL, Other("pgd-linf-8", 2))
 
 
+def test_runs_of_another_version_and_damaged_ones_are_left_out() -> None:
+    """One such folder kept every network of its data set from being measured."""
+    mine = trained(replace(NORMAL, seed=2))
+    other = trained(replace(NORMAL, seed=2, epochs=3.0)).with_name("training.json")
+    for content in ({"config": asdict(NORMAL) | {"cutmix": 1}}, {"run": "x"}, None):
+        if content is None:
+            other.write_text("{", encoding="utf-8")
+        else:
+            write_json(other, content)
+        assert between.find(NORMAL, Other("normal", 2)) == mine
+
+
 def test_networks_of_the_repository_are_found() -> None:
     usual = resolve(dataset="shapes", attack="none", seed=2)
     assert between.find(usual, Other("normal", 1)) == models.shipped()["shapes/normal"]
@@ -114,6 +126,18 @@ def test_what_is_missing_is_named() -> None:
     assert "pgd-linf-8, seed 2 (under" in between.lacks(some, "pgd-linf@64")
     with pytest.raises(InputError, match=r"^between@pgd-linf@64: needs the weights of pgd-linf-8, seed 2 \(under"):
         evaluation.measurable(some, ("between@pgd-linf@64",), "x")
+
+
+def test_it_is_measured_again_once_another_network_has_been_trained_again() -> None:
+    some, first = subject(ROBUST, nn.Identity(), pictures(1)), trained(NORMAL)
+    _, record = between._load(some, "clean@")
+    assert record == {"others": {NORMAL.run: tensor_digest(load_tensors(first)[0])}}
+    changed = measurements.MEASUREMENTS["between"].outdated
+    assert not changed(some, "clean@", record)
+    trained(NORMAL, weights=1)
+    assert changed(some, "clean@", record)
+    first.unlink()
+    assert not changed(some, "clean@", record)  # it isn't here any more
 
 
 # --- How far apart maps lie -------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ import pytest
 
 from atlib import evaluation, provenance, style
 from atlib.campaign import announcing, doing, grid, jobs, needs, plan, running
+from atlib.campaign.__main__ import main
 from atlib.configuration import Config, config_of, resolve
 from atlib.errors import InputError, NetworkError
 from atlib.files import REPOSITORY, read_json, results_dir, runs_dir, write_json
@@ -202,12 +203,43 @@ def test_a_profile_says_where_its_jobs_run(tmp_path: Path) -> None:
     assert running.is_local(running.profile_folder(str(tmp_path)))
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"executor: [slurm", "line 1: "),
+        (b"- slurm", "must hold Snakemake's options by their names"),
+        (b"\xff\xfe\xfa", "not a readable YAML file (UnicodeDecodeError)"),
+        (b"\0", "not a readable YAML file (ReaderError)"),
+        (b"since: 2024-13-45", "not a readable YAML file (ValueError)"),
+    ],
+)
+def test_a_broken_profile_is_one_line_before_anything_starts(
+    content: bytes, message: str, path: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    profile = tmp_path / "profile"
+    profile.mkdir()
+    (profile / "config.yaml").write_bytes(content)
+    with pytest.raises(InputError) as error:
+        running.run(path=path, profile=str(profile))
+    text = str(error.value)
+    assert text.startswith(f"{profile / 'config.yaml'}: {message}") and "\n" not in text
+    assert capsys.readouterr().out == "" and not (runs_dir() / ".campaign").exists()
+
+
+@pytest.mark.parametrize("content", [{}, {"jobs": 1}, {"jobs": [{}]}, {"jobs": [{"block": "t"}]}])
+def test_a_snapshot_of_other_content_is_one_line(content: dict, tmp_path: Path) -> None:
+    write_json(tmp_path / "jobs.json", content)
+    with pytest.raises(InputError, match=rf"^{tmp_path}/jobs\.json: not the jobs of a campaign \(.*\)$"):
+        running.from_snapshot(tmp_path / "jobs.json")
+
+
 def make_campaign(place: Path, needed: str, pip: str) -> subprocess.Popen:
     """`make campaign` in a checkout whose programs are scripts. needed: what is to be installed; pip: what it does."""
     for name in ("Makefile", "pyproject.toml", *(path.name for path in REPOSITORY.glob("*.txt"))):
         (place / name).write_bytes((REPOSITORY / name).read_bytes())
     programs = {
-        ".venv/bin/python": f'case "$*" in *--announce\\ *) echo will do; printf "%s" "{needed}" > .venv/.campaign;;'
+        ".venv/bin/python": f'case "$*" in *--announce\\ *) echo will do; printf "%s" "{needed}" > .venv/.campaign;'
+        ' echo "$*" > .venv/announced;;'
         " -m\\ venv\\ .venv-campaign) mkdir -p .venv-campaign/bin; cp .venv/bin/pip .venv-campaign/bin/;;"
         ' *) echo "works: $*";; esac',
         ".venv/bin/pip": pip,
@@ -236,8 +268,27 @@ def test_make_campaign_says_what_it_will_do_and_then_installs_what_that_needs(ne
     if ".style" in needed:
         expected += ["== installing requirements-style.txt into .venv (once)"]
         expected += ["pip install --quiet -r requirements-style.txt"]
-    expected += ["works: -m atlib.campaign run --blocks b --announced --jobs 2"] if needed else []
+    expected += ["works: -m atlib.campaign run --blocks b --jobs 2 --announced"] if needed else []
     assert said == expected
+    announced = (tmp_path / ".venv" / "announced").read_text(encoding="utf-8")
+    assert announced == "-m atlib.campaign run --blocks b --jobs 2 --announce .venv/.campaign\n"
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--minutes=-1", "MINUTES = -1.0: must be a number at least 0"),
+        ("--jobs=0", "JOBS = 0: must be a whole number at least 1 and at most 10000"),
+        ("--threads=0", "THREADS = 0: must be a whole number at least 1 and at most 1024"),
+    ],
+)
+def test_a_limit_out_of_range_is_refused_before_anything_is_announced(
+    option: str, message: str, path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """It was refused after the announcement and the installation."""
+    into = path.parent / "needed"
+    assert main(["--grid", str(path), "run", option, "--announce", str(into)]) == 2
+    assert capsys.readouterr() == ("", f"error: {message}\n") and not into.exists()
 
 
 def test_a_signal_to_make_ends_what_it_installs(tmp_path: Path) -> None:
@@ -446,6 +497,18 @@ def test_a_scheduler_that_fails_is_said_and_is_no_success(
     assert "error: Snakemake ended with status 1; what it said is above" in capsys.readouterr().err
     with pytest.raises(InputError, match=r"^PROFILE = 'no/such': must be a folder with a config.yaml$"):
         running.run(path=path, profile="no/such")
+
+
+def test_a_scheduler_that_is_killed_is_no_success(
+    path: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    """The machine may run out of memory: its status is then a signal's number, below zero."""
+    program = tmp_path / "snakemake"
+    program.write_text("#!/bin/sh\nkill -KILL $$\n", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setattr(running, "SNAKEMAKE", program)
+    assert running.run(path=path) == 1
+    assert "error: Snakemake ended with status -9; what it said is above" in capsys.readouterr().err
 
 
 UNDERFIT = "t: {common: {width: 4}, runs: [{model: [normal, pgd-linf-8]}, {model: underfit, match: pgd-linf-8}]}"

@@ -10,9 +10,8 @@ import pandas as pd
 import pytest
 from matplotlib.collections import FillBetweenPolyCollection
 
-from atlib.files import REPOSITORY
 from atlib.report import claims, core, multiples, plots, statistics, tables, verdicts
-from atlib.rows import archive, frame_of, load
+from atlib.rows import archive, frame_of
 from worlds import network, world
 
 RIGHT = {"normal": "1111111100", "underfit": "1111110000", "pgd-linf-8": "1111110011"}
@@ -29,13 +28,6 @@ def seeds():
         for seed in (1, 2, 3)
     ]
     return world(*found, network("cifar10", "pgd-linf-2", 1, "1111111111", {"saturation@1024": "1111111111"}))
-
-
-@pytest.fixture
-def published(monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
-    """The rows of this repository, whose predictions are found too."""
-    monkeypatch.setenv("ATLIB_RESULTS", str(REPOSITORY / "results"))
-    return load()
 
 
 def test_points_are_the_accuracies_of_three_networks_by_role(seeds):

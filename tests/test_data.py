@@ -838,6 +838,28 @@ def test_what_a_killed_process_left_is_removed_and_what_another_is_making_stays(
     assert [p.name for p in tmp_path.iterdir()] == ["cifar10-32"] and not list(path.iterdir())
 
 
+def test_a_cache_that_a_killed_process_was_replacing_is_removed(tmp_path: Path) -> None:
+    """Of Caltech-256 it has 6 GB."""
+    (tmp_path / ".cifar10-32.0123abcd.old").mkdir()
+    with prepared.whole_folder(tmp_path / "cifar10-32"):
+        pass
+    assert [p.name for p in tmp_path.iterdir()] == ["cifar10-32"]
+
+
+def test_a_cache_that_is_replaced_while_it_is_read_is_read_once_more(
+    root: Path, archive: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found: list[object] = []
+    read = loading.read_cache
+
+    def hasty(*given: Any) -> prepared.Prepared | None:
+        found.append(read(*given) if len(found) in (0, 2) else None)  # missing; then another process's comes
+        return found[-1]  # type: ignore[return-value]
+
+    monkeypatch.setattr(loading, "read_cache", hasty)
+    assert len(load("cifar10").test.labels) and len(found) == 3
+
+
 def test_damaged_cache_without_a_source(root: Path, archive: Path) -> None:
     load("cifar10")
     damaged(root, "images.npy", lambda whole: whole[:-1])
@@ -1344,6 +1366,12 @@ def test_none_draws_nothing() -> None:
     before = generator.get_state()
     assert torch.equal(data.augment(BATCH, "none", 32, generator), data.prepare(BATCH, 32))
     assert torch.equal(generator.get_state(), before)
+
+
+@pytest.mark.parametrize("side", [0, -32, 31.5, None])
+def test_no_pictures_are_prepared_for_a_side_that_is_none(side: Any) -> None:
+    with pytest.raises(InputError, match=rf"^side = {side}: must be a whole number at least 1$"):
+        data.prepare(BATCH, side)
 
 
 def test_prepare() -> None:

@@ -15,6 +15,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -24,18 +25,16 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from atlib import attacks, data, evaluation, files, measured, measurements, models, provenance, training
-from atlib.configuration import Config, dataset_arguments, resolve
+from atlib.configuration import Config, dataset_arguments
 from atlib.errors import InputError, NetworkError
 from atlib.files import REPOSITORY, load_tensors, read_json, runs_dir, save_tensors, tensor_digest, write_json
 from atlib.measurements import Findings, Row, Subject
-from atlib.rows import COLUMNS, read_rows
+from atlib.rows import COLUMNS
+from helpers import flipped, one_line, rows_of, tiny
+
+pytestmark = pytest.mark.usefixtures("commit")
 
 CPU = torch.device("cpu")
-
-
-def tiny(**given: object) -> Config:
-    defaults = {"width": 4, "epochs": 0.3, "steps": 2, "precision": "fp32"}
-    return replace(resolve(**{**defaults, **given}), quick=True)
 
 
 PGD = tiny(eps=4, share=0.5, epochs=4, batch=16)  # long enough to be right about some images and robust on others
@@ -64,12 +63,6 @@ def trained(basic: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
             training.train(config, progress=False)
         evaluation.evaluate(PGD.run, progress=False)
     return root
-
-
-@pytest.fixture(autouse=True)
-def commit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """git is not asked: it takes longer than a tiny run."""
-    monkeypatch.setenv("ATLIB_COMMIT", "abc")
 
 
 @pytest.fixture
@@ -103,10 +96,6 @@ def calls(registry: dict[str, measurements.Measurement]) -> list[str]:
     return made
 
 
-def rows_of(run: Path) -> pd.DataFrame:
-    return read_rows(run / "rows.csv")
-
-
 def value(rows: pd.DataFrame, distortion: str, metric: str, level: str = "") -> pd.Series:
     chosen = (rows["distortion"] == distortion) & (rows["metric"] == metric) & (rows["level"] == level)
     assert chosen.sum() == 1
@@ -116,12 +105,6 @@ def value(rows: pd.DataFrame, distortion: str, metric: str, level: str = "") -> 
 def arrays_of(run: Path) -> dict[str, np.ndarray]:
     with np.load(run / "predictions.npz", allow_pickle=False) as stored:
         return {name: stored[name] for name in stored.files}
-
-
-def one_line(error: pytest.ExceptionInfo[InputError]) -> str:
-    message = str(error.value)
-    assert "\n" not in message
-    return message
 
 
 EVERY = [("clean", "", "accuracy"), ("clean", "", "p_true")]
@@ -611,10 +594,6 @@ def test_underfit_is_measured_even_if_the_run_that_it_matches_is_gone(pgd: Path)
 # --- what cannot be measured ------------------------------------------------------------------------------------------
 
 
-def flipped(content: bytes, place: int) -> bytes:
-    return content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :]
-
-
 def in_an_array(content: bytes) -> int:
     """A place in the compressed data of an array (zip headers have fields that nobody reads)."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -666,6 +645,13 @@ def test_damaged_files_are_one_line_and_stay(
 
 def test_unknown_measurement_is_told_before_any_work(pgd: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluation, "subject_of", lambda run: pytest.fail("loaded"))
+    wrong: tuple[tuple[Any, str], ...] = (
+        (None, r"^measure = None: must be names in a tuple, for instance \('clean',\); \(\) for all$"),
+        ((5,), "^measure = 5: must be the name of a measurement, such as 'clean'$"),
+    )
+    for measure, line in wrong:
+        with pytest.raises(InputError, match=line):
+            evaluation.evaluate("absent/run", measure=measure)
     with pytest.raises(InputError, match=r"^measure = 'pgd_linf': must be one of clean, .*did you mean 'pgd-linf'\?"):
         evaluation.evaluate(pgd, measure=("clean", "pgd_linf"), progress=False)
 

@@ -26,10 +26,7 @@ __all__ = ("browser", "chromium", "frame")  # fixtures
 FOLDER = REPOSITORY / "results" / "frames"
 
 
-@pytest.fixture(autouse=True)
-def published(monkeypatch: pytest.MonkeyPatch) -> None:
-    """These tests read the published rows and frames."""
-    monkeypatch.setenv("ATLIB_RESULTS", str(REPOSITORY / "results"))
+pytestmark = pytest.mark.usefixtures("published_folder")
 
 
 @pytest.fixture(scope="module")

@@ -71,7 +71,7 @@ def test_saving_that_fails_keeps_the_old_tensors(tmp_path: Path, monkeypatch: py
         raise OSError("No space left on device")
 
     monkeypatch.setattr(files, "save_file", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(InputError, match=rf"^{path}: can't be written \(No space left on device\)$"):
         files.save_tensors(path, some_tensors(), {"step": 2})
     assert files.load_tensors(path)[1] == {"step": 1}
     assert list(tmp_path.iterdir()) == [path]
@@ -104,9 +104,24 @@ def test_a_written_file_has_the_permissions_that_the_umask_gives(umask: int, mod
 
 def test_a_rename_that_fails_leaves_nothing_behind(tmp_path: Path) -> None:
     (tmp_path / "taken" / "full").mkdir(parents=True)
-    with pytest.raises(OSError, match="taken"):
+    with pytest.raises(InputError, match=r"/taken: can't be written \(Is a directory\)$"):
         files.write_json(tmp_path / "taken", {})
     assert [path.name for path in tmp_path.iterdir()] == ["taken"]
+
+
+def test_what_cannot_be_written_is_one_line_and_what_cannot_be_read_is_not_taken_for_it(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for writing in (files.atomic(tmp_path / "file" / "a.json"), files.atomic(tmp_path / "file" / "deep" / "a.json")):
+        with pytest.raises(InputError, match=r"/a\.json: can't be written \((File exists|Not a directory)\)$"), writing:
+            raise AssertionError("it began")
+    with pytest.raises(FileNotFoundError, match="absent"), files.atomic(tmp_path / "copy") as temporary:
+        temporary.write_bytes((tmp_path / "absent").read_bytes())
+    with (
+        pytest.raises(InputError, match=r"/copy: can't be written \(No space left on device\)$"),
+        files.atomic(tmp_path / "copy"),
+    ):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_writable_leaves_nothing_behind_and_says_what_it_cannot_write(tmp_path: Path) -> None:
@@ -121,6 +136,14 @@ def test_writable_leaves_nothing_behind_and_says_what_it_cannot_write(tmp_path: 
 
 Hold = Callable[[Path, str, str], AbstractContextManager]
 HOLDS = [files.hold, files.hold_for_children]
+
+
+@pytest.mark.parametrize("hold", HOLDS)
+def test_a_lock_that_cannot_be_written_is_one_line(hold: Hold, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for place in (tmp_path, tmp_path / "file" / "lock"):
+        with pytest.raises(InputError, match=rf"^{place}: can't be written \(.*\)$"), hold(place, "me", "in use by"):
+            raise AssertionError("it began")
 
 
 @pytest.mark.parametrize("first", HOLDS)
@@ -232,6 +255,12 @@ def test_other_peoples_files(tmp_path: Path) -> None:
     files.save_file({"a": torch.zeros(2)}, tmp_path / "foreign.safetensors")
     with pytest.raises(InputError, match="not a file of atlib"):
         files.load_tensors(tmp_path / "foreign.safetensors")
+    tensors, note = {"a": torch.zeros(2)}, "{step"
+    header = {"meta": note, "digest": files.tensor_digest(tensors, note)}
+    files.save_file(tensors, tmp_path / "text.safetensors", header)
+    for read in (files.load_tensors, files.load_meta):
+        with pytest.raises(InputError, match=r"^.*: damaged, or not a file of atlib \(JSONDecodeError\)$"):
+            read(tmp_path / "text.safetensors")
 
 
 def test_digest_tells_names_types_shapes_values_and_note_apart() -> None:

@@ -110,6 +110,9 @@ def test_written_frames_are_read_back_and_nothing_is_left_behind(tmp_path: Path)
     (tmp_path / "shapes.npz").write_bytes(b"of another writing")
     with pytest.raises(InputError, match=r"not what shapes\.json describes"):
         frames.load("shapes", tmp_path)
+    (tmp_path / "shapes.npz").unlink()
+    with pytest.raises(InputError, match=r"^.*/shapes\.npz: not there; make frames DATASET=shapes writes it$"):
+        frames.load("shapes", tmp_path)
 
 
 def test_what_is_missing_is_said_in_one_line(tmp_path: Path) -> None:

@@ -16,11 +16,7 @@ from atlib.errors import InputError
 from atlib.files import REPOSITORY, checkout_path
 from atlib.report import bound, front, ledger, tables, verdicts
 
-
-@pytest.fixture(autouse=True)
-def published(monkeypatch: pytest.MonkeyPatch) -> None:
-    """These tests read the published rows, predictions and frames."""
-    monkeypatch.setenv("ATLIB_RESULTS", str(REPOSITORY / "results"))
+pytestmark = pytest.mark.usefixtures("published_folder")
 
 
 @pytest.fixture(scope="module")

@@ -55,7 +55,7 @@ def small_shapes() -> data.Dataset:
 )
 def test_no_step_on_a_gpu_waits_for_the_cpu(given: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     run = on_a_gpu(**given)
-    monkeypatch.setattr(attacks, "check_logits", lambda logits, labels: None)  # asks nothing of labels on a GPU
+    monkeypatch.setattr(attacks, "check_logits", lambda *_: None)  # asks nothing of labels on a GPU
     waits = Waits()
     with waits:
         losses = [run.advance() for _ in range(3)]
@@ -105,7 +105,7 @@ def test_losses_on_a_gpu_are_checked_every_few_steps(monkeypatch: pytest.MonkeyP
 
 def test_spatial_attacks_index_nothing_by_what_fooled_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """The checks at their two ends are all that waits."""
-    monkeypatch.setattr(attacks, "check_logits", lambda logits, labels: None)  # asks nothing of a GPU
+    monkeypatch.setattr(attacks, "check_logits", lambda *_: None)  # asks nothing of a GPU
     draws = torch.Generator().manual_seed(0)
     images, labels = torch.rand(4, 3, 8, 8, generator=draws), torch.arange(4)
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 10))
@@ -120,7 +120,7 @@ def test_spatial_attacks_index_nothing_by_what_fooled_the_network(monkeypatch: p
 
 
 def test_robustness_asks_no_more_for_more_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attacks, "check_logits", lambda logits, labels: None)  # asks nothing of a GPU
+    monkeypatch.setattr(attacks, "check_logits", lambda *_: None)  # asks nothing of a GPU
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 10))
     images, labels = torch.rand(3, 3, 8, 8), torch.zeros(3, dtype=torch.long)
     asked = []

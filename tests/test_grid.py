@@ -64,6 +64,7 @@ def test_an_underfit_run_is_the_one_that_training_names(tmp_path: Path) -> None:
         ("model: underfit, match: pgd-linf-8", "model: underfit", "block t, run 2: match = None: an underfit run"),
         ("model: underfit, match", "model: pgd-linf-4, match", "block t, run 2: match = 'pgd-linf-8': an under"),
         ("match: pgd-linf-8", "match: pgd-linf-4", "not in the grid"),
+        ("[normal, pgd-linf-8]", "pgd-linf-8", " needs shapes/normal-w4-s1-"),
         ("  runs:", "  runs:\n    - {model: pgd-linf-8, steps: 20, seed: 3}", "in steps (7, not 20), and tables would"),
         ("dataset: shapes", "dataset: shape", "block t, run 1: dataset = 'shape': must be one of "),
         ("width: 4", "width: 0", "block t, run 1: width = 0: must be a whole number"),
@@ -183,6 +184,19 @@ def test_states_in_the_order_in_which_a_run_goes_through_them(tmp_path: Path) ->
     assert now() == ("pending", f"pending, 1 of {len(every)} measurements")
     publish(normal, every)
     assert now() == ("done", "90.00/40.00")
+
+
+def test_what_a_block_asks_for_and_cannot_be_measured_here_does_not_keep_a_run_from_being_evaluated(
+    tmp_path: Path,
+) -> None:
+    """Of a measurement that is made only where it is asked for, nobody asked what it lacks."""
+    text = "t: {measure: [clean, between@clean@], common: {dataset: cifar10, width: 4}, runs: [{model: normal}]}"
+    (normal,) = grid.load(written(tmp_path / "grid.yaml", text))
+    write_json(normal.folder / "training.json", {})
+    write_json(normal.folder / "evaluation.json", {"measurements": {"clean@": {}}})
+    assert normal.expected == ["clean@", "between@clean@"] and grid.evaluated(normal)
+    write_json(normal.folder / "evaluation.json", {"measurements": {}})
+    assert not grid.evaluated(normal)
 
 
 def test_expected_is_what_an_evaluation_measures() -> None:

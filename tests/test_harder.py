@@ -11,9 +11,10 @@ from atlib.report import claims, harder, ledger, statistics
 from atlib.rows import frame_of, load
 
 
-def rows(model, counts, run="", total=100, vanished=0):
-    """Rows of one network, the pictures left after each attack."""
-    base = dict.fromkeys(stronger.COLUMNS, "") | {"model": model, "run": run, "total": total}
+def rows(model, counts, run="", total=100, vanished=0, **more):
+    """Rows of one network, the pictures left after each attack; more: other columns."""
+    base = dict.fromkeys(stronger.COLUMNS, "") | {"model": model, "run": run, "total": total, "dataset": "cifar10"}
+    base |= more
     lines = [
         base | {"attack": attack, "metric": "accuracy", "count": count, "value": count / total}
         for attack, count in zip(stronger.ATTACKS, counts, strict=True)
@@ -52,6 +53,20 @@ def test_a_run_is_called_by_its_model():
     assert list(found["network"]) == ["pgd-linf-2"]
 
 
+def test_settings_are_shown_where_a_network_was_attacked_in_several_ways():
+    """One line took the first ones' accuracy for both."""
+    longer = rows("notebooks.own_networks.others:ehanw_pgd", (86, 10, 9, 8, 7, 6), settings="longer", seed=1)
+    found = harder.table(pd.concat([FRAME, pd.DataFrame(longer)]))
+    assert list(found["Square"].str.partition(" ")[0]) == ["35.0", "8.0", "6.0"]
+    assert list(found["settings"])[2] == "longer; seed 1"
+    assert "settings" not in harder.table(FRAME)
+
+
+def test_the_table_of_the_published_rows_has_no_settings(monkeypatch):
+    monkeypatch.setenv("ATLIB_RESULTS", str(REPOSITORY / "results"))
+    assert list(harder.table()) == ["network", "on", "pictures", *harder.NAMES.values(), "no gradient"]
+
+
 # --- Whether claims survive -------------------------------------------------------------------------------------------
 
 
@@ -60,15 +75,17 @@ def measured(model: str, seed: int, left: float) -> dict:
     return worlds.row("cifar10", model, seed, "pgd-linf@8", "accuracy_any", left, 1000) | {"count": round(1000 * left)}
 
 
-def said(claim: str, *attacked: tuple[str, int, int], weak: float = 0.2, normal: float = 0.0) -> str:
+def said(
+    claim: str, *attacked: tuple[str, int, int], weak: float = 0.2, normal: float = 0.0, on: str = "cifar10"
+) -> str:
     """What is said of a claim when PGD-40 leaves 40 % of the main network; attacked: model, seed and what is left of
-    100 pictures."""
+    100 pictures; on: of which data set they were."""
     left = {"pgd-linf-8": 0.4, "pgd-linf-2": weak, "normal": normal, "underfit": 0.0}
     frame = frame_of([measured(model, seed, value) for model, value in left.items() for seed in (1, 2)])
     found = [
         row
         for model, seed, count in attacked
-        for row in rows(f"atlib:{model}", (90, 50, 50, 50, 50, count), run=measured(model, seed, 0)["run"])
+        for row in rows(f"atlib:{model}", (90, 50, 50, 50, 50, count), run=measured(model, seed, 0)["run"], dataset=on)
     ]
     ledger = claims.load()
     return harder.survives(ledger[claim], ledger.settings["cifar10"], frame, pd.DataFrame(found))
@@ -85,6 +102,14 @@ def test_a_claim_survives_if_the_interval_of_what_is_left_lies_beyond_its_smalle
     )
     assert said("robustness-gained", ("pgd-linf-8", 1, 0)).endswith("the claim does not survive them.")
     assert said("robustness-gained", ("pgd-linf-8", 1, 9)).endswith("whether the claim survives them is open.")
+
+
+def test_of_several_attacks_the_worst_counts_and_only_those_on_the_settings_data_set():
+    best, worst = ("pgd-linf-8", 1, 35), ("pgd-linf-8", 1, 0)
+    lost = said("robustness-gained", worst)
+    assert lost.endswith("the claim does not survive them.")
+    assert said("robustness-gained", best, worst) == said("robustness-gained", worst, best) == lost
+    assert said("robustness-gained", best, on="shapes") == "Harder attacks have not been run on these networks."
 
 
 def test_what_was_not_attacked_is_said_and_weak_references_count_with_their_own_rows():

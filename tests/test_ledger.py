@@ -17,14 +17,7 @@ from atlib.report import bound, claims, core, forest, inventory, ledger, tables,
 from atlib.report.claims import STATISTICS
 from atlib.report.rule import BEYOND, EXCLUDED, FAILS, HOLDS, NOT_RUN, UNDECIDED, Judged
 from atlib.report.verdicts import Decision, Verdict
-from atlib.rows import frame_of, load
-
-
-@pytest.fixture
-def published(monkeypatch: pytest.MonkeyPatch) -> pd.DataFrame:
-    """The rows of this repository, whose predictions are found too."""
-    monkeypatch.setenv("ATLIB_RESULTS", str(REPOSITORY / "results"))
-    return load()
+from atlib.rows import frame_of
 
 
 @pytest.fixture

@@ -20,7 +20,8 @@ from atlib.configuration import resolve
 from atlib.errors import InputError
 from atlib.files import read_json, runs_dir
 from atlib.measurements import Subject
-from atlib.rows import measurement, read_predictions, read_rows, row_id
+from atlib.rows import measurement, read_predictions, row_id
+from helpers import rows_of
 
 CONFIG = replace(resolve(eps=4, share=0.5, steps=2, width=4, epochs=3, batch=16, precision="fp32"), quick=True)
 
@@ -50,10 +51,6 @@ def run(measured: Path, own_folders: None, monkeypatch: pytest.MonkeyPatch) -> P
 @pytest.fixture
 def subject(run: Path) -> Subject:
     return evaluation.subject_of(run)
-
-
-def rows_of(run: Path) -> pd.DataFrame:
-    return read_rows(run / "rows.csv")
 
 
 def cell(rows: pd.DataFrame, place: str, metric: str) -> pd.Series:

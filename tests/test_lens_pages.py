@@ -14,7 +14,7 @@ import pytest
 from atlib import style
 from atlib.files import REPOSITORY
 from atlib.report import beside_paper, claims, correlations, destroyed, lens, plots, statistics, tables
-from atlib.rows import Archive, frame_of, load
+from atlib.rows import Archive, frame_of
 from worlds import network, row, world
 
 SHAPES, CIFAR = tables.setting("shapes"), tables.setting("cifar10")
@@ -37,13 +37,6 @@ def two() -> tuple[pd.DataFrame, Archive]:
         found.append(network("shapes", "pgd-linf-8", seed, TRAINED, {"saturation@1024": text}))
         found.append(network("shapes", "underfit", seed, EVERYTHING, {"saturation@1024": "0000000000"}))
     return world(*found)
-
-
-@pytest.fixture
-def published(monkeypatch) -> pd.DataFrame:
-    """The rows of this repository, whose predictions are found too."""
-    monkeypatch.setenv("ATLIB_RESULTS", str(REPOSITORY / "results"))
-    return load()
 
 
 def test_points_count_in_three_ways(two):

@@ -30,10 +30,7 @@ from atlib.report import export, frames, live
 SIZES = [(32, 32), (33, 47), (64, 48), (640, 481), (31, 90), (20, 20), (1, 1), (5, 100), (3, 200), (32, 50), (1200, 60)]
 
 
-@pytest.fixture(autouse=True)
-def published(monkeypatch: pytest.MonkeyPatch) -> None:
-    """These tests read the published rows and frames."""
-    monkeypatch.setenv("ATLIB_RESULTS", str(REPOSITORY / "results"))
+pytestmark = pytest.mark.usefixtures("published_folder")
 
 
 def formula(width: int, height: int) -> np.ndarray:

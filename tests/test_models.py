@@ -323,11 +323,18 @@ def test_a_network_leaves_every_generator_alone(monkeypatch: pytest.MonkeyPatch)
     ("given", "said"),
     [
         ({"mean": (0.5,)}, r"mean = \(0\.5,\): must be three numbers"),
-        ({"mean": (0.5, 0.5, float("nan"))}, "mean = .*: must be three numbers"),
-        ({"std": (0.2, 0, 0.2)}, r"std = .*: must be above 0"),
+        ({"mean": (0.5, 0.5, float("nan"))}, "mean = .*: must be three numbers, one for each channel, not nan"),
+        ({"mean": (0.5, "0.5", 0.5)}, "mean = .*: must be three numbers, one for each channel, not '0.5'"),
+        ({"mean": None}, "mean = None: must be three numbers"),
+        ({"mean": "abc"}, "mean = 'abc': must be three numbers"),
+        ({"std": 0.2}, r"std = 0\.2: must be three numbers"),
+        ({"std": (0.2, None, 0.2)}, "std = .*: must be three numbers, one for each channel, not None"),
+        ({"std": (0.2, 0, 0.2)}, "std = 0: must be a number above 0"),
         ({"seed": 1.5}, r"seed = 1\.5"),
+        ({"seed": 2**32}, "seed = 4294967296: must be a whole number at least 0 and at most 4294967295"),
     ],
 )
 def test_what_a_network_cannot_be_made_of_is_one_line(given: dict, said: str) -> None:
-    with pytest.raises(InputError, match=said):
+    with pytest.raises(InputError, match=f"^{said}") as caught:
         models.resnet18(width=4, **given)
+    assert "\n" not in str(caught.value)

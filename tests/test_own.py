@@ -325,6 +325,7 @@ def test_a_network_of_timm_with_weights_from_a_file() -> None:
 def test_without_timm(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     refused(lambda: networks.network("timm:vit_tiny"), "model = 'timm:vit_tiny': needs timm; pip install timm")
+    refused(lambda: networks.network(None), "model = None: must be one of atlib:DATASET/MODEL, ")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,7 @@ from atlib.files import REPOSITORY
 from atlib.report import frames, gallery, photographs
 from atlib.report.frames import Frames
 
-
-@pytest.fixture(autouse=True)
-def published(monkeypatch: pytest.MonkeyPatch) -> None:
-    """These tests read the published rows and frames."""
-    monkeypatch.setenv("ATLIB_RESULTS", str(REPOSITORY / "results"))
+pytestmark = pytest.mark.usefixtures("published_folder")
 
 
 @pytest.fixture(scope="module")

@@ -21,6 +21,9 @@ def test_work_of_a_run_counted_by_hand() -> None:
     assert plan.evaluation_work(config, ["trained-attack@"]) == (10_000, 70_000, 0)
     assert plan.evaluation_work(config, ["maps@saturation@1024"]) == (0, 500 * 2 * 101, 0)
     assert plan.evaluation_work(config, []) == (0, 0, 0)
+    # of two networks: both networks' maps, or an attack with the large budget; it counted as a forward of each picture
+    assert plan.evaluation_work(config, ["between@clean@"]) == (0, 500 * 2 * 101, 0)
+    assert plan.evaluation_work(config, ["between@pgd-linf@64", "clean@"]) == (10_000, 10_000 * 40, 0)
     tiny = resolve(dataset="tiny-imagenet", epochs=1)
     assert plan.training_work(tiny).forwards == 5000  # of 100,000
     normal = resolve(dataset="cifar10", attack="none")

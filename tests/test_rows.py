@@ -91,6 +91,20 @@ def test_a_cut_or_foreign_file_is_one_clear_line(tmp_path: Path) -> None:
         read_rows(tmp_path / "absent.csv")
 
 
+def test_characters_that_end_a_line_elsewhere_may_stand_in_a_cell(tmp_path: Path) -> None:
+    """str.splitlines cuts at them, so that a cell with one was two lines."""
+    for character in ("\x0b", "\x85", "\u2028"):
+        path = write_csv(tmp_path / "r.csv", GOOD.replace(",shapes,", f",folder:a{character}b,"))
+        assert list(read_rows(path)["dataset"]) == [f"folder:a{character}b"]
+
+
+def test_what_no_csv_reader_takes_is_one_clear_line(tmp_path: Path) -> None:
+    path = write_csv(tmp_path / "r.csv", GOOD.replace(",shapes,", f",{'x' * 200_000},"))
+    with pytest.raises(InputError) as caught:
+        read_rows(path)
+    one_line(caught, path, "not a readable CSV of rows (field larger than field limit (131072))")
+
+
 def test_any_cut_of_a_file_is_noticed_or_harmless(tmp_path: Path) -> None:
     """Wherever a file is cut, what is read is a prefix of its rows, never a changed number."""
     whole = write_csv(tmp_path / "r.csv", *(LINE + f"clean,,{m},0.25,25,100" for m in ("accuracy", "coverage")))

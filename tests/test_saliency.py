@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def network() -> nn.Module:
 
 @pytest.fixture
 def images() -> Tensor:
-    return torch.rand(3, 3, 16, 16) * torch.tensor([1.0, 0.5, 0.1]).view(3, 1, 1, 1) + 0.2
+    return torch.rand(3, 3, 16, 16) * torch.tensor([0.8, 0.5, 0.1]).view(3, 1, 1, 1) + 0.2
 
 
 LABELS = torch.tensor([4, 0, 2])
@@ -158,6 +159,7 @@ def test_bad_parameters_are_one_line(given: dict, message: str, network: nn.Modu
             "labels = torch.float32 (2,): must be a tensor of whole numbers, one for each image",
         ),
         (torch.tensor([0, -100]), "labels = -100: must be at least 0"),
+        (torch.tensor([0, 5]), "labels = 5: must be below 5, the number of the model's outputs"),
     ],
 )
 def test_labels_that_fit_no_image_are_one_line(
@@ -171,6 +173,39 @@ def test_labels_that_fit_no_image_are_one_line(
             InputError, match=r"^images = torch\.uint8 \(2, 3, .*\): must be a float tensor, N×C×H×W, in \[0, 1\]$"
         ):
             maps(network, (images[:2] * 255).byte(), LABELS[:2])
+
+
+@pytest.mark.parametrize("maps", [saliency.grad, saliency.smoothgrad])
+@pytest.mark.parametrize(("value", "said"), [(255.0, r"\[0.*, 255\]"), (float("nan"), r"\[nan, nan\]")])
+def test_images_outside_0_to_1_are_one_line(
+    maps: Callable, value: float, said: str, network: nn.Module, images: Tensor
+) -> None:
+    """A map of pixels from 0 to 255 looks like any other, and says nothing."""
+    images[1, 0, 0, 0] = value
+    with pytest.raises(InputError, match=rf"^images = {said}: must lie in \[0, 1\]$"):
+        maps(network, images, LABELS)
+
+
+def test_maps_are_compared_with_what_has_their_shape(images: Tensor) -> None:
+    """One picture would be compared with every map."""
+    for statistic in (saliency.edge_correlation, saliency.alignment, saliency.map_distance):
+        with pytest.raises(InputError, match=r"^maps = \(3, .*\): must have the shape of .*, \(1, .*\)$"):
+            statistic(images, images[:1])
+    line = r"^maps = \(3, 16, 16\): must have the shape of the other maps, \(1, 16, 16\)$"
+    with pytest.raises(InputError, match=line):
+        saliency.correlation(images[:, 0], images[:1, 0])
+
+
+def test_no_maps_have_no_statistics(images: Tensor) -> None:
+    none = images[:0]
+    for found in (
+        saliency.gini(none),
+        saliency.high_frequency(none),
+        saliency.edge_correlation(none, none),
+        saliency.alignment(none, none),
+        saliency.map_distance(none, none),
+    ):
+        assert found.shape == (0,) and found.dtype == torch.float32
 
 
 @pytest.mark.parametrize("gap", [0.0, 5.0, 18.0, 40.0, 80.0])

@@ -262,3 +262,10 @@ def test_an_index_without_a_silhouette_is_refused(shape: int) -> None:
         shapes.draw(torch.tensor([shape]), torch.tensor([0]), generator=torch.Generator())
     with pytest.raises(InputError, match=r"^kind = 'conflic': must be one of agree, independent, conflict"):
         shapes.pairs("conflic", 9, torch.Generator())
+
+
+def test_a_texture_for_each_silhouette_and_no_negative_number_of_them() -> None:
+    with pytest.raises(InputError, match=r"^textures = \(1,\): must be as many as shapes, \(2,\)$"):
+        shapes.draw(torch.tensor([0, 1]), torch.tensor([0]), generator=torch.Generator())
+    with pytest.raises(InputError, match=r"^count = -1: must be a whole number at least 0$"):
+        shapes.pairs("agree", -1, torch.Generator())

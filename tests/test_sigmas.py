@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from atlib import data, models, saliency
+from atlib import data, files, models, saliency
 from atlib.data import Dataset, Split
 from atlib.errors import InputError
 from atlib.report import sigmas
@@ -62,6 +62,27 @@ def test_the_statistics_are_those_of_smoothgrads_maps():
     assert found["edge_correlation"].tolist() == pytest.approx(saliency.edge_correlation(maps, images).tolist())
 
 
+def test_what_another_process_writes_meanwhile_stays(tmp_path):
+    """Rows were read before some minutes of work, and written with what had been there then."""
+    path = tmp_path / "sigmas.csv"
+    base = dict.fromkeys(sigmas.COLUMNS, 1) | {"metric": "gini", "model": "a", "sigma": 0.1}
+    for name, sigma, value in (("b", 0.1, 1), ("a", 0.1, 1), ("a", 0.02, 1), ("a", 0.1, 2)):
+        sigmas._put(path, name, sigma, pd.DataFrame([base | {"model": name, "sigma": sigma, "value": value}]))
+    found = sigmas.read(path)[["model", "sigma", "value"]]
+    assert [*found.itertuples(index=False, name=None)] == [("a", 0.02, 1), ("a", 0.1, 2), ("b", 0.1, 1)]
+
+
+def test_only_one_process_writes_at_a_time(tmp_path, monkeypatch):
+    path = tmp_path / "sigmas.csv"
+    monkeypatch.setattr(sigmas, "PATIENCE", 0)
+    with (
+        files.hold(tmp_path / ".sigmas.csv.lock", "7", ""),
+        pytest.raises(InputError, match="being written by process 7"),
+    ):
+        sigmas._put(path, "a", 0.1, pd.DataFrame())
+    assert not path.exists()
+
+
 def test_a_stopped_call_goes_on(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("ATLIB_RESULTS", str(tmp_path))
     split = Split((255 * torch.rand(5, 3, 8, 8)).byte(), torch.tensor([0, 1, 0, 1, 0]))
@@ -77,8 +98,16 @@ def test_a_stopped_call_goes_on(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(models, "shipped", lambda: {"cifar10/one": "x", "shapes/two": "y"})
     monkeypatch.setattr(models, "load", load)
     monkeypatch.setattr(models, "fold", lambda model: model)
+    for given, line in (
+        ({"pictures": 6}, "pictures = 6: must be a whole number at least 2 and at most 5"),
+        ({"pictures": 1}, "pictures = 1: must be a whole number at least 2"),
+        ({"minutes": -1}, "minutes = -1: must be a number at least 0"),
+        ({"minutes": float("nan")}, "minutes = nan: must be a number at least 0"),
+    ):
+        with pytest.raises(InputError, match=f"^{line}$"):
+            sigmas.write("cifar10", **({"minutes": 9, "pictures": 3, "samples": 2} | given))
     sigmas.write("cifar10", minutes=0, pictures=3, samples=2)
-    assert sigmas.read().empty
+    assert sigmas.read().empty and asked == []
     path = sigmas.write("cifar10", minutes=9, pictures=3, samples=2)
     first = path.read_text(encoding="utf-8")
     frame = pd.read_csv(path)

@@ -12,6 +12,7 @@ from torch import nn
 
 from atlib import data, stronger
 from atlib.errors import InputError
+from atlib.files import hold
 from atlib.measurements import Subject
 
 
@@ -137,6 +138,28 @@ def test_rows_replace_those_of_the_same_network_alone(tmp_path):
     assert tuple(rows[0]) == stronger.COLUMNS
 
 
+@pytest.mark.parametrize("content", [b"", b"model,dataset\n", b"\xff\xfe", b",".join([b"x"] * 15) + b"\n"])
+def test_a_file_of_other_columns_is_one_line_and_stays(content, tmp_path, monkeypatch, capsys):
+    """Its rows were written below a header that wasn't theirs."""
+    monkeypatch.setenv("ATLIB_RESULTS", str(tmp_path))
+    monkeypatch.setattr(stronger, "suite", lambda settings, seed: {})
+    path = tmp_path / "stronger.csv"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=rf"^{path}: (line 1 must be model,|not a readable CSV of rows \()"):
+        stronger.publish([dict.fromkeys(stronger.COLUMNS, "x")])
+    assert path.read_bytes() == content
+    assert stronger.main(["absent:network", "cifar10"]) == 2  # before the network is looked for
+    assert capsys.readouterr().err.startswith(f"error: {path}: ")
+
+
+def test_only_one_process_publishes_at_a_time_whatever_its_runs(tmp_path, monkeypatch):
+    path = tmp_path / "stronger.csv"
+    monkeypatch.setattr(stronger, "PATIENCE", 0)
+    with hold(tmp_path / ".stronger.csv.lock", "7", ""), pytest.raises(InputError, match="being written by process 7"):
+        stronger.publish([dict.fromkeys(stronger.COLUMNS, "x")], path)
+    assert not path.exists()
+
+
 def test_a_missing_library_is_one_line(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "adv_lib", None)
     with pytest.raises(InputError, match="requirements-bench"):
@@ -144,6 +167,13 @@ def test_a_missing_library_is_one_line(monkeypatch, capsys):
     assert stronger.main(["atlib:cifar10/normal", "cifar10"]) == 2
     said = capsys.readouterr().err
     assert said.count("\n") == 1 and "pip install --no-deps" in said
+
+
+def test_a_shipped_network_is_attacked_on_what_it_was_trained_on():
+    """Its rows would be published under its run's name."""
+    line = r"^dataset = 'shapes': atlib:cifar10/normal was trained on cifar10, and is attacked on that$"
+    with pytest.raises(InputError, match=line):
+        stronger.target("atlib:cifar10/normal", "shapes")
 
 
 @pytest.mark.parametrize("option", ["targets", "steps", "queries", "pictures"])

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,6 +47,9 @@ def test_generated_pictures_are_their_numbers_and_differ() -> None:
     assert (flat.std(1) > 15).all()  # a texture each
     assert torch.pdist(flat).min() > 1e4
     refused(lambda: textures.generate(0), "count = 0: must be a whole number at least 1")
+    wrong: tuple[Any, ...] = (-1, 2**32, 0.5, "x")
+    for seed in wrong:
+        refused(partial(textures.generate, 1, seed), f"seed = {seed!r}: must be a whole number at least 0")
     torch.set_default_dtype(torch.float64)
     try:
         assert torch.equal(some[:6], textures.generate(6)), "each kind is the same whatever torch's default type"
@@ -427,6 +431,30 @@ def test_stopped_it_goes_on_and_equals_an_undisturbed_one(fake: list[int], monke
     assert fake == [3, 1, 2] and torch.equal(load_tensors(whole)[0]["images"], first)
 
 
+@pytest.mark.parametrize("last", ["write_json", "shutil.rmtree"])
+@pytest.mark.parametrize("again", [False, True])
+def test_a_stop_in_the_last_lines_is_made_up_for_by_the_next_call(
+    last: str, again: bool, fake: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The set was there, so that its JSON file was never written, and its chunks stayed."""
+
+    def stop(*given: object) -> None:
+        raise KeyboardInterrupt
+
+    seed = 0
+    if again:  # in the place of a set of other inputs, whose JSON file is there
+        style.make("shapes", stylist="fake", progress=False)
+        seed = 1
+    with monkeypatch.context() as patch:
+        patch.setattr(f"atlib.style.sets.{last}", stop)
+        with pytest.raises(KeyboardInterrupt):
+            style.make("shapes", stylist="fake", seed=seed, progress=False)
+    fake.clear()
+    path = style.make("shapes", stylist="fake", seed=seed, progress=False)
+    assert not fake and read_json(path.with_suffix(".json")) == load_meta(path)
+    assert sorted(left.name for left in path.parent.iterdir()) == ["generated-fake.json", "generated-fake.safetensors"]
+
+
 def test_a_set_that_another_process_has_made_meanwhile_is_not_painted_again(
     fake: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -438,7 +466,8 @@ def test_a_set_that_another_process_has_made_meanwhile_is_not_painted_again(
         return look(*given)  # type: ignore[arg-type]
 
     monkeypatch.setattr(sets, "hashes_of", meanwhile)
-    assert style.make("shapes", stylist="fake", progress=False).is_file() and sum(fake) == 10
+    path = style.make("shapes", stylist="fake", progress=False)
+    assert path.is_file() and sum(fake) == 10 and not path.with_suffix(".part").exists()
 
 
 def test_what_a_set_is_not_taken_for(fake: list[int]) -> None:

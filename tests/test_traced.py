@@ -8,14 +8,9 @@ import pytest
 from scipy.stats import spearmanr
 
 from atlib import rows
-from atlib.files import REPOSITORY
 from atlib.report import bound, claims, ledger, traced, verdicts
 
-
-@pytest.fixture(autouse=True)
-def published(monkeypatch: pytest.MonkeyPatch) -> None:
-    """These tests ask the rows that the repository publishes."""
-    monkeypatch.setenv("ATLIB_RESULTS", str(REPOSITORY / "results"))
+pytestmark = pytest.mark.usefixtures("published_folder")
 
 
 def decided(claim: str, dataset: str) -> tuple[claims.Claim, verdicts.Decision]:

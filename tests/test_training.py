@@ -38,13 +38,11 @@ from atlib.configuration import (
 )
 from atlib.errors import InputError, NetworkError
 from atlib.files import REPOSITORY, load_tensors, read_json, runs_dir, tensor_digest, write_json
+from helpers import flipped, one_line, tiny
+
+pytestmark = pytest.mark.usefixtures("commit")
 
 NAMES = {field.name for field in fields(Config)}
-
-
-def tiny(**given: object) -> Config:
-    """A run of seconds: width 4, the quick 450 pictures."""
-    return replace(resolve(**{"width": 4, "epochs": 0.3, "steps": 2, "precision": "fp32", **given}), quick=True)
 
 
 def finish(config: Config) -> str:
@@ -64,18 +62,6 @@ def finish(config: Config) -> str:
 
 def record(config: Config) -> dict:
     return read_json(config.folder / "training.json")
-
-
-def one_line(error: pytest.ExceptionInfo[InputError]) -> str:
-    message = str(error.value)
-    assert "\n" not in message
-    return message
-
-
-@pytest.fixture(autouse=True)
-def commit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """git is not asked: it takes longer than a tiny run."""
-    monkeypatch.setenv("ATLIB_COMMIT", "abc")
 
 
 @pytest.fixture
@@ -707,10 +693,6 @@ def test_a_resumed_run_logs_the_whole_epoch(monkeypatch: pytest.MonkeyPatch) -> 
     again = record(config)["log"]
     for name in ("epoch", "loss_clean", "loss_adversarial", "accuracy", "pgd_accuracy"):
         assert [line[name] for line in again] == [line[name] for line in expected], name
-
-
-def flipped(content: bytes, place: int) -> bytes:
-    return content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :]
 
 
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {

@@ -26,10 +26,7 @@ from atlib.report.controls import STYLE, Panel, address, frame_html, percent
 STATE = "application/vnd.jupyter.widget-state+json"
 
 
-@pytest.fixture(autouse=True)
-def kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The repository's own frames."""
-    monkeypatch.setenv("ATLIB_RESULTS", str(REPOSITORY / "results"))
+pytestmark = pytest.mark.usefixtures("published_folder")
 
 
 @pytest.fixture

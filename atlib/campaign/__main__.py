@@ -46,10 +46,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if given.command == "status":
         announcing.status(grid.select(grid.load(given.grid), given.blocks), grid.titles(given.grid))
         return 0
+    limits = {"slots": given.jobs, "threads": given.threads, "minutes": given.minutes} if given.command == "run" else {}
     if given.command == "run" and given.announce:
-        return running.announce(given.blocks, given.announce, path=given.grid, profile=given.profile)
+        return running.announce(given.blocks, given.announce, **limits, path=given.grid, profile=given.profile)
     if given.command == "run":
-        limits = {"slots": given.jobs, "threads": given.threads, "minutes": given.minutes}
         return running.run(given.blocks, **limits, profile=given.profile, path=given.grid, announced=given.announced)
     if given.command == "bare":
         return bare.run(given.blocks, processes=given.processes, minutes=given.minutes, path=given.grid)

@@ -207,6 +207,9 @@ def _check_once(path: Path, found: list[Planned]) -> None:
     for planned in found:
         if planned.needs and planned.needs not in seen:
             raise InputError(f"{path}: block {planned.block}: {planned.run} matches {planned.needs}, not in the grid")
+        for run in planned.after:  # of an underfit run also the normal one, which it is cut from
+            if run not in seen:
+                raise InputError(f"{path}: block {planned.block}: {planned.run} needs {run}, not in the grid")
 
 
 def names(blocks: str) -> list[str]:
@@ -257,7 +260,7 @@ def evaluated(planned: Planned, without: Collection[str] | None = None) -> bool:
 
     without: "NAME@LEVEL" of those that don't matter (None: those for which something is missing here).
     """
-    without = evaluation.lacking(planned.config) if without is None else without
+    without = evaluation.lacking(planned.config, planned.measure) if without is None else without
     wanted, found = set(planned.expected) - set(without), planned.folder / "evaluation.json"
     if not (trained(planned) and wanted <= measured(found)):
         return False

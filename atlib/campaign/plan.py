@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from .. import attacks, evaluation, measurements, models, provenance, saliency, training
+from .. import attacks, between, evaluation, measurements, models, provenance, saliency, training
 from ..configuration import Config
 from ..errors import command_line, in_range, one_of
 from ..files import atomic, results_dir, writable
@@ -78,7 +78,8 @@ def training_work(config: Config) -> Work:
 
 
 def evaluation_work(config: Config, places: Collection[str] | None = None) -> Work:
-    """Of one evaluation: PGD-40, the attack of its training, maps, and a forward for every other measurement.
+    """Of one evaluation: PGD-40, the attack of its training, maps, what is measured of several networks, and a forward
+    for every other measurement.
 
     places: what is measured, "NAME@LEVEL" (None: all that applies). Maps are compared with those of clean pictures.
     """
@@ -86,12 +87,16 @@ def evaluation_work(config: Config, places: Collection[str] | None = None) -> Wo
     places = evaluation.expected(config) if places is None else places
     pictures = min(count, measurements.MAP_PICTURES.get(config.dataset, measurements.MAP_PICTURES_ELSEWHERE))
     maps = {place for place in places if place.startswith("maps@")}
-    others = [place for place in places if place not in maps]
+    several = {place for place in places if place.startswith(f"{between.NAME}@")}
+    others = [place for place in places if place not in maps | several]
     pgd = measurements.TABLE_1["steps"]
     gradients = count * (pgd if "pgd-linf@8" in places else 0)
     gradients += count * (int(config.steps or 0) if "trained-attack@" in places else 0)
     gradients += pictures * (pgd if "maps@pgd-linf@8" in maps else 0)
     gradients += pictures * len(maps | {"maps@clean@"} if maps else maps) * (saliency.SAMPLES + 1)
+    # as `evaluation.passes`: the maps of two networks, and an attack on all pictures
+    gradients += pictures * 2 * (saliency.SAMPLES + 1) * (f"{between.NAME}@clean@" in several)
+    gradients += count * between.LARGE["steps"] * len(several - {f"{between.NAME}@clean@"})
     return Work(count * len(others), gradients, 0)
 
 

@@ -101,12 +101,15 @@ def snapshot(todo: Sequence[needs.Need]) -> Path:
 
 
 def from_snapshot(path: Path) -> list[grid.Planned]:
-    """What `snapshot` wrote."""
-    jobs = read_json(path)["jobs"]
-    return [
-        grid.Planned(j["block"], j["rank"], Config(**j["config"]), j["needs"], measure=tuple(j["measure"]))
-        for j in jobs
-    ]
+    """What `snapshot` wrote; InputError for a file of other content."""
+    content = read_json(path)
+    try:
+        return [
+            grid.Planned(j["block"], j["rank"], Config(**j["config"]), j["needs"], measure=tuple(j["measure"]))
+            for j in content["jobs"]
+        ]
+    except (KeyError, TypeError) as error:
+        raise InputError(f"{path}: not the jobs of a campaign ({type(error).__name__}: {error})") from None
 
 
 def profile_folder(profile: str) -> Path:
@@ -120,8 +123,17 @@ def profile_folder(profile: str) -> Path:
 
 
 def is_local(profile: Path) -> bool:
-    """Whether a profile's jobs run on this machine."""
-    content = yaml.safe_load((profile / "config.yaml").read_text(encoding="utf-8")) or {}
+    """Whether a profile's jobs run on this machine; InputError for a config.yaml that Snakemake couldn't read."""
+    path = profile / "config.yaml"
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        raise InputError(f"{path}: line {mark.line + 1 if mark else '?'}: {error.problem}") from None
+    except (OSError, ValueError, yaml.YAMLError) as error:  # UnicodeDecodeError, a date that is none
+        raise InputError(f"{path}: not a readable YAML file ({type(error).__name__})") from None
+    if not isinstance(content, dict):
+        raise InputError(f"{path}: must hold Snakemake's options by their names")
     return content.get("executor", "local") == "local"
 
 
@@ -154,11 +166,10 @@ def run(
     a shell has it. InputError, before any work, for what can't be done, and for unknown or uncommitted code, whose rows
     can't be published.
     """
-    in_range("JOBS", slots, 1, 10_000, whole=True)
-    in_range("THREADS", threads, 1, 1024, whole=True)
-    in_range("MINUTES", minutes, 0)
+    check_limits(slots, threads, minutes)
     checkout_path("workflow")
     there = profile_folder(profile)
+    local = is_local(there)
     if not SNAKEMAKE.is_file():
         raise InputError(f"{SNAKEMAKE}: not there; `make campaign` installs it")
     provenance.committed()
@@ -169,26 +180,44 @@ def run(
         doing.stop_file().unlink(missing_ok=True)
         found = needs.find(planned, grid.names(blocks))
         if not announced:
-            announcing.say(found, training.device_of_choice() if is_local(there) else None)
+            announcing.say(found, training.device_of_choice() if local else None)
         if not found.todo:
             return 0
         stamps(found.todo)
         deadline = time.time() + 60 * minutes if minutes else float("inf")
         words = command(found.todo, there, slots, threads)
-        status = schedule(words, deadline, lock, signals, found.todo, local=is_local(there))
+        status = schedule(words, deadline, lock, signals, found.todo, local=local)
         failed = announcing.summary(planned)
     if signals:
         return 128 + signals[0]
     if status and not failed:
         print(f"error: Snakemake ended with status {status}; what it said is above", file=sys.stderr)
-    return int(failed or status > 0)
+    return int(failed or status != 0)  # negative: a signal ended Snakemake
 
 
-def announce(blocks: str, into: Path, *, path: Path | None = None, profile: str = "local") -> int:
+def check_limits(slots: int, threads: int, minutes: float) -> None:
+    """InputError for a parameter of `run` that is out of range."""
+    in_range("JOBS", slots, 1, 10_000, whole=True)
+    in_range("THREADS", threads, 1, 1024, whole=True)
+    in_range("MINUTES", minutes, 0)
+
+
+def announce(
+    blocks: str,
+    into: Path,
+    *,
+    slots: int = 1,
+    threads: int = 2,
+    minutes: float = 0,
+    path: Path | None = None,
+    profile: str = "local",
+) -> int:
     """Say what a campaign will do and what that costs, before anything is installed for it.
 
     into: a file that gets the Makefile's names of what has to be installed, on one line, empty if nothing is to do.
+    The others as for `run`, which would otherwise refuse them only after the installation.
     """
+    check_limits(slots, threads, minutes)
     planned = grid.select(grid.load(path), blocks)
     local = is_local(profile_folder(profile))
     found = needs.find(planned, grid.names(blocks), installing=True)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..errors import InputError, one_of
+from ..errors import InputError, in_range, one_of
 from .registry import AUGMENTATIONS
 
 PADDING = 4  # CIFAR-10's zero padding before the random crop
@@ -59,8 +59,9 @@ def prepare(images: Tensor, side: int) -> Tensor:
     """A batch as tests see it: uint8, N×3×H×H, to float in [0, 1], N×3×side×side.
 
     Larger pictures are cropped at their centre (256 to 224), smaller ones resized (Tiny ImageNet, 64 to 224). The
-    result is in channels-last memory format.
+    result is in channels-last memory format. InputError for a side below 1 or pictures of another form.
     """
+    in_range("side", side, 1, whole=True)
     if images.dim() == 4 and images.shape[-2] != images.shape[-1]:
         raise InputError(f"images = {tuple(images.shape)}: must be square, N×3×H×H")
     margin = max(0, (images.shape[-1] - side) // 2)

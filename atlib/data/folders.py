@@ -236,7 +236,8 @@ def picture_hashes(path: Path, names: Sequence[str], memory: Path | None, progre
                 bar.update()
     settled = {name: [*marks[name], hashes[name]] for name in names if max(marks[name][1:3]) < now - SETTLED}
     if memory and settled != known:
-        with suppress(OSError), atomic(memory) as temporary:  # the file only saves time, and the disk may be read-only
+        # the file only saves time, and the disk may be read-only
+        with suppress(InputError), atomic(memory) as temporary:
             temporary.write_text(json.dumps({"format": HASHES, "files": settled}) + "\n", encoding="utf-8")
     return hashes
 

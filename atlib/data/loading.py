@@ -94,7 +94,8 @@ def from_cache(name: str, root: Path, spec: Spec, side: int, progress: bool) -> 
         else:
             content = READERS[name](fetch(name, spec.archive, root, progress), stored)
         write_cache(cache, content, stored, source, progress)
-        found = read_cache(cache, source, stored)
+        # once more: another process may have put its own in this one's place while it was read
+        found = read_cache(cache, source, stored) or read_cache(cache, source, stored)
     if found is None:
         raise InputError(f"{cache}: damaged as soon as it was written; is the disk in order?")
     pieces = zip(found.images.split(found.counts), found.labels.split(found.counts), strict=True)

@@ -102,6 +102,8 @@ def whole_folder(path: Path) -> Iterator[Path]:
     for left in path.parent.glob(f".{path.name}.*.tmp"):
         if (left / "lock").is_file() and held_for(left / "lock") is None:
             shutil.rmtree(left, ignore_errors=True)
+    for left in path.parent.glob(f".{path.name}.*.old"):  # nobody reads one that has been replaced
+        shutil.rmtree(left, ignore_errors=True)
     mark = secrets.token_hex(4)  # differs between any two processes, even in different containers
     temporary, old = (path.with_name(f".{path.name}.{mark}.{kind}") for kind in ("tmp", "old"))
     temporary.mkdir()

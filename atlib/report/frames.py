@@ -293,6 +293,8 @@ def load(name: str, folder: Path | None = None) -> Frames:
     if not path.is_file():
         raise InputError(f"{path}: not there; make frames DATASET={name} writes it")
     about = read_json(path)
+    if not path.with_suffix(".npz").is_file():
+        raise InputError(f"{path.with_suffix('.npz')}: not there; make frames DATASET={name} writes it")
     if about.get("sha256") != file_hash(path.with_suffix(".npz")):
         raise InputError(f"{path.with_suffix('.npz')}: not what {path.name} describes; make frames DATASET={name}")
     with np.load(path.with_suffix(".npz"), allow_pickle=False) as stored:

@@ -66,16 +66,18 @@ def shown(row: pd.Series | None, interval: bool = True) -> str:
 
 
 def table(frame: pd.DataFrame | None = None) -> pd.DataFrame:
-    """A line for each network: how many pictures, and what is left of its accuracy after each attack in turn."""
+    """A line for each network: how many pictures, and what is left of its accuracy after each attack in turn.
+
+    A network that was attacked in several ways has a line for each; all lines then say with which settings.
+    """
     frame = read() if frame is None else frame
+    groups = [*frame.groupby(["model", "dataset", "settings", "seed"], sort=False)] if len(frame) else []
+    several = len({(model, dataset) for (model, dataset, *_), _ in groups}) < len(groups)
     lines = []
-    for name, mine in frame.groupby("model", sort=False) if len(frame) else ():
-        first = mine.iloc[0]
-        line: dict[str, object] = {
-            "network": _name(str(name)),
-            "on": first["dataset"],
-            "pictures": f"{int(first['total']):,}",
-        }
+    for (name, dataset, settings, seed), mine in groups:
+        line: dict[str, object] = {"network": _name(str(name)), "on": dataset}
+        line |= {"settings": f"{settings}; seed {seed}"} if several else {}
+        line["pictures"] = f"{int(mine.iloc[0]['total']):,}"
         line |= {title: shown(_row(mine, attack), attack == LAST) for attack, title in NAMES.items()}
         gone = _row(mine, "pgd-40", "vanished")
         lines.append(line | {"no gradient": "–" if gone is None else f"{100 * gone['value']:.1f}"})
@@ -104,7 +106,9 @@ def left(model: str, at: Setting, frame: pd.DataFrame, harder: pd.DataFrame) -> 
     mine = in_setting(frame, at)
     mine = mine[mine["model"] == model].sort_values("seed", kind="stable")
     for run, seed in mine[["run", "seed"]].drop_duplicates().itertuples(index=False):
-        row = _row(harder[harder["run"] == run], LAST) if len(harder) else None
+        here = harder[(harder["run"] == run) & (harder["dataset"] == at.dataset)] if len(harder) else harder
+        # attacked in several ways: what the worst of them leaves
+        row = _row(here.sort_values("value", kind="stable"), LAST) if len(here) else None
         if row is not None:
             count, total = int(row["count"]), int(row["total"])
             return Left(float(row["value"]), *wilson(count, total), total, int(seed))

@@ -10,6 +10,7 @@ right. Intervals are Student's, over pictures; a line is of one network, seed 1.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -23,13 +24,14 @@ from torch import Tensor, nn
 
 from .. import data, evaluation, models, provenance, saliency
 from ..errors import InputError, command_line, in_range
-from ..files import atomic, results_dir
+from ..files import atomic, hold, results_dir
 from ..measurements import map_order
 from ..progress import say
 from .statistics import t_interval
 
 SIGMAS = (0.02, 0.05, 0.1)
 PICTURES = 100  # the first of those whose maps are measured elsewhere
+PATIENCE = 120.0  # seconds to wait for another process, which writes a small file
 COPIES = 10  # noisy copies of each picture that the network is asked about
 METRICS = ("gini", "edge_correlation", "high_frequency", "recognised")
 COLUMNS = ("model", "sigma", "metric", "value", "low", "high", "total", "samples", "seed", "commit", "processor")
@@ -86,34 +88,48 @@ def read(path: Path | None = None) -> pd.DataFrame:
 
 
 def write(dataset: str, minutes: float, pictures: int = PICTURES, samples: int = saliency.SAMPLES) -> Path:
-    """Measure what is missing of the shipped networks of a data set, and write it; begins nothing after `minutes`."""
+    """Measure what is missing of the shipped networks of a data set, and write it; begins nothing after `minutes`.
+
+    InputError for a parameter out of range (pictures: from 2 to those of the test set), or without shipped networks.
+    """
     in_range("pictures", pictures, 2, whole=True)
+    in_range("minutes", minutes, 0)
     provenance.commit()  # of the code that now runs
     known = [name for name in models.shipped() if name.startswith(f"{dataset}/")]
     if not known:
         raise InputError(f"dataset = {dataset!r}: no shipped network is of it")
     path, began = results_dir() / "sigmas.csv", time.monotonic()
     test = data.load(dataset, progress=False)
+    in_range("pictures", pictures, 2, len(test.test.labels), whole=True)  # fewer would be measured anew at each call
     chosen = map_order(len(test.test.labels))[:pictures]
     images, labels = data.prepare(test.test.images[chosen], test.side), test.test.labels[chosen]
     for name in known:
         model: nn.Module | None = None
         for sigma in SIGMAS:
-            frame = read(path)
-            there = frame[(frame["model"] == name) & np.isclose(frame["sigma"].astype(float), sigma)]
+            there = _those_of(read(path), name, sigma)
             if len(there) and int(there["total"].iloc[0]) >= pictures:
                 continue
             if time.monotonic() - began > 60 * minutes:
                 return path
             model = model or models.fold(models.load(name)[0])
             new = pd.DataFrame(lines_of(name, sigma, measured(model, images, labels, sigma, samples), samples))
-            rows = pd.concat([frame.drop(there.index), new]) if len(frame) else new
-            with atomic(path) as temporary:
-                rows.sort_values(["model", "sigma"], kind="stable").to_csv(
-                    temporary, index=False, columns=list(COLUMNS)
-                )
+            _put(path, name, sigma, new)
             say(f"{path}: {name}, sigma {sigma:g}")
     return path
+
+
+def _those_of(frame: pd.DataFrame, name: str, sigma: float) -> pd.DataFrame:
+    """The rows of a network at σ."""
+    return frame[(frame["model"] == name) & np.isclose(frame["sigma"].astype(float), sigma)]
+
+
+def _put(path: Path, name: str, sigma: float, new: pd.DataFrame) -> None:
+    """Write rows in the place of those of the same network and σ; what another process has written meanwhile stays."""
+    with hold(path.with_name(f".{path.name}.lock"), str(os.getpid()), f"{path}: being written by process", PATIENCE):
+        frame = read(path)
+        rows = pd.concat([frame.drop(_those_of(frame, name, sigma).index), new]) if len(frame) else new
+        with atomic(path) as temporary:
+            rows.sort_values(["model", "sigma"], kind="stable").to_csv(temporary, index=False, columns=list(COLUMNS))
 
 
 def table(frame: pd.DataFrame | None = None) -> pd.DataFrame:

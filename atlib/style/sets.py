@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -15,7 +16,18 @@ from tqdm.auto import tqdm
 
 from .. import data, provenance
 from ..errors import InputError, in_range, nearest
-from ..files import data_dir, hold, load_meta, load_tensors, save_tensors, tensor_digest, writable, write_json
+from ..files import (
+    data_dir,
+    held_for,
+    hold,
+    load_meta,
+    load_tensors,
+    read_json,
+    save_tensors,
+    tensor_digest,
+    writable,
+    write_json,
+)
 from .sources import SOURCES, Styles, choose
 from .stylists import STYLISTS, Stylist, find_stylist, stylise, uninstalled
 
@@ -75,13 +87,16 @@ def make(
         recorded = kept(load_tensors, path)[1]
         others = [key for key, value in about.items() if key not in recorded or recorded[key] != value]
         if not others:
+            if held_for(path.with_suffix(".part") / "lock") is None:  # else a process is at its last lines
+                _finish(path, recorded)
             return path
     hashes = hashes_of(source, choice, progress)
     writable(path.parent)
     folder = path.with_suffix(".part")
     with hold(folder / "lock", f"process {os.getpid()}", f"{path}: is being made by another process,"):
-        if path.is_file() and not others:
-            return path  # another process has made it meanwhile
+        if path.is_file() and not others:  # another process has made it meanwhile
+            _finish(path, kept(load_tensors, path)[1])
+            return path
         for left in folder.glob(".*.tmp"):  # half written by a call that was killed
             left.unlink()
         if others:
@@ -99,9 +114,24 @@ def make(
             save_tensors(part, {"images": painted}, {"of": digest})
         about |= provenance.record(torch.device("cpu"))
         save_tensors(path, {"images": torch.cat([load_tensors(part)[0]["images"] for part in parts])}, about)
-        write_json(path.with_suffix(".json"), about)
-        shutil.rmtree(folder)
+        _finish(path, about)
     return path
+
+
+def _finish(path: Path, about: dict[str, Any]) -> None:
+    """What follows once a set is whole: its JSON file, and away with its chunks.
+
+    A call that was stopped in between left the JSON file of the set before, or none, and the chunks: the next call
+    makes up for it.
+    """
+    beside, folder = path.with_suffix(".json"), path.with_suffix(".part")
+    same = False
+    with contextlib.suppress(InputError):
+        same = read_json(beside) == about
+    if not same:
+        write_json(beside, about)
+    if folder.is_dir():
+        shutil.rmtree(folder)
 
 
 def hashes_of(source: Styles, choice: Tensor, progress: bool) -> dict[str, str]:
