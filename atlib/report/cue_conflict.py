@@ -161,7 +161,7 @@ def map_sentence(table: pd.DataFrame) -> str:
     """What PGD 8/255 training does to the shape bias at each amplitude, in words."""
     rows = map_rows(table)
     found = [
-        f"- amplitude {written(amplitude)}: {difference_sentence(some, 'shape_bias')}"
+        f"- amplitude {written(float(str(amplitude)))}: {difference_sentence(some, 'shape_bias')}"
         for amplitude, some in rows.groupby("amplitude")
     ]
     return "Shape bias of PGD 8/255 minus that of normal training:\n\n" + "\n".join(found or [NOT_RUN])
