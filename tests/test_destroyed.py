@@ -256,7 +256,10 @@ def edges(low: float, high: float) -> pd.DataFrame:
 
 def test_outlines_are_spoken_of_only_while_the_filters_leave_them_so() -> None:
     said = destroyed_tables.filters_sentence(edges(0.25, 0.875))
-    assert ".25 and .25 after the low-pass filter and .88 and .88 after the high-pass" in said
+    assert (
+        "the low-pass filter leaves .25 and .25 of the outlines on CIFAR-10, and the high-pass filter .88 and .88"
+        in said
+    )
     assert "ahead where most of the edges are gone" in said
     assert "ahead where" not in destroyed_tables.filters_sentence(edges(0.9, 0.875))
 
@@ -265,7 +268,7 @@ def test_on_shapes_the_measure_calls_the_filter_milder_that_leaves_more_edges() 
     kept = edges(0.58, 0.854).assign(dataset="shapes", side=32)
     said = destroyed_tables.filters_on_shapes(kept)
     assert "makes the high-pass filter the milder one: at .2 the edges" in said
-    assert "by .58 under the low-pass filter and by .85 under the high-pass" in said
+    assert "at .58 under the low-pass filter and at .85 under the high-pass" in said
     assert "makes the low-pass filter the milder" in destroyed_tables.filters_on_shapes(
         kept.assign(value=1 - kept["value"])
     )

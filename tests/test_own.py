@@ -712,12 +712,15 @@ def test_levels_of_one_distortion_are_one_kind_of_test(monkeypatch: pytest.Monke
     )
     said = sentences.overall(measured)  # type: ignore[arg-type]
     assert "stands at 0.60: the median over the 3 kinds of test that give it a position (saturation, pgd-linf" in said
-    assert "), 2 of which put it nearer to the adversarially trained ones. By low-pass it lies below 0, but" in said
+    assert (
+        "), 2 of which put it nearer to the adversarially trained ones. In the test low-pass it lies below 0, but"
+        in said
+    )
     assert "shuffle" not in said  # its levels don't agree
     table = table[table["under"] == "low-pass@0.2"]
     said = sentences.overall(measured)  # type: ignore[arg-type]
     assert said.startswith("Its place between") and said.endswith(
-        "By low-pass it lies below 0, but we can't tell how far."
+        "In the test low-pass it lies below 0, but we can't tell how far."
     )
 
 
