@@ -95,7 +95,7 @@ def test_a_stopped_call_goes_on(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(
         data, "load", lambda name, **_: Dataset(name, ("a", "b"), 8, "none", "here", (), split, split, split)
     )
-    monkeypatch.setattr(models, "shipped", lambda: {"cifar10/one": "x", "shapes/two": "y"})
+    monkeypatch.setattr(models, "shipped", lambda: {"cifar10/one": "x", "cifar10/one-s2": "z", "shapes/two": "y"})
     monkeypatch.setattr(models, "load", load)
     monkeypatch.setattr(models, "fold", lambda model: model)
     for given, line in (
