@@ -16,13 +16,15 @@ from typing import Any
 import torch
 from torch import nn
 
-from . import attacks, between, data, measurements, models, progress, provenance, saliency, training
+from . import attacks, barred, between, data, measurements, models, progress, provenance, saliency, training
 from .configuration import Config, config_of, dataset_arguments, find_run
 from .errors import AtlibError, InputError, NetworkError, one_of
 from .files import load_tensors, read_json, tensor_digest
 from .measured import Table
 from .measurements import TABLE_1, Subject, check_finite, map_pictures, warning
 from .progress import say
+
+REGISTERING = (barred, between)  # modules that register further measurements as they are imported
 
 
 @contextlib.contextmanager

@@ -301,17 +301,22 @@ def conflict(subject: Subject, level: str) -> Findings:
 # --- Distortions -----------------------------------------------------------------------------------------------------
 
 
+def distorting(subject: Subject, name: str, level: str) -> Change:
+    """One of transforms.DISTORTIONS, as it is applied to the test pictures."""
+
+    def change(some: Tensor, at: range) -> Tensor:
+        numbers = subject.places[at.start : at.stop].tolist()
+        return transforms.distort(some, name, level, numbers, subject.seed)
+
+    return change
+
+
 def distorted(name: str) -> Callable[[Subject, str], Findings]:
     """The measurement of what a network says of the test set under one of transforms.DISTORTIONS."""
 
     def measure(subject: Subject, level: str) -> Findings:
         """The test set, distorted."""
-
-        def change(some: Tensor, at: range) -> Tensor:
-            numbers = subject.places[at.start : at.stop].tolist()
-            return transforms.distort(some, name, level, numbers, subject.seed)
-
-        found = said(subject, change=change)
+        found = said(subject, change=distorting(subject, name, level))
         # one predicted class per image is enough to compare networks; thirty probabilities per image take megabytes
         return found._replace(arrays={"class": found.arrays["class"]})
 

@@ -39,7 +39,7 @@ STATISTICS = {
     "rank_correlation": False,
 }
 # What pictures are shown under: claims may also speak of what no run has rows of yet.
-SHOWN_UNDER = ("clean", "pgd-linf", "trained-attack", "conflict", "stylised", *transforms.DISTORTIONS)
+SHOWN_UNDER = ("clean", "pgd-linf", "trained-attack", "conflict", "stylised", "barred", *transforms.DISTORTIONS)
 COMPUTED = ("conditional", "common")
 METRICS = (*FRACTIONS, *COMPUTED, *MAP_METRICS, *(f"grad_{name}" for name in MAP_METRICS), *BETWEEN)
 TRAINED = re.compile(r"(underfit|fgsm|pgd-linf|pgd-l2|noise|blur)-\d+(\.\d+)?")

@@ -8,6 +8,7 @@ from html import escape
 
 import pandas as pd
 
+from .. import barred
 from ..rows import Archive
 from . import claims, harder, tables, traced, verdicts, waiting
 from .claims import Claim, Ledger
@@ -47,6 +48,8 @@ def quantity_words(metric: str) -> str:
 def place_words(under: str) -> str:
     """A "DISTORTION@LEVEL" in words."""
     name, _, level = under.partition("@")
+    if name == barred.NAME:
+        return f"{place_words(level)}, with clutter barred"
     words = {"clean": "clean pictures", "conflict": "cue-conflict pictures", "pgd-linf": f"PGD {level}/255"}
     return words.get(name, f"{name} {level}".strip())
 

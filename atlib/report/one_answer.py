@@ -10,12 +10,13 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from .. import barred
 from ..errors import Missing
 from ..rows import Archive, archive, correct, row_id
 from . import claims, core, tables
 from .claims import THREE
 
-CLUTTER = 0  # the place of BACKGROUND_Google among the classes of Caltech-101, which are sorted by name
+CLUTTER = barred.CLUTTER["caltech101"]
 PLACES = {
     "clean@": "clean",
     "saturation@64": "saturation 64",

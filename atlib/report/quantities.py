@@ -17,6 +17,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
+from .. import barred
 from ..campaign import grid
 from ..errors import InputError, Missing
 from ..rows import Archive, Predictions, correct
@@ -161,6 +162,8 @@ class Lookup:
                 if not np.array_equal(other["labels"], said["labels"]):
                     raise InputError("predictions: the networks were evaluated on different test images")
                 known = known & correct(other, "clean@")
+            if under.startswith(f"{barred.NAME}@"):  # pictures of the barred class are wrong by construction
+                known = known & (said["labels"] != barred.CLUTTER[self.ledger.settings[self.setting].dataset])
             self.rows.kept[key] = mean_over(correct(said, under), known)
         return self.rows.kept[key]
 
