@@ -153,9 +153,8 @@ def shipped() -> dict[str, Path]:
     if root is None:
         return {}
     folder = root / "models"
-    return {
-        path.relative_to(folder).with_suffix("").as_posix(): path for path in sorted(folder.glob("*/*.safetensors"))
-    }
+    named = {path.relative_to(folder).with_suffix("").as_posix(): path for path in folder.glob("*/*.safetensors")}
+    return dict(sorted(named.items()))  # by name, so that "normal" comes before "normal-s2"
 
 
 def load(path: str | Path) -> tuple[ResNet18, dict]:
