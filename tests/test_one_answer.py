@@ -9,10 +9,16 @@ import pytest
 from atlib import rows
 from atlib.errors import InputError
 from atlib.files import REPOSITORY
-from atlib.report import bound, one_answer, tables
+from atlib.report import bound, one_answer, statistics, tables
 
 UNDER = "saturation@1024"
 NETWORKS = ("normal", "underfit", "pgd-linf-4", "noise-0.1")
+
+
+def interval(values: pd.Series) -> str:
+    """A mean over seeds with its interval, in points, as the sentences write it."""
+    low, high = statistics.t_interval(values)
+    return " ".join([f"{100 * values.mean():+.1f}", f"[{100 * low:+.1f}, {100 * high:+.1f}]"]).replace("-", "−")
 
 
 @pytest.fixture(autouse=True)
@@ -84,7 +90,28 @@ def test_sentences_fill_in_the_share_of_the_most_frequent_answer(frame: pd.DataF
 
 
 def test_the_sentence_says_both_leads(frame: pd.DataFrame) -> None:
-    found = one_answer.leads(frame, UNDER).mean()
+    found = one_answer.leads(frame, UNDER)
     text = one_answer.sentence(frame, UNDER, "At level 1024")
-    assert text.startswith("At level 1024 ordinary networks call ") and f"{100 * found['lead']:+.1f} points" in text
-    assert text.endswith(f"it is {100 * found['lead_free']:+.1f}.")
+    assert text.startswith("At level 1024 ordinary networks call ")
+    assert f"difference between the latter and ordinary networks is {interval(found['lead'])} points" in text
+    assert text.endswith(f"it is {interval(found['lead_free'])}.")
+
+
+def test_leads_are_averaged_over_the_levels_of_the_verdict_and_against_each_reference(frame: pd.DataFrame) -> None:
+    for reference in ("normal", "underfit", "noise-0.1"):
+        found = one_answer.averaged(frame, reference)
+        each = [one_answer.leads(frame, f"saturation@{level}", reference=reference) for level in (8, 16, 64, 1024)]
+        for column in ("lead", "free", "lead_free"):
+            expected = np.mean([one[column] for one in each], axis=0)
+            assert found[column].tolist() == pytest.approx(expected.tolist())
+        text = one_answer.averaged_sentence(frame)
+        assert f"{interval(found['lead'])} and {interval(found['lead_free'])}" in text
+
+
+def test_another_reference_is_compared_on_its_own_common_pictures(frame: pd.DataFrame) -> None:
+    labels = [0, 1, 2, 3, 4, 5]
+    noise = {seed: [0, 1, 2, 9, 9, 0] for seed in (1, 2, 3)}
+    main = {seed: [0, 1, 0, 3, 9, 5] for seed in (1, 2, 3)}
+    found = one_answer.leads(frame, UNDER, said(frame, {"noise-0.1": noise, "pgd-linf-4": main}, labels), "noise-0.1")
+    assert found["lead"].tolist() == pytest.approx([1 / 5] * 3)  # ahead on 3 and 5, behind on 2
+    assert found["lead_free"].tolist() == pytest.approx([1 / 3] * 3)  # neither calls 1, 3 and 4 clutter

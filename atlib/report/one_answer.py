@@ -15,6 +15,7 @@ from ..errors import Missing
 from ..rows import Archive, archive, correct, row_id
 from . import claims, core, tables
 from .claims import THREE
+from .statistics import t_interval
 
 CLUTTER = barred.CLUTTER["caltech101"]
 PLACES = {
@@ -77,24 +78,55 @@ def table(frame: pd.DataFrame, said: Archive | None = None) -> pd.DataFrame:
     return tables.frame_of(lines)
 
 
-def leads(frame: pd.DataFrame, under: str, said: Archive | None = None) -> pd.DataFrame:
-    """Caltech-101, seed by seed: by how much networks trained against attacks lead ordinary ones under a distortion.
+SATURATION = claims.load()["saturation-less-sensitive"].statistic.under  # the levels whose mean its verdict takes
 
-    Counted on the pictures of objects that the THREE know when clean. Columns: seed, lead (over all of them), free (the
-    share of them that neither network calls clutter under the distortion), lead_free (over these), as fractions.
+
+def leads(frame: pd.DataFrame, under: str, said: Archive | None = None, reference: str = "normal") -> pd.DataFrame:
+    """Caltech-101, seed by seed: by how much networks trained against attacks lead others under a distortion.
+
+    reference: the model that they are compared with. Counted on the pictures of objects that the THREE (for any other
+    reference: the normal network and the two compared, as in the claims about noise) know when clean. Columns: seed,
+    lead (over all of them), free (the share of them that neither of the two calls clutter under the distortion),
+    lead_free (over these), as fractions.
     """
     said, at = said or archive(), claims.load().settings["caltech101"]
-    by = {name: runs(frame, "caltech101", at.main if name == "main" else name) for name in THREE}
+    three = THREE if reference in THREE else ("normal", reference, "main")
+    by = {name: runs(frame, "caltech101", at.main if name == "main" else name) for name in three}
     lines = []
     for seed in sorted(set.intersection(*(set(found) for found in by.values()))):
-        mine, normal = (_answers(said, by[name][seed], under) for name in ("main", "normal"))
+        mine, theirs = (_answers(said, by[name][seed], under) for name in ("main", reference))
         labels = np.asarray(said(by["normal"][seed])["labels"])
         known = np.logical_and.reduce([correct(said(found[seed]), "clean@") for found in by.values()])
         known &= labels != CLUTTER
-        free = known & (mine != CLUTTER) & (normal != CLUTTER)
-        ahead = (mine == labels).astype(float) - (normal == labels)
+        free = known & (mine != CLUTTER) & (theirs != CLUTTER)
+        ahead = (mine == labels).astype(float) - (theirs == labels)
         lines.append((seed, ahead[known].mean(), free.sum() / known.sum(), ahead[free].mean()))
     return pd.DataFrame(lines, columns=["seed", "lead", "free", "lead_free"])
+
+
+def averaged(frame: pd.DataFrame, reference: str = "normal", said: Archive | None = None) -> pd.DataFrame:
+    """`leads` seed by seed, each column's mean over the levels of saturation that the verdict averages."""
+    return pd.concat([leads(frame, under, said, reference) for under in SATURATION]).groupby("seed").mean()
+
+
+def averaged_sentence(frame: pd.DataFrame, said: Archive | None = None) -> str:
+    """How much of the leads under saturation is left on pictures that neither of two networks calls clutter."""
+    kinds = {"normal": "ordinary networks", "underfit": "networks stopped early", "noise-0.1": "those trained on noise"}
+    parts = []
+    for reference, kind in kinds.items():
+        found = averaged(frame, reference, said)
+        parts.append(f"over {kind} {_points(found['lead'])} and {_points(found['lead_free'])}")
+    return (
+        "Averaged over the four levels that the verdicts count, the lead of networks trained against attacks is, in "
+        "points, on all those pictures and on those that neither of the two compared calls clutter: "
+        f"{'; '.join(parts)}. (Brackets: 95 % intervals over three seeds.)"
+    )
+
+
+def _points(values: pd.Series) -> str:
+    """A mean over seeds with its interval, in percentage points: "+4.2 [+1.0, +7.4]"."""
+    low, high = t_interval(values)
+    return f"{100 * values.mean():+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]".replace("-", "−")
 
 
 def sentence(frame: pd.DataFrame, under: str, words: str, said: Archive | None = None) -> str:
@@ -104,11 +136,12 @@ def sentence(frame: pd.DataFrame, under: str, words: str, said: Archive | None =
     share = {
         role: 100 * float(np.mean(shares(frame, "caltech101", names[role], under, CLUTTER, said))) for role in names
     }
-    found = leads(frame, under, said).mean()
-    lead, rest = (f"{100 * found[name]:+.1f}".replace("-", "−") for name in ("lead", "lead_free"))
+    found = leads(frame, under, said)
+    lead, rest = (_points(found[name]) for name in ("lead", "lead_free"))
     return (
         f"{words} ordinary networks call {share['normal']:.0f} % of all test pictures *clutter*, those stopped early "
         f"{share['underfit']:.0f} %, and networks trained against attacks {share['main']:.0f} %. Of the pictures of "
         f"objects that all three know when clean, the difference between the latter and ordinary networks is {lead} "
-        f"points; on the {100 * found['free']:.0f} % of these that neither of the two calls clutter it is {rest}."
+        f"points; on the {100 * found['free'].mean():.0f} % of these that neither of the two calls clutter it is "
+        f"{rest}."
     )

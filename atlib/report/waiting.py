@@ -107,7 +107,9 @@ def waiting(claim: Claim, dataset: str, frame: pd.DataFrame, ledger: Ledger) -> 
 def _measurements(s: Statistic) -> list[str]:
     """The measurements, "NAME@LEVEL", from which a statistic is computed."""
     metrics = [*s.metrics, *([s.reference_metric] if s.reference_metric else [])]
-    rows = [dict(zip(KEY, ["", *place.split("@"), metric], strict=True)) for place in s.under for metric in metrics]
+    rows = [
+        dict(zip(KEY, ["", *place.partition("@")[::2], metric], strict=True)) for place in s.under for metric in metrics
+    ]
     return list(dict.fromkeys(map(measurement, rows)))
 
 
