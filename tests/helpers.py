@@ -14,6 +14,8 @@ from atlib.configuration import Config, resolve
 from atlib.errors import InputError
 from atlib.rows import COLUMNS, read_rows
 
+# Seconds before it is a failure that something hasn't happened: far more than it takes, also on a busy machine.
+PATIENCE = 900
 RUN = "shapes/pgd-linf-8-w16-s1-1a2b3c4d"
 LINE = f"{RUN},shapes,pgd-linf-8,16,1.0,stride2,1,"  # a row's beginning; distortion, level, metric, … follow
 GOOD = LINE + "clean,,accuracy,0.5,5,10"

@@ -19,6 +19,7 @@ from atlib.campaign import bare, doing, grid, needs, running
 from atlib.errors import InputError
 from atlib.files import REPOSITORY, data_dir, load_tensors, read_json, results_dir, runs_dir, write_json
 from atlib.rows import load
+from helpers import PATIENCE
 
 LACKS = (
     "papermill,snakemake,ipykernel,IPython,ipywidgets,nbclient,nbformat,jupytext,jupyter_client,psutil,pooch,requests,"
@@ -94,7 +95,7 @@ def test_it_trains_measures_and_publishes_what_snakemake_and_notebooks_would(pat
     # that these are the rows of Snakemake and the notebooks, test_campaign says
 
     # and a second call has nothing to do
-    assert start(path).wait(timeout=120) == 0
+    assert start(path).wait(timeout=PATIENCE) == 0
     assert path.with_name("log").read_text(encoding="utf-8").startswith("3 runs are done, 0 to do\n")
 
 
@@ -134,7 +135,7 @@ def test_a_signal_ends_it_and_its_jobs_and_it_goes_on(path: Path, number: signal
 
 def test_when_the_minutes_are_over_it_ends_and_nothing_has_failed(path: Path) -> None:
     path.write_text(GRID.replace("epochs: 2", "epochs: 5000"), encoding="utf-8")
-    assert start(path, "--minutes", "0.4").wait(timeout=300) == 0
+    assert start(path, "--minutes", "0.4").wait(timeout=PATIENCE) == 0
     assert doing.all_gone(0)
     log = path.with_name("log").read_text(encoding="utf-8")
     assert "time limit reached: stopping the jobs; run the same command to continue" in log
@@ -154,7 +155,7 @@ def test_a_signal_before_the_first_job_is_said_once(path: Path, capsys: pytest.C
 
 
 def wait(done: Callable[[], bool], child: subprocess.Popen) -> None:
-    end = time.time() + 180
+    end = time.time() + PATIENCE
     while not done():
         assert child.poll() is None and time.time() < end, "it ended, or took too long"
         time.sleep(0.05)
@@ -169,7 +170,7 @@ def test_an_uncommitted_copy_is_refused_before_any_work(path: Path, monkeypatch:
 
 def test_a_data_set_that_is_not_there_is_named_before_any_work(path: Path) -> None:
     (data_dir() / "cifar10.npz").unlink()
-    assert start(path).wait(timeout=120) == 2
+    assert start(path).wait(timeout=PATIENCE) == 2
     last = path.with_name("log").read_text(encoding="utf-8").splitlines()[-1]
     assert last.startswith(
         f"error: dataset = 'cifar10': not in {data_dir()}, and pooch, which would download it, isn't"

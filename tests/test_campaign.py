@@ -23,6 +23,7 @@ from atlib.errors import InputError, NetworkError
 from atlib.files import REPOSITORY, read_json, results_dir, runs_dir, write_json
 from atlib.rows import load
 from atlib.underfit import target_accuracy
+from helpers import PATIENCE
 
 GRID = """
 t:
@@ -43,8 +44,6 @@ t:
     - {model: normal, epochs: 5, seed: 1}
     - {model: normal, width: 64, stem: 7x7, weights: absent, seed: 1}
 """
-# Seconds before it is a failure that something hasn't happened: far more than it takes, also on a busy machine.
-PATIENCE = 900
 installed = pytest.mark.skipif(
     not running.SNAKEMAKE.is_file() and "snakemake" not in os.environ.get("ATLIB_REQUIRE", ""),
     reason=f"{running.SNAKEMAKE} not installed (make campaign)",

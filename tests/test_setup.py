@@ -169,8 +169,12 @@ def line(function, *arguments):
     except InputError as error:
         return str(error)
 
+from atlib.report import own as report
+page = report.write(own).read_text(encoding="utf-8")
+
 print(json.dumps({
     "file": atlib.__file__, "runs": str(run.parent.parent), "rows": len(open(run / "rows.csv").readlines()),
+    "page": "saturation" in page,
     "own": sorted(path.name for path in own.iterdir() if path.suffix in (".csv", ".json")),
     "shapes": [list(attacked.shape), list(maps.shape)],
     "results": line(atlib.files.results_dir), "shipped": line(atlib.models.load, "cifar10/pgd-linf-8"),
@@ -211,7 +215,7 @@ def test_a_wheel_works_outside_any_checkout(tmp_path: Path) -> None:
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["file"] == str(site / "atlib" / "__init__.py") and found["runs"] == str(desk / "runs")
     assert found["rows"] > 1 and found["shapes"] == [[2, 3, 32, 32]] * 2
-    assert found["own"] == ["evaluation.json", "own.json", "rows.csv"]
+    assert found["own"] == ["evaluation.json", "own.json", "rows.csv"] and found["page"]
     assert found["results"].startswith("results: needs a checkout of the repository")
     assert found["shipped"].startswith("cifar10/pgd-linf-8: no such file; the repository's own networks")
     assert sorted(path.name for path in desk.iterdir() if path.name != "__pycache__") == ["mine.py", "runs"]

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats as distributions
 
-from ...files import read_json, results_dir
+from ...files import read_json, repository, results_dir
 from ...measurements import FEWEST_MAPS, MEASUREMENTS, map_order
 from ...rows import Predictions, archive, correct, load, read_predictions, read_rows
 from .. import claims
@@ -99,8 +99,11 @@ def reference_runs(
     """This report's published normal, underfit and main adversarially trained networks on the same pictures.
 
     side: as own rows' recipe has it, "side112"; numbers: places of a part of the test pictures; pictures: digest of the
-    whole. Maps "normal", "underfit", "main" to one entry per seed; empty if normal or main ones are unpublished.
+    whole. Maps "normal", "underfit", "main" to one entry per seed; empty if normal or main ones are unpublished, and
+    where atlib was installed without the repository, whose rows these are.
     """
+    if repository() is None:
+        return {}
     settings = [s for s in claims.load().settings.values() if s.dataset == dataset and s.recipe]
     setting = next((s for s in settings if side in str(s.recipe).split("-")), None)
     if setting is None:

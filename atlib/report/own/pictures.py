@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 from ... import models, own, saliency, transforms
-from ...files import load_arrays
+from ...files import load_arrays, repository
 from .. import claims
 from ..chart import Series, chart, legend
 from ..statistics import conditional, t_interval
@@ -85,7 +85,9 @@ def examples(measured: Measured) -> str:
 
 
 def _shipped(dataset: str, side: int) -> dict[str, tuple[str, torch.nn.Module]]:
-    """The networks of models/ for a data set and side, by kind: its name, and the network."""
+    """The networks of models/ for a data set and side, by kind: name and network; none without the repository."""
+    if repository() is None:
+        return {}
     mains = [s.main for s in claims.load().settings.values() if s.dataset == dataset]
     wanted = {"normal": "normal", "underfit": "underfit", "main": mains[0] if mains else ""}
     found = {}
