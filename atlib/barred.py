@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from . import style
-from .measurements import Findings, Subject, distorting, predict, ratio, register, stylised_lacks
+from .measurements import Findings, Subject, distorting, place_lacks, predict, ratio, register
 
 NAME = "barred"
 CLUTTER = {"caltech101": 0, "caltech256": 256}  # its place among the classes: BACKGROUND_Google, 257.clutter
@@ -44,13 +44,7 @@ def levels(subject: Subject) -> tuple[str, ...]:
     return PLACES if subject.dataset in CLUTTER else ()
 
 
-def lacks(subject: Subject, level: str) -> str:
-    """As `measurements.stylised_lacks`; the other places need nothing."""
-    name, _, at = level.partition("@")
-    return stylised_lacks(subject, at) if name == "stylised" else ""
-
-
-@register(NAME, lambda subject: (), lacks=lacks, on_request=levels)
+@register(NAME, lambda subject: (), lacks=place_lacks, on_request=levels)
 def barred(subject: Subject, level: str) -> Findings:
     """The test pictures under a DISTORTION@LEVEL, answered without clutter, whose own pictures all count as wrong."""
     name, _, at = level.partition("@")

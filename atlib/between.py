@@ -97,7 +97,7 @@ def find(config: Config, other: Other) -> Path | None:
 
 
 def levels(subject: Subject) -> tuple[str, ...]:
-    """What applies where it is asked for: maps to every network of seeds 1 to 3, attacks to two of them."""
+    """Levels measured on request: distances of maps for seeds 1 to 3; the attack for two networks of each seed."""
     config = subject.config
     if config is None or not 1 <= config.seed <= SEEDS:
         return ()

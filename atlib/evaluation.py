@@ -141,7 +141,7 @@ def evaluate(run: str | Path, *, measure: tuple[str, ...] = (), again: bool = Fa
     """
     check_measure(measure)
     folder = find_run(str(run))
-    provenance.commit()  # of the code that now runs
+    provenance.commit()  # look the commit up now and keep it: files may change while this runs
     with training.exclusive(folder):
         subject, record = subject_of(folder), read_json(folder / "training.json")
         assert subject.config is not None
@@ -302,7 +302,7 @@ class Work:
             with progress.telling(told):
                 yield
         except BaseException:
-            self.costs[name, level] = 0  # nothing of it is left to do, nor does it say anything of the pace
+            self.costs[name, level] = 0  # it failed: no longer part of what is left, nor of the pace
             raise
         self.done += cost
         self.announce(self.done)

@@ -451,8 +451,8 @@ def map_places(subject: Subject) -> tuple[str, ...]:
     return (*fitting, *(f"stylised@{level}" for level in MAP_STYLES if stylised_levels(subject)))
 
 
-def maps_lack(subject: Subject, level: str) -> str:
-    """As `stylised_lacks`."""
+def place_lacks(subject: Subject, level: str) -> str:
+    """As `stylised_lacks`, for a DISTORTION@LEVEL; the other distortions need nothing."""
     name, _, at = level.partition("@")
     return stylised_lacks(subject, at) if name == "stylised" else ""
 
@@ -463,7 +463,7 @@ def maps_outdated(subject: Subject, level: str, record: dict) -> bool:
     return name == "stylised" and stylised_outdated(subject, at, record)
 
 
-@register("maps", map_places, lacks=maps_lack, outdated=maps_outdated)
+@register("maps", map_places, lacks=place_lacks, outdated=maps_outdated)
 def maps(subject: Subject, level: str) -> Findings:
     """Statistics of the saliency maps of the true class under one distortion (level: "DISTORTION@LEVEL").
 

@@ -332,7 +332,7 @@ def evaluate(
     """
     evaluation.check_measure(measure)
     one_of("door", door, DOORS)
-    provenance.commit()  # of the code that now runs
+    provenance.commit()  # look the commit up now and keep it: files may change while this runs
     if digest_of(about.subject.model, about.groups) != about.digest:
         raise InputError(f"{about.source}: its weights have changed since own.subject saw them; call own.subject again")
     folder = folder_of(about)

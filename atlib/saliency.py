@@ -149,6 +149,8 @@ def correlation(one: Tensor, two: Tensor) -> Tensor:
 def edge_correlation(maps: Tensor, originals: Tensor) -> Tensor:
     """Correlation of the magnitudes with the edges of the clean originals, in [−1, 1].
 
+    Pixels at the border count; the edges there are those of the picture with its border pixels repeated.
+
     Signed maps N×C×H×W and originals N×C×H×W in [0, 1] to N float32 values; NaN for a map that holds NaN. InputError
     for another number or size of originals.
     """

@@ -338,6 +338,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     settings = Settings(asked.steps, asked.targets, asked.queries)
     check(settings, asked.pictures, asked.minutes)
+    provenance.committed()  # published rows name the commit that measured them
     suite(settings, 0)  # a missing library is reported before any work starts
     published()  # and so is a file that the rows couldn't be added to
     about = target(asked.model, asked.dataset)

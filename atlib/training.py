@@ -386,8 +386,8 @@ def train(config: Config, *, progress: bool = True) -> Path:
     training.json (configuration, log, seconds, data, commit, versions, hardware) at the end. InputError if another
     process holds the run, a file of it is damaged, it was begun with other pictures, or training diverges.
     """
-    provenance.commit()  # of the code that now runs
-    if not _finished(config):  # asked before the hold: a finished run may be held by its evaluation
+    provenance.commit()  # look the commit up now and keep it: files may change while this runs
+    if not _finished(config):  # before locking: an evaluation may hold the lock of a finished run
         writable(runs_dir())
         with exclusive(config.folder):
             if not _finished(config):  # another process may have ended it in between

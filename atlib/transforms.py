@@ -159,10 +159,10 @@ def saturation(images: Tensor, level: float) -> Tensor:
 def _saturated(values: Tensor, level: float) -> Tensor:
     if level == 2:
         return values.clone()
-    centred = (2 * values - 1).clamp(-1, 1)  # the exponent is infinite at level 0, and so is 1.0000002 raised to it
-    exponent = (
-        2 / level if level else math.inf
-    )  # the exponent is 0 at level infinity; x**0 is 1 even where the sign is 0
+    # At level 0 the exponent is infinite, and so would be 1.0000002 raised to it. At level infinity the exponent is 0,
+    # and 0**0 is 1; the sign of grey, 0, keeps it at 1/2.
+    centred = (2 * values - 1).clamp(-1, 1)
+    exponent = 2 / level if level else math.inf
     strength = centred.abs() ** exponent
     return (centred.sign() * strength + 1) / 2
 
@@ -258,9 +258,8 @@ def random_drop(images: Tensor, share: float, *, seed: int = 0, numbers: Sequenc
     n, channels, height, width = images.shape
     y, x = torch.arange(height)[:, None], torch.arange(width)
     own, conjugate = y * width + x, (-y % height) * width + (-x % width)
-    canonical = torch.minimum(own, conjugate)[:, : width // 2 + 1].reshape(
-        -1
-    )  # one draw for both frequencies of a conjugate pair
+    # one draw for both frequencies of a conjugate pair
+    canonical = torch.minimum(own, conjugate)[:, : width // 2 + 1].reshape(-1)
 
     def draw(generator: torch.Generator) -> Tensor:
         return rand(channels, height * width, generator=generator)[:, canonical] >= share

@@ -13,7 +13,7 @@ from atlib import barred, data, evaluation, style
 from atlib.configuration import resolve
 from atlib.errors import InputError
 from atlib.measured import Table
-from atlib.measurements import Subject
+from atlib.measurements import Subject, place_lacks
 from atlib.report import claims, ledger, quantities
 from atlib.rows import measurement
 
@@ -71,7 +71,7 @@ def test_restyled_pictures_are_asked_about_too(monkeypatch: pytest.MonkeyPatch) 
     found = barred.barred(some, "stylised@generated-ghiasi")
     assert found.arrays["class"].tolist() == [1, 2, 1, 1] and found.record == {"stylised": {"of": "these"}}
     monkeypatch.undo()
-    assert "stylise" in barred.lacks(some, "stylised@generated-ghiasi") and barred.lacks(some, "clean@") == ""
+    assert "stylise" in place_lacks(some, "stylised@generated-ghiasi") and place_lacks(some, "clean@") == ""
 
 
 def test_rows_have_a_place_of_their_own(tmp_path: Path) -> None:

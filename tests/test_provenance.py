@@ -5,12 +5,18 @@ from __future__ import annotations
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
+import torch
 
-from atlib import provenance
+from atlib import provenance, stronger
+from atlib.errors import InputError
+from atlib.report import destroyed, explored, frames, judges, photographs, sigmas
 
 Git = Callable[..., str]
+SHAPES: Any = SimpleNamespace(dataset="shapes", side=32, device=torch.device("cpu"))  # what is asked before any work
 MARKING = (
     "atlib/a.py",
     "atlib/data/a.py",
@@ -124,3 +130,34 @@ def test_without_git_it_is_unknown_and_the_environment_comes_first(
     monkeypatch.setenv("ATLIB_COMMIT", "abc")
     assert provenance.commit() == "abc"
     provenance._from_git.cache_clear()  # the answer is of this test alone
+
+
+@pytest.mark.parametrize(
+    "publishing",
+    [
+        lambda: sigmas.write("cifar10", minutes=1),
+        lambda: frames.make("cifar10"),
+        lambda: judges.measure(2),
+        photographs.make,
+        explored.make,
+        lambda: destroyed.write(SHAPES),
+        lambda: destroyed.write_baselines(SHAPES),
+    ],
+    ids=["sigmas", "frames", "judges", "photographs", "explored", "destroyed", "baselines"],
+)
+def test_whatever_is_published_is_refused_from_uncommitted_code(
+    publishing: Callable[[], object],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+) -> None:
+    """Before any work, as `publish` refuses rows: what is printed names the commit that made it."""
+    monkeypatch.setenv("ATLIB_RESULTS", str(tmp_path))
+    table = destroyed.table_path("shapes", 32)
+    table.parent.mkdir()
+    table.touch()
+    monkeypatch.setattr(provenance, "commit", lambda: "abc-dirty")
+    refusal = "code of commit 'abc-dirty': rows are published only from committed code"
+    with pytest.raises(InputError, match=refusal):
+        publishing()
+    assert stronger.main(["cifar10/normal", "cifar10"]) == 2 and refusal in capsys.readouterr().err

@@ -193,7 +193,7 @@ class Loop:
         return job
 
     def ended(self, job: Job) -> None:
-        """Note how one ended. Published rows and failures have been said by itself."""
+        """Note how a job ended, and say so where it is unusual: jobs print their own results and failures."""
         assert job.process is not None
         job.status = job.process.returncode
         if job.status not in (0, 1, doing.STOPPED):

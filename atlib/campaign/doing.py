@@ -42,7 +42,7 @@ def stop_file() -> Path:
 
 
 def presence() -> Path:
-    """Locked, shared, by every job of this machine as long as it lives."""
+    """The lock file on which every running job of this machine holds a shared lock."""
     return runs_dir() / ".campaign" / "jobs.lock"
 
 

@@ -68,7 +68,8 @@ def find(planned: Sequence[grid.Planned], blocks: Collection[str] = (), *, insta
     left = tuple(p for p in chosen if wanted[p.run] and not grid.trained(p) and has_rows(p))
     for p in left:
         wanted[p.run] = ()
-    # what an underfit run waits for: of a published target the record says the accuracy; the snapshots are in no record
+    # An underfit run waits for its target unless that is published: the record says the accuracy that it is to match.
+    # It always waits for the normal run that it is cut from, since snapshots are not published.
     training = {p.run for p in chosen if wanted[p.run] and not grid.trained(p)}
     for p in planned:
         if p.run in training and p.config.match:

@@ -329,7 +329,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         one_of("dataset", p.config.dataset, PICTURES)
     if given.write:
         writable(results_dir())
-        provenance.commit()  # of the code that now runs
+        provenance.commit()  # look the commit up now and keep it: files may change while this runs
     torch.set_num_threads(1)
     found = table(planned, given.flops)
     hours_in = {name: digits for name in found.columns if "hours" in name}

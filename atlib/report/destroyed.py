@@ -179,7 +179,8 @@ def write_baselines(about: measurements.Subject) -> Path:
     path = table_path(about.dataset, about.side)
     if not path.is_file():
         raise Missing(f"{path}: not there; measure the whole data set first")
-    began = provenance.record(about.device)  # of the code that now runs
+    provenance.committed()
+    began = provenance.record(about.device)
     with evaluation.exact():
         fresh = pd.DataFrame([asdict(line) for line in baselines(about)])
     old = pd.read_csv(path, dtype={"level": str}, keep_default_na=False)
@@ -195,7 +196,8 @@ def write(about: measurements.Subject) -> Path:
     """Measure a data set and publish the table, with a JSON beside it: commit, versions, pictures, stylised sets."""
     path = table_path(about.dataset, about.side)
     writable(path.parent)
-    began = provenance.record(about.device)  # of the code that now runs
+    provenance.committed()
+    began = provenance.record(about.device)
     with evaluation.exact():
         frame = pd.DataFrame([asdict(line) for line in measure(about)])
     levels = [place.partition("@")[2] for place in places(about) if place.startswith("stylised@")]

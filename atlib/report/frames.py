@@ -251,8 +251,8 @@ def make(name: str, samples: int = SAMPLES, folder: Path | None = None) -> Path:
     InputError if the data set, its networks (models/NAME) or the stylist's weights are missing.
     """
     one_of("DATASET", name, sorted({known.split("/")[0] for known in models.shipped()}))
+    provenance.committed()
     dataset, networks = data.load(name), networks_of(name)
-    provenance.commit()  # of the code that now runs
     test = dataset.test
     numbers = choose(networks, test, dataset.side)
     if len(numbers) < PICTURES:

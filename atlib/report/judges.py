@@ -69,6 +69,7 @@ def judged(
 
 def measure(pictures: int) -> pd.DataFrame:
     """One line for each attacked network, change and judge: counts over the first test pictures, and their origin."""
+    provenance.committed()  # published rows name the commit that measured them
     began, test = provenance.record(torch.device("cpu")), data.load(DATASET, progress=False).test
     in_range("pictures", pictures, 1, len(test.labels), whole=True)
     networks = {name: models.fold(models.load(f"{DATASET}/{name}")[0]) for name in NETWORKS}

@@ -95,7 +95,7 @@ def write(dataset: str, minutes: float, pictures: int = PICTURES, samples: int =
     """
     in_range("pictures", pictures, 2, whole=True)
     in_range("minutes", minutes, 0)
-    provenance.commit()  # of the code that now runs
+    provenance.committed()
     # those of other seeds have names such as cifar10/normal-s2
     known = [name for name in models.shipped() if name.startswith(f"{dataset}/") and not re.search(r"-s\d+$", name)]
     if not known:

@@ -64,7 +64,7 @@ def make(
     it comes before anything is stylised, and leaves nothing behind.
     """
     in_range("seed", seed, 0, 2**31, whole=True)
-    provenance.commit()  # of the code that now runs
+    provenance.commit()  # look the commit up now and keep it: files may change while this runs
     if count is not None:
         in_range("count", count, 1, whole=True)
     source, network = Styles(styles), find_stylist(stylist, weights)
@@ -119,10 +119,10 @@ def make(
 
 
 def _finish(path: Path, about: dict[str, Any]) -> None:
-    """What follows once a set is whole: its JSON file, and away with its chunks.
+    """Finish a complete set: write its JSON file and delete the chunks.
 
-    A call that was stopped in between left the JSON file of the set before, or none, and the chunks: the next call
-    makes up for it.
+    If a call is stopped in between, the JSON file is missing or that of an earlier set, and the chunks are still there;
+    the next call finishes the job.
     """
     beside, folder = path.with_suffix(".json"), path.with_suffix(".part")
     same = False
