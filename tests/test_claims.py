@@ -213,6 +213,34 @@ def test_rank_correlation_against_order_and_against_a_quantity() -> None:
     assert verdict_of(against, bias).verdict == "not run"
 
 
+def test_effective_robustness_is_the_distance_from_a_line_through_logits() -> None:
+    """Three networks whose logits lie on y = 2x − 1, so that the line is known; the fourth has .2 more than it says."""
+    x = {"normal": 0.5, "underfit": -0.25, "pgd-linf-2": 1.5, "pgd-linf-8": 0.25}
+
+    def sigmoid(value: float) -> float:
+        return 1 / (1 + math.exp(-value))
+
+    def value(model: str, seed: int, under: str) -> float:
+        at = x[model] + seed / 10
+        return sigmoid(at) if under == "clean@" else sigmoid(2 * at - 1) + (model == "pgd-linf-8") * 0.2
+
+    line = ("normal", "underfit", "weak")
+    s = Statistic("effective_robustness", ("main",), ("blur@1", "noise@0.1"), ("accuracy",), average=True, line=line)
+    rows = rows_by(value, list(x), ("clean@", *s.under), "accuracy")
+    assert verdict_of(claim(s), rows).decisions[0].judged.values == pytest.approx((0.2,) * 3)
+    itself = verdict_of(claim(replace(s, models=("weak",))), rows)
+    assert itself.decisions[0].judged.values == pytest.approx((0,) * 3, abs=1e-12)
+    lacking = [one for one in rows if (one["model"], one["distortion"]) != ("underfit", "clean")]
+    assert verdict_of(claim(s), lacking).verdict == "not run"
+
+
+def test_a_line_through_networks_of_one_clean_accuracy_is_level() -> None:
+    clean, distorted = np.full((3, 1), 0.5), np.array([[0.2], [0.2], [0.2]])
+    assert quantities.expected(clean, distorted, np.array([0.9])) == pytest.approx([0.2])
+    ends = quantities.expected(np.array([[0.0], [0.5], [1.0]]), np.array([[0.0], [0.5], [1.0]]), np.array([0.7]))
+    assert ends == pytest.approx([0.7])  # accuracies of 0 and 1 have no logits, and count as .001 and .999
+
+
 @given(st.lists(st.tuples(st.integers(0, 5), st.integers(0, 5)), min_size=3, max_size=12))
 def test_spearman_is_scipys(pairs: list[tuple[int, int]]) -> None:
     from scipy import stats
@@ -405,7 +433,7 @@ CONTENT: dict[str, Any] = yaml.safe_load(checkout_path(claims.CLAIMS).read_text(
 
 def test_the_file_is_complete() -> None:
     ledger = claims.load()
-    assert len(ledger.claims) == 65 and len({c.id for c in ledger.claims}) == len(ledger.claims)
+    assert len(ledger.claims) == 68 and len({c.id for c in ledger.claims}) == len(ledger.claims)
     assert sum(c.origin == "paper" for c in ledger.claims) >= 15
     assert any(c.origin == "question" for c in ledger.claims)
     headings = {
@@ -510,6 +538,11 @@ def imagined(entry: Claim, ledger: Ledger, right: bool) -> tuple[list[dict[str, 
                     network(quantities.reference_of(model, reference), dataset, seed, theirs)
             for model in s.common if "common" in s.metrics else ():
                 network(model, dataset, seed, {})
+            for place, model in enumerate(s.line):
+                level = {("clean@", "accuracy"): 0.4 + place / 20}
+                network(model, dataset, seed, level | {(under, "accuracy"): 0.3 + place / 20 for under in s.under})
+            for model in models if s.line else ():
+                network(model, dataset, seed, {("clean@", "accuracy"): 0.5})
         for planned in grid.load() if at.no_looks else ():  # nothing is judged before the whole block is there
             if planned.block == at.no_looks:
                 c = planned.config
@@ -598,6 +631,8 @@ def equality_without_margin(content: dict[str, Any]) -> None:
 
 
 RANKS = {"name": "rank_correlation", "models": ["normal", "weak", "main"], "reference": None, "against": "order"}
+LINE = {"name": "effective_robustness", "line": ["normal", "underfit", "weak"], "reference": None, "metric": "accuracy",
+        "under": ["blur@1"]}  # fmt: skip
 MALFORMED: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "unknown key": (edit("claim.directoin", "less"), "did you mean 'direction'?"),
     "key missing": (edit("claim.known", ...), "claim robustness-gained: key 'known' is missing"),
@@ -644,6 +679,12 @@ MALFORMED: dict[str, tuple[Callable[[dict[str, Any]], None], str]] = {
     "control of no kind": (edit("claim.control", "none"), "control = 'none'"),
     "primary that isn't there": (edit("primary", [{"id": "x", "part": "a", "reason": "b"}]), "primary: id = 'x'"),
     "seeds of a setting": (edit("settings.cifar10.seeds", 3), "the first and the last seed"),
+    "a line of a difference": (statistic(line=["normal", "main", "weak"]), "line: is for effective_robustness"),
+    "effective robustness without a line": (statistic(**LINE | {"line": []}), "needed there"),
+    "a line through two": (statistic(**LINE | {"line": ["normal", "underfit"]}), "three networks or more"),
+    "a line of another metric": (statistic(**LINE | {"metric": "p_true"}), "effective_robustness is of accuracy"),
+    "a line of clean pictures": (statistic(**LINE | {"under": ["clean@"]}), "needs a distortion of the test images"),
+    "an unknown network of a line": (statistic(**LINE | {"line": ["norml"]}), "must be a model's name"),
     "spread of one": (statistic(name="spread", models=["normal"], reference=None), "two or more"),
     "unknown combination": (edit("claim.statistic.combine", "sum"), "combine = 'sum'"),
     "one seed decides": (edit("rule.minimum_seeds", 1), "rule.minimum_seeds = 1"),

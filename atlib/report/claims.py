@@ -37,6 +37,7 @@ STATISTICS = {
     "change": False,
     "spread": False,
     "rank_correlation": False,
+    "effective_robustness": False,
 }
 # What pictures are shown under: claims may also speak of what no run has rows of yet.
 SHOWN_UNDER = ("clean", "pgd-linf", "trained-attack", "conflict", "stylised", "barred", *transforms.DISTORTIONS)
@@ -79,6 +80,7 @@ class Statistic:
 
     metrics: usually one. opposite: those of them that the claim expects on the other side of zero. average: whether the
     levels in `under` are averaged before anything else. common: the models whose common pictures `common` counts.
+    line: the models through which `effective_robustness` draws its line.
     """
 
     name: str
@@ -92,6 +94,7 @@ class Statistic:
     average: bool = False
     common: tuple[str, ...] = THREE
     opposite: tuple[str, ...] = ()
+    line: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -327,7 +330,9 @@ def _changes(where: str, value: object) -> tuple[str, ...]:
 
 
 def _statistic(where: str, entry: object, settings: Mapping[str, Setting]) -> Statistic:
-    optional = ("combine", "quantifier", "reference", "reference_metric", "against", "average", "common", "opposite")
+    optional = (
+        "combine", "quantifier", "reference", "reference_metric", "against", "average", "common", "opposite", "line",
+    )  # fmt: skip
     checked = dict(_keys(where, entry, ("name", "models", "under", "metric"), optional))
     one_of(f"{where}: name", checked["name"], list(STATISTICS))
     metric = checked.pop("metric")
@@ -342,12 +347,14 @@ def _statistic(where: str, entry: object, settings: Mapping[str, Setting]) -> St
     for key in ("models", "under"):
         checked[key] = _list(f"{where}: {key}", checked[key])
     checked["common"] = _list(f"{where}: common", checked.get("common", list(THREE)))
-    for model in (*checked["models"], *checked["common"]):
+    checked["line"] = _list(f"{where}: line", checked.get("line", []), empty=True)
+    for model in (*checked["models"], *checked["common"], *checked["line"]):
         _check_model(f"{where}: models", model, settings)
     for under in checked["under"]:
         _check_under(f"{where}: under", under, checked["metrics"])
     _check_reference(where, checked, settings)
     _check_against(where, checked)
+    _check_line(where, checked)
     return Statistic(**checked)
 
 
@@ -398,3 +405,19 @@ def _check_against(where: str, checked: Mapping[str, Any]) -> None:
         under, _, metric = str(against).rpartition("/")
         one_of(f"{where}: against = {against!r}: metric", metric, [m for m in METRICS if m != "common"])
         _check_under(f"{where}: against", under, (metric,))
+
+
+def _check_line(where: str, checked: Mapping[str, Any]) -> None:
+    """Effective robustness is of accuracies, under a distortion, and needs a line through three networks or more."""
+    needs = checked["name"] == "effective_robustness"
+    if needs != bool(checked["line"]):
+        raise InputError(f"{where}: line: is for effective_robustness, and needed there")
+    if not needs:
+        return
+    if len(checked["line"]) < 3:
+        raise InputError(f"{where}: line: effective_robustness needs three networks or more")
+    if checked["metrics"] != ("accuracy",):
+        raise InputError(f"{where}: metric: effective_robustness is of accuracy")
+    for under in checked["under"]:
+        if under.partition("@")[0] in ("clean", "conflict"):
+            raise InputError(f"{where}: under = {under!r}: effective_robustness needs a distortion of the test images")

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from scipy import stats
+from scipy import special, stats
 
 from .. import barred
 from ..campaign import grid
@@ -25,6 +25,7 @@ from .claims import EVERY, SAME, Ledger, Setting, Statistic
 
 RESAMPLES = 400
 DRAW = 20261127  # the generator's seed
+EXTREME = 1e-3  # accuracies nearer to 0 or 1 than this count as it: logits have no end
 
 Vector = NDArray[np.float64]
 
@@ -280,6 +281,35 @@ def rank_correlations(x: NDArray, y: NDArray) -> Vector:
     return np.where(np.isnan(x).any(axis=0) | np.isnan(y).any(axis=0), math.nan, found)
 
 
+def _effective_robustness(look: Lookup, s: Statistic, cell: Cell) -> Vector:
+    clean = np.array([look.quantity(model, "clean@", cell.metric) for model in (*s.line, cell.model)])
+
+    def beyond(under: str) -> Vector:
+        distorted = np.array([look.quantity(model, under, cell.metric) for model in (*s.line, cell.model)])
+        return distorted[-1] - expected(clean[:-1], distorted[:-1], clean[-1])
+
+    return _average(beyond, cell)
+
+
+def logit(accuracy: NDArray) -> NDArray:
+    """log(a / (1 − a)) of accuracies, which are first moved away from 0 and 1 by EXTREME."""
+    return special.logit(np.clip(accuracy, EXTREME, 1 - EXTREME))
+
+
+def expected(clean: NDArray, distorted: NDArray, at: NDArray) -> NDArray:
+    """The accuracy on distorted pictures that some networks lead one to expect of one whose clean accuracy is `at`.
+
+    clean, distorted: the networks' accuracies, along the first axis. A straight line is fitted to their logits by least
+    squares (the baseline of effective robustness; Taori et al. 2020, section 3.2). Where all have the same clean
+    accuracy there is no slope, and their mean is what one expects.
+    """
+    x, y = logit(clean), logit(distorted)
+    a, b = x - x.mean(axis=0), y - y.mean(axis=0)
+    square = (a**2).sum(axis=0)
+    slope = np.divide((a * b).sum(axis=0), square, out=np.zeros_like(square), where=square > 0)
+    return special.expit(y.mean(axis=0) + slope * (logit(at) - x.mean(axis=0)))
+
+
 def _average(of: Callable[[str], Vector], cell: Cell) -> Vector:
     return np.mean([of(under) for under in cell.under], axis=0)
 
@@ -291,6 +321,7 @@ STATISTICS: dict[str, Callable[[Lookup, Statistic, Cell], Vector]] = {
     "change": _change,
     "spread": _spread,
     "rank_correlation": _rank_correlation,
+    "effective_robustness": _effective_robustness,
 }
 
 

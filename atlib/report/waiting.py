@@ -64,7 +64,7 @@ def _named(s: Statistic, dataset: str, ledger: Ledger) -> list[str]:
     names = compared or list(s.models)
     if isinstance(s.reference, str):
         names = [*names, *(reference_of(model, s.reference) for model in compared)]
-    return [*names, *s.common] if "common" in s.metrics else names
+    return [*names, *(s.common if "common" in s.metrics else ()), *s.line]
 
 
 def waiting(claim: Claim, dataset: str, frame: pd.DataFrame, ledger: Ledger) -> Waiting:
