@@ -151,11 +151,7 @@ def is_zero(gradient: Tensor) -> Tensor:
 
 
 def refuse_broken(failed: Tensor, what: str = "gradient with respect to the input is") -> None:
-    """NetworkError, with their number, if the gradient (or `what`) of some images (bool N) was NaN or infinite.
-
-    Such images are not counted like those whose gradient is zero (`Outcome.vanished`): their next iterate would be NaN,
-    so an accuracy would mean nothing.
-    """
+    """NetworkError, with their number, if the gradient (or `what`) of some images (bool N) was NaN or infinite."""
     if wrong := int(failed.sum()):
         raise NetworkError(f"model: its {what} NaN or infinite for {wrong} of {len(failed)} images")
 
@@ -312,9 +308,9 @@ def fgsm(model: nn.Module, images: Tensor, labels: Tensor, *, eps: float) -> Ten
 
 class Outcome(NamedTuple):
     """The outcome of an attack, one entry per image: whether the network is right at the last iterate, and at all of
-    them (bool N); the last logits (N×classes); and whether the gradient was zero where the attack began (bool N), so
-    that it had nothing to follow. A network with such gradients isn't robust, it only masks them (Athalye et al.
-    2018)."""
+    them (bool N); the last logits (N×classes); and whether the attack had no gradient to follow (bool N), because it
+    was zero where the attack began, or NaN or infinite at any iterate. A network with such gradients isn't robust, it
+    only masks them (Athalye et al. 2018)."""
 
     last: Tensor | None
     always: Tensor
@@ -339,8 +335,9 @@ def robustness(
 
     The start and the clean image count as iterates. With `drop_fooled` an image leaves the batch once it is
     misclassified, which gives the same "always" in a fraction of the time, but no "last"; with a random start, whether
-    the gradient had vanished is then not asked of images that are wrong when clean. Parameters as for `pgd`;
-    steps + 1 forward passes (one more with a random start, for the clean images). Errors as for `pgd`.
+    the gradient had vanished is then not asked of images that are wrong when clean. An image whose gradient is NaN or
+    infinite stays where it is. Parameters as for `pgd`; steps + 1 forward passes (one more with a random start, for the
+    clean images). InputError as for `pgd`; NetworkError for outputs that are NaN or infinite.
     """
     check(images, eps, norm, steps, step_size, random_start)
     labels, images = class_labels(labels, images), images.detach()
@@ -349,10 +346,12 @@ def robustness(
     with frozen(model):
         x = start(images, eps, norm, random_start, generator)
         always = torch.ones(len(images), dtype=torch.bool, device=images.device)
-        vanished, failed = torch.zeros_like(always), torch.zeros_like(always)
+        vanished, unanswered = torch.zeros_like(always), torch.zeros_like(always)
         if random_start:
             with torch.no_grad():
-                always &= model(images).argmax(1) == labels
+                logits = model(images)
+            unanswered |= broken(logits)
+            always &= logits.argmax(1) == labels
         active = torch.arange(len(images), device=images.device)
         centre, target = images, labels
         for turn in range(steps if eps > 0 else 0):
@@ -363,19 +362,20 @@ def robustness(
                 if not len(active):
                     break
             gradient, logits = input_gradient(model, x, target, highest)
-            failed[active] |= broken(gradient)
-            if turn == 0:
-                vanished[active] = is_zero(gradient)
+            unanswered[active] |= broken(logits)  # the largest of several NaN is class 0, which may be the true one
+            lost = broken(gradient)
+            vanished[active] |= lost | is_zero(gradient) if turn == 0 else lost
+            gradient = gradient.masked_fill(lost.view(-1, 1, 1, 1), 0)
             right = logits.argmax(1) == target
             always[active] &= right
             x = project(step(x, gradient, size, norm), centre, eps, norm)
-        refuse_broken(failed)  # once, as in `pgd`
         if drop_fooled and not len(active):
+            refuse_broken(unanswered, "outputs are")
             return Outcome(None, always, None, vanished)
         with torch.no_grad():
             logits = model(x).float()
-        if wrong := int(broken(logits).sum()):  # the largest of several NaN is class 0, which may be the true one
-            raise NetworkError(f"model: its outputs are NaN or infinite for {wrong} of {len(images)} attacked images")
+        unanswered[active] |= broken(logits)
+        refuse_broken(unanswered, "outputs are")  # once, as in `pgd`
         last = logits.argmax(1) == target
         always[active] &= last
     return Outcome(None, always, None, vanished) if drop_fooled else Outcome(last, always, logits, vanished)
@@ -474,20 +474,20 @@ def spatial(
 
 
 def vanished(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """Whether the gradient with respect to each image is zero, so that an attack has nothing to follow.
+    """Whether the gradient with respect to each image is zero, NaN or infinite: an attack has nothing to follow.
 
-    N bools; errors as for `pgd`.
+    N bools; errors as for `robustness`.
     """
     check(images, 0, "linf", 1, None)
     labels = class_labels(labels, images)
     with frozen(model):
-        gradient, _ = input_gradient(model, images.detach(), labels, highest_of(labels))
-    refuse_broken(broken(gradient))
-    return is_zero(gradient)
+        gradient, logits = input_gradient(model, images.detach(), labels, highest_of(labels))
+    refuse_broken(broken(logits), "outputs are")
+    return is_zero(gradient) | broken(gradient)
 
 
 def vanished_flow(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
-    """Whether `spatial` has no gradient to follow where it begins, N bools; errors as for `pgd`.
+    """Whether `spatial` has no gradient to follow where it begins, N bools; errors as for `robustness`.
 
     This is the gradient of the margin with respect to the flow, at zero flow, also for images that are misclassified
     already. An image of a single colour has none, whatever its gradient with respect to the pixels: moving pixels of
@@ -504,5 +504,4 @@ def vanished_flow(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
             require_gradient(gap)
             (gradient,) = torch.autograd.grad(gap.sum(), flow)
         refuse_broken(~gap.detach().isfinite(), "outputs are")
-        refuse_broken(broken(gradient))
-    return is_zero(gradient)
+    return is_zero(gradient) | broken(gradient)

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from . import attacks, models, saliency
 from .configuration import Config, config_of
 from .data import slug
-from .errors import InputError
+from .errors import InputError, Missing
 from .files import load_meta, load_tensors, read_json, runs_dir, tensor_digest
 from .measurements import Findings, Row, Subject, batches, ratio, register
 
@@ -113,11 +113,11 @@ def lacks(subject: Subject, level: str) -> str:
 
 
 def _paths(subject: Subject, level: str) -> list[Path]:
-    """The weights of the other networks; InputError if some aren't here, or if two runs could be meant."""
+    """The weights of the other networks; Missing if some aren't here, InputError if two could be meant."""
     assert subject.config is not None
     found = [find(subject.config, other) for other in others(subject.config, level)]
     if None in found:
-        raise InputError(lacks(subject, level))
+        raise Missing(lacks(subject, level))
     return [path for path in found if path is not None]
 
 
@@ -141,7 +141,7 @@ def outdated(subject: Subject, level: str, record: dict) -> bool:
     """Whether one of the other networks is another one since, as it was trained again; not if it isn't here."""
     try:
         now = _digests(_paths(subject, level))
-    except InputError:
+    except (InputError, Missing):
         return False
     return now != record.get("others")
 

@@ -134,8 +134,8 @@ def warning(found: Findings) -> str:
     for row in found.rows:
         if row.metric == "vanished" and row.value > FEW:
             return (
-                f"the gradient of {row.count} of {row.total} pictures is exactly zero, so the attack had nothing to "
-                "follow: the network hides its gradient, and this accuracy doesn't show robustness"
+                f"the gradient of {row.count} of {row.total} pictures is zero or not finite, so the attack had "
+                "nothing to follow: the network hides its gradient, and this accuracy doesn't show robustness"
             )
     return ""
 
@@ -209,10 +209,10 @@ def clean(subject: Subject, level: str) -> Findings:
 
 
 def under_pgd(subject: Subject, arguments: dict) -> Findings:
-    """Accuracy under a PGD attack, at its last iterate and at all of them, in one pass; and the share of pictures whose
-    gradient was zero where the attack began (`vanished`), which says whether that accuracy can be believed.
+    """Accuracy under a PGD attack, at its last iterate and at all of them, in one pass; and the share of pictures that
+    gave the attack no gradient to follow (`vanished`), which says whether that accuracy can be believed.
 
-    NetworkError, with the number of pictures, for a gradient that is NaN or infinite: such a network gets no row.
+    NetworkError, with the number of pictures, for outputs that are NaN or infinite: such a network gets no row.
     """
     last, always, vanished = [], [], []
     generator = torch.Generator().manual_seed(subject.seed)

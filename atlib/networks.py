@@ -289,7 +289,7 @@ def answer(model: nn.Module, source: str, pixels: Tensor) -> Tensor:
 
 
 def check(model: nn.Module, source: str, classes: int, images: Tensor) -> None:
-    """InputError for a network that can't be measured, NetworkError if its outputs or gradients are NaN or infinite.
+    """InputError for a network that can't be measured; NetworkError if outputs, or all gradients, are NaN or infinite.
 
     images: a few float pictures as it will see them, N×3×side×side in [0, 1].
     """
@@ -312,5 +312,5 @@ def check(model: nn.Module, source: str, classes: int, images: Tensor) -> None:
     if not logits.requires_grad:
         raise InputError(f"{name}: its outputs have no gradient with respect to its input (no_grad inside?)")
     gradient = torch.autograd.grad(logits.logsumexp(1).sum(), pixels, allow_unused=True)[0]
-    if gradient is None or not torch.isfinite(gradient).all():
-        raise NetworkError(f"{name}: its input gradient is NaN, infinite or missing")
+    if gradient is None or not torch.isfinite(gradient).flatten(1).all(1).any():
+        raise NetworkError(f"{name}: its input gradient is missing, or NaN or infinite for each picture that was tried")

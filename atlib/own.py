@@ -124,7 +124,7 @@ def suspicions(source: str, subject: measurements.Subject) -> Iterator[str]:
     """A line for each thing that seems wrong with a network that can be measured, so that its numbers may mean nothing.
 
     Normalised input; pixels from 0 to 255; another order of classes, or answers below chance; one answer to all;
-    outputs after a sigmoid; gradients that are exactly zero.
+    outputs after a sigmoid; gradients that are zero or not finite.
     """
     some = probed(subject)
     count = len(some.labels)
@@ -156,8 +156,8 @@ def suspicions(source: str, subject: measurements.Subject) -> Iterator[str]:
         )
     if (share := float(zero.float().mean())) > measurements.FEW:
         yield (
-            f"suspicion: the gradient of {source} is exactly zero for {100 * share:.0f} % of {count} test pictures; an "
-            "attack that follows it shows no robustness"
+            f"suspicion: the gradient of {source} is zero or not finite for {100 * share:.0f} % of {count} test "
+            "pictures; an attack that follows it shows no robustness"
         )
 
 

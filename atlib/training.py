@@ -242,18 +242,20 @@ class Run:
         self.losses[adversarial].append(loss.detach() if self.on_gpu else float(loss.detach()))
         return self.losses[adversarial][-1]
 
-    def diverged(self, step: int, error: NetworkError) -> InputError:
+    def diverged(self, step: int, error: NetworkError) -> NetworkError:
         """What to raise where the network has no outputs or gradients any more."""
-        return InputError(f"lr = {self.config.lr:g}: training diverged at step {step} ({error}); use a smaller one")
+        return NetworkError(f"lr = {self.config.lr:g}: training diverged at step {step} ({error}); use a smaller one")
 
     def check_losses(self) -> None:
-        """InputError if one of the losses since the last check is NaN or infinite; also before anything is kept."""
+        """NetworkError if one of the losses since the last check is NaN or infinite; also before anything is kept."""
         values = torch.stack(self.unchecked).tolist() if self.unchecked else []
         first = self.step - len(values) + 1
         self.unchecked = []
         for step, value in enumerate(values, first):
             if not math.isfinite(value):
-                raise InputError(f"lr = {self.config.lr:g}: the loss became {value} at step {step}; use a smaller one")
+                raise NetworkError(
+                    f"lr = {self.config.lr:g}: the loss became {value} at step {step}; use a smaller one"
+                )
 
     def save(self) -> None:
         self.check_losses()

@@ -8,7 +8,7 @@ from typing import Any
 
 from . import models
 from .configuration import Config, find_run, trained_elsewhere
-from .errors import InputError
+from .errors import Missing
 from .files import read_json, results_dir
 
 
@@ -16,7 +16,7 @@ def choose(config: Config, source: Path) -> dict[str, Any]:
     """Make the network from the snapshot of a normal run whose hold-out accuracy is closest to the target.
 
     config: of the underfit run, into whose folder the weights are written; source: the folder of the finished normal
-    run. Returns what training.json records about the choice.
+    run. Returns what training.json records about the choice. Missing if that run's snapshots are gone.
     """
     record = read_json(source / "training.json")
     target = target_accuracy(str(config.match))
@@ -30,7 +30,7 @@ def choose(config: Config, source: Path) -> dict[str, Any]:
         short = f"the target {target:.4f} is less than .01 below the normal network's {last:.4f}"
         print(f"underfit: degenerate control, {short}")
     if not (source / chosen["weights"]).is_file():
-        raise InputError(
+        raise Missing(
             f"{source}: the snapshots from which the underfit network is cut are gone; remove the folder, and it is "
             "trained again"
         )

@@ -824,11 +824,49 @@ class NoGradient(Small):
 
 def test_a_network_whose_gradient_is_nan_does_not_pass_for_a_robust_one() -> None:
     images, labels = torch.rand(3, 3, 8, 8), torch.tensor([0, 1, 2])
-    every: list[Callable[..., Any]] = [partial(attacks.robustness, eps=8 / 255), *ATTACKS.values()]
-    for attack in every:
+    for attack in ATTACKS.values():
         with pytest.raises(NetworkError) as error:
             attack(NoGradient(), images, labels)
         assert str(error.value) == "model: its gradient with respect to the input is NaN or infinite for 3 of 3 images"
+    for drop in (False, True):
+        outcome = attacks.robustness(NoGradient(), images, labels, eps=8 / 255, steps=2, drop_fooled=drop)
+        assert outcome.vanished[outcome.always].all()
+    assert attacks.vanished(NoGradient(), images, labels).all()
+
+
+class LateNoGradient(Small):
+    """Its answers are always numbers; its gradient is NaN for pictures with a pixel of exactly 0."""
+
+    def forward(self, images: Tensor) -> Tensor:
+        lowest = images.amin((1, 2, 3))[:, None]
+        return super().forward(images) + torch.where(lowest <= 0, lowest * lowest.sqrt(), 0)
+
+
+@pytest.mark.parametrize("norm", ["linf", "l2"])
+def test_a_gradient_that_is_nan_for_one_picture_is_counted_and_costs_the_others_nothing(norm: str) -> None:
+    """One NaN refused the rows of all pictures; the attack on the others is the same with it and without."""
+    torch.manual_seed(0)
+    images, labels = 0.3 + 0.4 * torch.rand(4, 3, 8, 8), torch.tensor([0, 1, 2, 0])
+    images[1, 0, 0, 0] = 0.0
+    others = torch.tensor([0, 2, 3])
+    model = LateNoGradient().eval()
+    labels = model(images).argmax(1)
+    arguments: dict[str, Any] = {"eps": 0.1, "norm": norm, "steps": 3}
+    both = attacks.robustness(model, images, labels, **arguments)
+    assert both.last is not None
+    assert both.vanished.tolist() == [False, True, False, False] and both.last[1]
+    alone = attacks.robustness(model, images[others], labels[others], **arguments)
+    assert alone.last is not None and not alone.vanished.any()
+    assert torch.equal(both.last[others], alone.last) and torch.equal(both.always[others], alone.always)
+
+
+def test_a_gradient_that_becomes_nan_later_is_counted_too() -> None:
+    """At the start it is followed; the step then ends where there is none."""
+    images = torch.full((1, 3, 8, 8), 0.02)
+    model = LateNoGradient().eval()
+    labels = model(images).argmax(1)
+    assert not attacks.vanished(model, images, labels).any()
+    assert attacks.robustness(model, images, labels, eps=0.1, steps=3).vanished.all()
 
 
 class LateNaN(Small):
@@ -841,8 +879,11 @@ class LateNaN(Small):
 def test_nan_at_the_last_iterate_is_no_answer() -> None:
     """The largest of several NaN is class 0, so that pictures of class 0 passed for robust ones."""
     images, labels = torch.full((2, 3, 8, 8), 0.21), torch.zeros(2, dtype=torch.long)
-    with pytest.raises(NetworkError, match=r"^model: its outputs are NaN or infinite for 2 of 2 attacked images$"):
-        attacks.robustness(LateNaN(), images, labels, eps=8 / 255, steps=1)
+    model = LateNaN().eval()
+    known = model(images).argmax(1)  # others leave the batch at once where the fooled are dropped
+    for steps, drop in ((1, False), (2, False), (1, True), (2, True)):
+        with pytest.raises(NetworkError, match=r"^model: its outputs are NaN or infinite for 2 of 2 images$"):
+            attacks.robustness(model, images, known if drop else labels, eps=8 / 255, steps=steps, drop_fooled=drop)
 
 
 # --- confident networks, small gradients, gradients that are not there ------------------------------------------------

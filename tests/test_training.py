@@ -749,7 +749,7 @@ def test_a_resumed_run_keeps_the_precision_of_its_checkpoint(monkeypatch: pytest
 
 def test_a_loss_that_is_no_number_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     config = tiny(attack="none", lr=10, weight_decay=1, batch=16, epochs=4)
-    with pytest.raises(InputError, match=r"^lr = 10: the loss became (nan|inf) at step \d+; use a smaller one$"):
+    with pytest.raises(NetworkError, match=r"^lr = 10: the loss became (nan|inf) at step \d+; use a smaller one$"):
         training.train(config, progress=False)
     assert not (config.folder / "training.json").exists()
     assert not (config.folder / "weights.safetensors").exists()
@@ -760,7 +760,7 @@ def test_an_adversarial_training_that_diverges_is_one_line() -> None:
     line = (
         r"^lr = 10: (the loss became (nan|inf) at step \d+; use a smaller one|training diverged at step \d+ \(model: )"
     )
-    with pytest.raises(InputError, match=line):
+    with pytest.raises(NetworkError, match=line):
         training.train(config, progress=False)
 
 
@@ -771,7 +771,9 @@ def test_a_network_that_the_last_step_of_an_epoch_broke_is_one_line(monkeypatch:
         raise NetworkError("model: its gradient with respect to the input is NaN or infinite for 9 of 9 images")
 
     monkeypatch.setattr(training.attacks, "robustness", refused)
-    with pytest.raises(InputError, match=r"^lr = 0\.1: training diverged at step 2 \(model: .*\); use a smaller one$"):
+    with pytest.raises(
+        NetworkError, match=r"^lr = 0\.1: training diverged at step 2 \(model: .*\); use a smaller one$"
+    ):
         training.train(tiny(attack="none", batch=225, epochs=1), progress=False)
 
 

@@ -29,7 +29,7 @@ WORDS = {
     "another_class": "share of attacked pictures in which another robust network sees another class",
     "shape_bias": "shape bias",
     "coverage": "coverage",
-    "vanished": "share of pictures whose gradient is zero",
+    "vanished": "share of pictures that give an attack no gradient to follow",
     "gini": "Gini coefficient of SmoothGrad maps",
     "edge_correlation": "correlation of SmoothGrad maps with the picture's edges",
     "high_frequency": "share of high frequencies in SmoothGrad maps",
