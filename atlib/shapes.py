@@ -24,6 +24,19 @@ TEXTURES = (
     "rows", "columns", "rising", "falling", "checks", "fine-rows", "fine-columns", "lattice", "grain", "blobs",
 )  # fmt: skip
 CUES = ("both", "shape", "texture")
+# Pictures are rounded to whole grey levels, which two processors may do differently where a value lies between two.
+# Each pair is of the same training pictures: how their digest begins on an AMD EPYC, and on an Intel Xeon.
+DRAWN_ALIKE = (
+    ("983fa7cb0120d1c7", "b9380abebefd4c9e"),  # both cues, amplitude .12
+    ("624994e8a7ced281", "d70b2940bc594fec"),  # both, .2
+    ("10b65ba306f89d6b", "cdc1d0691cd12acc"),  # both, .3
+    ("8419e65216d59282", "71b867c8a759f1dc"),  # shape alone, .12
+    ("b2defaf4fd4d3da9", "b5adfbdc8e7cfe7d"),  # shape alone, .2
+    ("ca25481589bfbce8", "8491f4778f001540"),  # shape alone, .3
+    ("3319ea763edc8a90", "f6a693de6bb38a98"),  # texture alone, .12
+    ("a7f085b604998c2c", "8cfdcdab756f9a7a"),  # texture alone, .2
+    ("07db1b94e500de0b", "6b8fde1f8318eddf"),  # texture alone, .3
+)
 
 
 class Cues(NamedTuple):
@@ -32,6 +45,12 @@ class Cues(NamedTuple):
     images: Tensor
     shapes: Tensor
     textures: Tensor
+
+
+def drawn_alike(one: str, other: str) -> bool:
+    """Whether two digests of training pictures (see `training.inputs_of`) are of the same, but for the rounding."""
+    known = any({one[:16], other[:16]} == set(pair) for pair in DRAWN_ALIKE)
+    return one == other or known
 
 
 def _silhouette(shape: int, u: Tensor, v: Tensor) -> Tensor:

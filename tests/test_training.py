@@ -1016,7 +1016,16 @@ def test_a_run_goes_on_with_what_it_was_begun_with_only(monkeypatch: pytest.Monk
         ("folder:x", ("x sha256 a", "1"), ("x sha256 a", "2"), True),
         ("folder:x", ("x sha256 a", None), ("y sha256 a", "2"), False),
         ("folder:x", ("x sha256 a", None), ("x sha256 b", "2"), True),
-        ("shapes", ("generated sha256 a", "1"), ("generated sha256 b", "2"), False),  # rounded on another processor
+        ("shapes", ("generated", "1"), ("generated", "2"), True),
+        (
+            "shapes",
+            ("generated", "983fa7cb0120d1c7…"),
+            ("generated", "b9380abebefd4c9e…"),
+            False,
+        ),  # as rounded
+        ("shapes", ("generated", "983fa7cb0120d1c7…"), ("generated", "d70b2940bc594fec…"), True),  # of another contrast
+        ("cifar10", ("a", "983fa7cb0120d1c7…"), ("a", "b9380abebefd4c9e…"), True),
+        ("shapes", ("generated", None), ("generated", "2"), False),
     ],
 )
 def test_other_training_pictures_are_told_by_their_digest(
