@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:  # for type checkers and editors, which don't run __getattr__
     from . import (
         attacks,
+        barred,
+        between,
         configuration,
         data,
         errors,
@@ -30,6 +32,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which don't run __getattr__
         rows,
         saliency,
         shapes,
+        stronger,
         style,
         textures,
         training,
@@ -47,9 +50,9 @@ if "OMP_WAIT_POLICY" not in os.environ:
 
 __version__ = "0.1.0"
 __all__ = [
-    "attacks", "configuration", "data", "errors", "evaluation", "files", "measured", "measurements", "models",
-    "networks", "own", "progress", "provenance", "rows", "saliency", "shapes", "style", "textures", "training",
-    "transforms", "underfit",
+    "attacks", "barred", "between", "configuration", "data", "errors", "evaluation", "files", "measured",
+    "measurements", "models", "networks", "own", "progress", "provenance", "rows", "saliency", "shapes", "stronger",
+    "style", "textures", "training", "transforms", "underfit",
 ]  # fmt: skip
 
 

@@ -6,6 +6,7 @@ import pandas as pd
 
 import worlds
 from atlib import stronger
+from atlib.campaign.stronger import COLUMNS
 from atlib.files import REPOSITORY
 from atlib.report import claims, harder, ledger, statistics
 from atlib.rows import frame_of, load
@@ -13,7 +14,7 @@ from atlib.rows import frame_of, load
 
 def rows(model, counts, run="", total=100, vanished=0, **more):
     """Rows of one network, the pictures left after each attack; more: other columns."""
-    base = dict.fromkeys(stronger.COLUMNS, "") | {"model": model, "run": run, "total": total, "dataset": "cifar10"}
+    base = dict.fromkeys(COLUMNS, "") | {"model": model, "run": run, "total": total, "dataset": "cifar10"}
     base |= more
     lines = [
         base | {"attack": attack, "metric": "accuracy", "count": count, "value": count / total}

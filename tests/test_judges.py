@@ -9,9 +9,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from atlib.campaign import judges
 from atlib.errors import InputError
 from atlib.files import REPOSITORY
-from atlib.report import judges
+from atlib.report import frames, judge_tables
 
 
 class Brightness(nn.Module):
@@ -76,7 +77,7 @@ def test_published_counts_and_their_sentence() -> None:
     assert (signs["same"] < signs["known"] / 3).all()
     assert found["commit"].str.fullmatch("[0-9a-f]{40}").all()
     known = f"Of {found['pictures'][0]} test pictures all three networks recognise {found['known'][0]} when"
-    assert known in judges.sentence(REPOSITORY / "results")
+    assert known in judge_tables.sentence(REPOSITORY / "results")
 
 
 def test_the_sentence_takes_its_numbers_from_the_file(tmp_path: Path) -> None:
@@ -91,11 +92,15 @@ def test_the_sentence_takes_its_numbers_from_the_file(tmp_path: Path) -> None:
         for (one, change, two), (another, same) in counts.items()
     ]
     pd.DataFrame(lines).to_csv(tmp_path / "judges.csv", index=False)
-    said = judges.sentence(tmp_path)
+    said = judge_tables.sentence(tmp_path)
     assert "sees another class in 75 % of them, and in 50 % the very class" in said
     assert "For the normal network it is 60 % and 30 %" in said
     assert "sees another class in 15 % of the pictures and the normal network in 80 %" in said
     assert "then gives in 10 % and 5 %" in said
     assert "pgd-linf-2 sees another class in 45 %, pgd-linf-8 in 25 %" in said
-    with pytest.raises(InputError, match=r"python -m atlib\.report\.judges writes it"):
+    with pytest.raises(InputError, match=r"python -m atlib\.campaign\.judges writes it"):
         judges.load(tmp_path / "none")
+
+
+def test_the_attack_is_the_sliders_last() -> None:
+    assert (max(frames.EPS), frames.STEPS[-1]) == (judges.EPS, judges.STEPS)

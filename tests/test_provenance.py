@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import torch
 
-from atlib import provenance, stronger
+from atlib import provenance
+from atlib.campaign import judges, sigmas, stronger
 from atlib.errors import InputError
-from atlib.report import destroyed, explored, frames, judges, photographs, sigmas
+from atlib.report import destroyed, explored, frames, photographs
 
 Git = Callable[..., str]
 SHAPES: Any = SimpleNamespace(dataset="shapes", side=32, device=torch.device("cpu"))  # what is asked before any work

@@ -6,9 +6,10 @@ import torch
 from torch import nn
 
 from atlib import data, files, models, saliency
+from atlib.campaign import sigmas
 from atlib.data import Dataset, Split
 from atlib.errors import InputError
-from atlib.report import sigmas
+from atlib.report import sigma_tables
 
 
 class Sum(nn.Module):
@@ -42,14 +43,14 @@ def test_the_sentence_takes_its_numbers_from_rows_and_needs_them_all():
         }
         for (m, s), v in values.items()
     )
-    said = sigmas.sentence("n", "r", frame)
+    said = sigma_tables.sentence("n", "r", frame)
     assert "is 0.04 [0.03, 0.05] for the ordinary network's maps and 0.21 [0.20, 0.22]" in said
     assert "with the paper's, 0.20 [0.19, 0.21] and 0.22 [0.21, 0.23]" in said and "on 9 CIFAR-10 pictures" in said
     caused = "much of the agreement with edges appears only once noise is added"
     assert caused in said
     reversed_ = frame.assign(model=frame["model"].map({"n": "r", "r": "n"}))
-    assert caused not in sigmas.sentence("n", "r", reversed_)
-    assert sigmas.sentence("n", "r", frame.iloc[1:]) == ""
+    assert caused not in sigma_tables.sentence("n", "r", reversed_)
+    assert sigma_tables.sentence("n", "r", frame.iloc[1:]) == ""
 
 
 def test_the_statistics_are_those_of_smoothgrads_maps():
@@ -67,7 +68,7 @@ def test_what_another_process_writes_meanwhile_stays(tmp_path):
     path = tmp_path / "sigmas.csv"
     base = dict.fromkeys(sigmas.COLUMNS, 1) | {"metric": "gini", "model": "a", "sigma": 0.1}
     for name, sigma, value in (("b", 0.1, 1), ("a", 0.1, 1), ("a", 0.02, 1), ("a", 0.1, 2)):
-        sigmas._put(path, name, sigma, pd.DataFrame([base | {"model": name, "sigma": sigma, "value": value}]))
+        sigmas.put(path, name, sigma, pd.DataFrame([base | {"model": name, "sigma": sigma, "value": value}]))
     found = sigmas.read(path)[["model", "sigma", "value"]]
     assert [*found.itertuples(index=False, name=None)] == [("a", 0.02, 1), ("a", 0.1, 2), ("b", 0.1, 1)]
 
@@ -79,7 +80,7 @@ def test_only_one_process_writes_at_a_time(tmp_path, monkeypatch):
         files.hold(tmp_path / ".sigmas.csv.lock", "7", ""),
         pytest.raises(InputError, match="being written by process 7"),
     ):
-        sigmas._put(path, "a", 0.1, pd.DataFrame())
+        sigmas.put(path, "a", 0.1, pd.DataFrame())
     assert not path.exists()
 
 
@@ -114,7 +115,7 @@ def test_a_stopped_call_goes_on(tmp_path, monkeypatch, capsys):
     assert list(frame["sigma"].unique()) == [0.02, 0.05, 0.1] and set(frame["total"]) == {3}
     sigmas.write("cifar10", minutes=9, pictures=3, samples=2)
     assert path.read_text(encoding="utf-8") == first and asked == ["cifar10/one"]
-    assert list(sigmas.table()["sigma"]) == ["0.02", "0.05", "0.1"]
+    assert list(sigma_tables.table()["sigma"]) == ["0.02", "0.05", "0.1"]
     with pytest.raises(InputError, match="no shipped network"):
         sigmas.write("caltech101", minutes=1)
     capsys.readouterr()

@@ -1,6 +1,6 @@
 """What attacks that try harder leave of each network: a column for the tables of robustness, and what it decides.
 
-Rows of `results/stronger.csv`, which `python -m atlib.stronger` writes.
+Rows of `results/stronger.csv`, which `python -m atlib.campaign.stronger` writes.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
 """SmoothGrad with less noise: statistics of the shipped networks' maps at several σ, on clean test pictures.
 
-    python -m atlib.report.sigmas cifar10 --minutes 4        writes results/sigmas.csv; called again, it goes on
+    python -m atlib.campaign.sigmas cifar10 --minutes 4        writes results/sigmas.csv; called again, it goes on
 
 The paper's σ is .1 of a picture's range. With that much noise a normal network recognises few of the noisy copies, so
 that its maps may say more of noise than of the picture. "recognised" is the share of noisy copies that the network gets
-right. Intervals are Student's, over pictures; a line is of one network, seed 1.
+right. Intervals are Student's, over pictures; a line is of one network, seed 1. `atlib.report.sigma_tables` shows them.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import torch
+from scipy import stats
 from torch import Tensor, nn
 
 from .. import data, evaluation, models, provenance, saliency
@@ -28,7 +29,6 @@ from ..errors import InputError, command_line, in_range
 from ..files import atomic, hold, results_dir
 from ..measurements import map_order
 from ..progress import say
-from .statistics import t_interval
 
 SIGMAS = (0.02, 0.05, 0.1)
 PICTURES = 100  # the first of those whose maps are measured elsewhere
@@ -70,7 +70,7 @@ def lines_of(name: str, sigma: float, found: dict[str, np.ndarray], samples: int
     about: dict[str, Any] = provenance.record(torch.device("cpu"))
     lines: list[dict[str, object]] = []
     for metric, values in found.items():
-        low, high = t_interval(values)
+        low, high = stats.ttest_1samp(values, 0).confidence_interval()
         line: dict[str, object] = {
             "model": name,
             "sigma": sigma,
@@ -115,7 +115,7 @@ def write(dataset: str, minutes: float, pictures: int = PICTURES, samples: int =
                 return path
             model = model or models.fold(models.load(name)[0])
             new = pd.DataFrame(lines_of(name, sigma, measured(model, images, labels, sigma, samples), samples))
-            _put(path, name, sigma, new)
+            put(path, name, sigma, new)
             say(f"{path}: {name}, sigma {sigma:g}")
     return path
 
@@ -125,7 +125,7 @@ def _those_of(frame: pd.DataFrame, name: str, sigma: float) -> pd.DataFrame:
     return frame[(frame["model"] == name) & np.isclose(frame["sigma"].astype(float), sigma)]
 
 
-def _put(path: Path, name: str, sigma: float, new: pd.DataFrame) -> None:
+def put(path: Path, name: str, sigma: float, new: pd.DataFrame) -> None:
     """Write rows in the place of those of the same network and σ; what another process has written meanwhile stays."""
     with hold(path.with_name(f".{path.name}.lock"), str(os.getpid()), f"{path}: being written by process", PATIENCE):
         frame = read(path)
@@ -134,55 +134,10 @@ def _put(path: Path, name: str, sigma: float, new: pd.DataFrame) -> None:
             rows.sort_values(["model", "sigma"], kind="stable").to_csv(temporary, index=False, columns=list(COLUMNS))
 
 
-def table(frame: pd.DataFrame | None = None) -> pd.DataFrame:
-    """A line for each network and σ, with each metric and its interval over pictures."""
-    frame = read() if frame is None else frame
-    lines = []
-    for (name, sigma), mine in frame.groupby(["model", "sigma"], sort=False):
-        line: dict[str, object] = {"network": name, "sigma": f"{sigma:g}"}
-        for metric in METRICS:
-            one = mine[mine["metric"] == metric]
-            text = "–" if one.empty else "{value:.2f} [{low:.2f}, {high:.2f}]".format(**one.iloc[0])
-            line[metric.replace("_", " ")] = text.replace("-", "−")
-        lines.append(line)
-    return pd.DataFrame(lines)
-
-
-def sentence(ordinary: str, robust: str, frame: pd.DataFrame | None = None) -> str:
-    """How far two networks' maps lie on edges with the least noise and with the paper's, in Markdown; else "".
-
-    ordinary, robust: shipped networks, as the rows name them.
-    """
-    frame = read() if frame is None else frame
-    edges = frame[frame["metric"] == "edge_correlation"]
-
-    def at(name: str, sigma: float) -> pd.Series:
-        return edges[(edges["model"] == name) & np.isclose(edges["sigma"].astype(float), sigma)].iloc[0]
-
-    def shown(name: str, sigma: float) -> str:
-        return "{value:.2f} [{low:.2f}, {high:.2f}]".format(**at(name, sigma))
-
-    few, paper = SIGMAS[0], SIGMAS[-1]
-    here = {(line["model"], line["sigma"]) for line in edges.to_dict("records")}
-    if not here >= {(name, sigma) for name in (ordinary, robust) for sigma in (few, paper)}:
-        return ""
-    apart = at(ordinary, few)["high"] < at(robust, few)["low"]
-    alike = at(ordinary, paper)["high"] >= at(robust, paper)["low"]
-    seen = "So for this ordinary network, much of the agreement with edges appears only once noise is added. "
-    cause = seen if apart and alike else ""
-    return (
-        f"How closely maps follow edges also depends on that noise. With a fifth of it (σ = {few:g} of a picture's "
-        f"range instead of {paper:g}) the correlation with edges is {shown(ordinary, few)} for the ordinary network's "
-        f"maps and {shown(robust, few)} for the adversarially trained one's; with the paper's, "
-        f"{shown(ordinary, paper)} and {shown(robust, paper)}. {cause}This is one network of each kind on "
-        f"{int(edges['total'].min())} CIFAR-10 pictures, looked at after the claims were judged."
-    )
-
-
 @command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """Command line; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m atlib.report.sigmas", description="Maps with less noise.")
+    parser = argparse.ArgumentParser(prog="python -m atlib.campaign.sigmas", description="Maps with less noise.")
     parser.add_argument("dataset", help="of which there are shipped networks")
     parser.add_argument("--minutes", type=float, default=1e9, help="start nothing new after this many minutes")
     parser.add_argument("--pictures", type=int, default=PICTURES)

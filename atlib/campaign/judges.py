@@ -1,11 +1,11 @@
 """How often a picture that an attack has changed becomes another class in the eyes of a network that took no part.
 
-    python -m atlib.report.judges [--pictures 200]
+    python -m atlib.campaign.judges [--pictures 200]
 
 attacks shipped CIFAR-10 networks with the largest budget of the book's slider, asks networks that took no part what
 they see, and writes results/judges.csv. Each is also shown the same changes with random signs, which are about as
 large (pixels stay in their range) and have no direction: what these do, size does. A person would be the better judge;
-a network is the one that can be asked many times.
+a network is the one that can be asked many times. `atlib.report.judge_tables` says what was found.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from tqdm.auto import tqdm
 from .. import attacks, data, models, provenance
 from ..errors import InputError, command_line, in_range
 from ..files import atomic, results_dir
-from . import frames
 
 DATASET, NETWORKS = "cifar10", ("pgd-linf-8", "normal", "pgd-linf-2")
 ATTACKED = ("pgd-linf-8", "normal")  # each is judged by the two others
 CHANGES = ("attack", "random signs")
-EPS, STEPS, BATCH, SEED = max(frames.EPS), frames.STEPS[-1], 50, 1
+EPS, STEPS = 64, 40  # the largest budget of the book's slider, in 1/255, and its attack's last step
+BATCH, SEED = 50, 1
 
 
 def answers(network: nn.Module, images: Tensor) -> Tensor:
@@ -93,42 +93,14 @@ def load(folder: Path | None = None) -> pd.DataFrame:
     """What `measure` found when it was last written; InputError if it never was."""
     path = (folder or results_dir()) / "judges.csv"
     if not path.is_file():
-        raise InputError(f"{path}: not there; python -m atlib.report.judges writes it")
+        raise InputError(f"{path}: not there; python -m atlib.campaign.judges writes it")
     return pd.read_csv(path)
-
-
-def sentence(folder: Path | None = None) -> str:
-    """For how many pictures the change is one that other networks see too, in Markdown."""
-    lines = {(one["attacked"], one["change"], one["judge"]): one for one in load(folder).to_dict("records")}
-
-    def share(attacked: str, judge: str, what: str, change: str = "attack") -> str:
-        line = lines[attacked, change, judge]
-        return f"{100 * line[what] / line['known']:.0f} %"
-
-    robust, plain, judge = NETWORKS
-    first, signs = lines[robust, "attack", judge], "random signs"
-    other, same = ([share(robust, one, what, signs) for one in (judge, plain)] for what in ("another", "same"))
-    return (
-        f"How common is that? Of {first['pictures']} test pictures all three networks recognise {first['known']} when "
-        f"nothing is changed. On these we attacked {robust} with a budget of {first['eps']}/255. {judge}, which took "
-        f"no part, then sees another class in {share(robust, judge, 'another')} of them, and in "
-        f"{share(robust, judge, 'same')} the very class that {robust} now sees. For the normal network it is "
-        f"{share(robust, plain, 'another')} and {share(robust, plain, 'same')}.\n\n"
-        "The size of the change is part of the reason. If the signs of the same changes are drawn at random, "
-        f"{judge} sees another class in {other[0]} of the pictures and the normal network in {other[1]}; they see the "
-        f"class that {robust} then gives in {same[0]} and {same[1]}. And at so large a budget an attack on the normal "
-        "network works on others, too: "
-        f"{judge} sees another class in {share(plain, judge, 'another')}, {robust} in "
-        f"{share(plain, robust, 'another')}. One attack on one network of each kind illustrates the claim, and doesn't "
-        "decide it.\n\n**The horse shows which change makes a network answer differently. It doesn't show which cue "
-        "the network goes by on an unchanged picture.**"
-    )
 
 
 @command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 2 with one line on stderr if something can't be used."""
-    parser = argparse.ArgumentParser(prog="python -m atlib.report.judges", description=(__doc__ or "").split("\n")[0])
+    parser = argparse.ArgumentParser(prog="python -m atlib.campaign.judges", description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--pictures", type=int, default=200)
     path = results_dir() / "judges.csv"
     found = measure(parser.parse_args(arguments).pictures)
