@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which don't run __getattr__
         errors,
         evaluation,
         files,
+        gradients,
         measured,
         measurements,
         models,
@@ -50,7 +51,7 @@ if "OMP_WAIT_POLICY" not in os.environ:
 
 __version__ = "0.1.0"
 __all__ = [
-    "attacks", "barred", "between", "configuration", "data", "errors", "evaluation", "files", "measured",
+    "attacks", "barred", "between", "configuration", "data", "errors", "evaluation", "files", "gradients", "measured",
     "measurements", "models", "networks", "own", "progress", "provenance", "rows", "saliency", "shapes", "stronger",
     "style", "textures", "training", "transforms", "underfit",
 ]  # fmt: skip

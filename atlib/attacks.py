@@ -6,17 +6,14 @@ the paper's units into them. The model is put in evaluation mode and its paramet
 both are restored afterwards. Only the gradient of the images is computed. Attacks follow the precision of a surrounding
 autocast, and also work inside `torch.no_grad` and `torch.inference_mode`.
 
-Attacks climb the log-odds against the label (`log_odds`) instead of the cross entropy. The two gradients have the same
-direction, and only the direction is used; but the cross entropy's carries the factor 1 − p, which single precision
-rounds to zero on a confident network, which would then look robust.
+Attacks climb the log-odds against the label (`gradients.log_odds`) instead of the cross entropy. The two gradients have
+the same direction, and only the direction is used; but the cross entropy's carries the factor 1 − p, which single
+precision rounds to zero on a confident network, which would then look robust.
 """
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,12 +21,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .errors import InputError, NetworkError, in_range, one_of
+from .errors import InputError, in_range, one_of
+from .gradients import (
+    broken,
+    check_floats,
+    check_logits,
+    class_labels,
+    frozen,
+    highest_of,
+    input_gradient,
+    is_zero,
+    refuse_broken,
+    require_gradient,
+)  # fmt: skip
 from .transforms import check_range
 
 NORMS = ("linf", "l2")
 PAPER_STEPS = 20
-WHOLE = (torch.uint8, torch.int8, torch.int16, torch.int32, torch.int64)
 
 
 def budget(norm: str, eps: float, side: int) -> float:
@@ -48,117 +56,6 @@ def budget(norm: str, eps: float, side: int) -> float:
 def default_step(eps: float, steps: int) -> float:
     """The paper's step, eps/2, for its 20 steps; 2.5·eps/steps for any other number (Madry et al. 2018)."""
     return eps / 2 if steps == PAPER_STEPS else 2.5 * eps / steps
-
-
-@contextmanager
-def frozen(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode and no parameter gradients inside the block; afterwards every mode and flag is as it was.
-
-    Inference mode, which allows no gradients at all, is switched off inside. InputError for anything but a Module.
-    """
-    if not isinstance(model, nn.Module):
-        raise InputError(f"model = a {type(model).__name__}: must be a torch.nn.Module")
-    modes = [(module, module.training) for module in model.modules()]
-    flags = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    model.eval()
-    for parameter, _ in flags:
-        parameter.requires_grad_(False)
-    try:
-        # leaving inference mode also switches gradients on, so leave it only if it is on
-        with torch.inference_mode(False) if torch.is_inference_mode_enabled() else contextlib.nullcontext():
-            yield
-    finally:
-        for module, mode in modes:
-            module.training = mode
-        for parameter, flag in flags:
-            parameter.requires_grad_(flag)
-
-
-def check_logits(logits: Tensor, labels: Tensor, highest: int | None = None) -> None:
-    """NetworkError unless the logits are N×classes; InputError unless every label is one of the classes.
-
-    highest: the largest label (`highest_of`). Without it, labels on a GPU aren't checked: asking it for their largest
-    at every step would make it wait.
-    """
-    if not isinstance(logits, Tensor):
-        raise NetworkError(f"model: gives a {type(logits).__name__}: must be one tensor of logits, N×classes")
-    if logits.dim() != 2 or len(logits) != len(labels) or logits.shape[1] < 2:
-        raise NetworkError(
-            f"model: gives outputs of shape {tuple(logits.shape)} for {len(labels)} images: must be N×classes, with at "
-            "least two classes"
-        )
-    if highest is None and not labels.is_cuda:
-        highest = highest_of(labels)
-    if highest is not None and highest >= logits.shape[1]:
-        raise InputError(f"labels = {highest}: must be below {logits.shape[1]}, the number of the model's outputs")
-
-
-def highest_of(labels: Tensor) -> int:
-    """The largest label, −1 if there is none: asked of the device once, before an attack's first step."""
-    return int(labels.max()) if len(labels) else -1
-
-
-def log_odds(logits: Tensor, labels: Tensor, highest: int | None = None) -> Tensor:
-    """Log-odds against the label, m = logsumexp of the other logits − the label's logit; N×classes to float N.
-
-    It determines the usual quantities: the cross entropy is softplus(m), log p of the label −softplus(m), and p itself
-    the sigmoid of −m. Unlike the softmax's, its gradient keeps all its digits however confident the network is. It is
-    computed in at least single precision. highest, and errors: as for `check_logits`.
-    """
-    check_logits(logits, labels, highest)
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    own = labels[:, None]
-    return logits.scatter(1, own, -math.inf).logsumexp(1) - logits.gather(1, own)[:, 0]
-
-
-def require_gradient(gaps: Tensor) -> None:
-    """NetworkError if what was computed from a network's outputs doesn't depend on its input as far as torch knows."""
-    if not gaps.requires_grad:
-        raise NetworkError("model: its outputs have no gradient with respect to its input (no_grad inside?)")
-
-
-def input_gradient(
-    model: nn.Module, images: Tensor, labels: Tensor, highest: int | None = None
-) -> tuple[Tensor, Tensor]:
-    """(gradient of the log-odds against each label with respect to its image, N×C×H×W; logits).
-
-    It has the direction of the cross entropy's gradient, which is this one times 1 − p. labels: int64, N. highest, and
-    errors: as for `check_logits`.
-    """
-    with torch.enable_grad():
-        images = (images.clone() if images.is_inference() else images).detach().requires_grad_(True)
-        logits = model(images)
-        odds = log_odds(logits, labels, highest)
-        require_gradient(odds)
-        (gradient,) = torch.autograd.grad(odds.sum(), images)
-    return gradient, logits.detach()
-
-
-def class_labels(labels: Tensor, images: Tensor) -> Tensor:
-    """Labels as int64; InputError unless they are whole numbers, at least 0, one for each image."""
-    if not isinstance(labels, Tensor) or labels.dtype not in WHOLE or labels.shape != images.shape[:1]:
-        found = f"{labels.dtype} {tuple(labels.shape)}" if isinstance(labels, Tensor) else f"a {type(labels).__name__}"
-        raise InputError(f"labels = {found}: must be a tensor of whole numbers, one for each image, {len(images)}")
-    if labels.numel() and labels.min() < 0:
-        raise InputError(f"labels = {int(labels.min())}: must be at least 0")
-    with torch.inference_mode(False):
-        return labels.to(torch.int64, copy=labels.is_inference())
-
-
-def is_zero(gradient: Tensor) -> Tensor:
-    """Whether an image has no gradient to follow, because all of it is zero, N bools."""
-    return (gradient == 0).flatten(1).all(1)
-
-
-def refuse_broken(failed: Tensor, what: str = "gradient with respect to the input is") -> None:
-    """NetworkError, with their number, if the gradient (or `what`) of some images (bool N) was NaN or infinite."""
-    if wrong := int(failed.sum()):
-        raise NetworkError(f"model: its {what} NaN or infinite for {wrong} of {len(failed)} images")
-
-
-def broken(gradient: Tensor) -> Tensor:
-    """Whether an image's gradient holds NaN or infinity, N bools."""
-    return (~gradient.isfinite()).flatten(1).any(1)
 
 
 def project(images: Tensor, centre: Tensor, eps: float, norm: str) -> Tensor:
@@ -206,13 +103,6 @@ def start(images: Tensor, eps: float, norm: str, random_start: bool, generator: 
         radius = share ** (1 / images.shape[1:].numel())
         noise = (eps * radius.view(-1, 1, 1, 1) * normalised(draws)).to(images)
     return (images + noise).clamp(0, 1)
-
-
-def check_floats(images: Tensor) -> None:
-    """InputError unless images are a float tensor, N×C×H×W; their range is `check_range`'s."""
-    if not isinstance(images, Tensor) or images.dim() != 4 or not images.is_floating_point():
-        found = f"{images.dtype} {tuple(images.shape)}" if isinstance(images, Tensor) else f"a {type(images).__name__}"
-        raise InputError(f"images = {found}: must be a float tensor, N×C×H×W, in [0, 1]")
 
 
 def check(
@@ -285,7 +175,7 @@ def ascend(
     """`pgd` without its checks, for a loop on a GPU, in which every question to the device would make it wait.
 
     Returns the last iterate, and of which images a gradient was NaN or infinite (bool N). Parameters as for `pgd`,
-    labels int64; highest: the largest of them, where it is known (`check_logits`).
+    labels int64; highest: the largest of them, where it is known (`gradients.check_logits`).
     """
     images = images.detach()
     if eps == 0:
@@ -410,7 +300,7 @@ def roughness(flow: Tensor) -> Tensor:
 def margin(logits: Tensor, labels: Tensor, highest: int | None = None) -> Tensor:
     """Largest logit of another class minus the true one's (N): above 0 where the network is fooled.
 
-    highest, and errors: as for `check_logits`.
+    highest, and errors: as for `gradients.check_logits`.
     """
     check_logits(logits, labels, highest)
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32))

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from . import attacks, barred, between, data, measurements, models, progress, provenance, saliency, training
+from . import barred, between, data, gradients, measurements, models, progress, provenance, saliency, training
 from .configuration import Config, config_of, dataset_arguments, find_run
 from .errors import AtlibError, InputError, NetworkError, one_of
 from .files import load_tensors, read_json, tensor_digest
@@ -230,7 +230,7 @@ def complete(
         for name, level in missing:
             began = time.perf_counter()
             try:
-                with exact(), attacks.frozen(subject.model), work.on(name, level):
+                with exact(), gradients.frozen(subject.model), work.on(name, level):
                     found = measurements.MEASUREMENTS[name].measure(subject, level)
                     check_finite(found)
             except AtlibError as error:

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from . import attacks, data, progress, saliency, style, training, transforms
+from . import attacks, data, gradients, progress, saliency, style, training, transforms
 from .configuration import Config
 from .errors import InputError, NetworkError
 from .files import tensor_digest
@@ -173,7 +173,7 @@ def predict(
 @torch.no_grad()
 def _predict(subject: Subject, images: Tensor, labels: Tensor, change: Change | None) -> tuple[np.ndarray, np.ndarray]:
     classes, probabilities, done = [], [], 0
-    with attacks.frozen(subject.model):  # whatever mode it is in
+    with gradients.frozen(subject.model):  # whatever mode it is in
         for some, target in batches(subject, images, labels):
             place = slice(done, done + len(some))
             done += len(some)

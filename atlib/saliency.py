@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .attacks import check_floats, class_labels, frozen, highest_of, input_gradient, log_odds
 from .errors import InputError, in_range
+from .gradients import check_floats, class_labels, frozen, highest_of, input_gradient, log_odds
 from .transforms import check_range
 
 SAMPLES = 100  # n of equation 3, as in the paper
@@ -25,7 +25,7 @@ def _check(images: Tensor, labels: Tensor) -> Tensor:
 def grad(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     """Equation 2 with S_c = log p_c: signed gradients, N×C×H×W, for images in [0, 1] and labels c (whole numbers, N).
 
-    log p_c = −softplus(m) with the log-odds m against c (`attacks.log_odds`), so its gradient is −sigmoid(m)·∇m: no
+    log p_c = −softplus(m) with the log-odds m against c (`gradients.log_odds`), so its gradient is −sigmoid(m)·∇m: no
     digits are lost where p_c rounds to 1. (Below 10⁻³⁸, beyond log-odds of −87, single precision can't represent such
     numbers.) InputError for images outside [0, 1] or not finite, images or labels of another type or shape, or a label
     that is none of the classes.

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from . import attacks, data, models, progress, provenance, shapes, transforms, underfit
+from . import attacks, data, gradients, models, progress, provenance, shapes, transforms, underfit
 from .configuration import CORRUPTIONS, Config, dataset_arguments
 from .errors import InputError, NetworkError
 from .files import hold, load_tensors, runs_dir, save_tensors, tensor_digest, writable, write_json
@@ -153,7 +153,7 @@ def precision_on(device: torch.device, asked: str = "auto") -> str:
 def accuracy(model: nn.Module, split: data.Split, side: int, device: torch.device, batch: int = 500) -> float:
     """Share of a split that the network gets right, in evaluation mode."""
     right = 0
-    with attacks.frozen(model):
+    with gradients.frozen(model):
         for images, labels in zip(split.images.split(batch), split.labels.split(batch), strict=True):
             logits = model(data.prepare(images.to(device), side))
             right += int((logits.argmax(1).cpu() == labels.cpu()).sum())

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from atlib import attacks, models, shapes
+from atlib import attacks, gradients, models, shapes
 from atlib.errors import InputError, NetworkError
 from benchmarks.measure import Passes
 from helpers import Halves
@@ -382,7 +382,7 @@ def test_no_linear_network_of_many_classes_is_fooled_within_its_distance(seed: i
 def test_input_gradient_of_a_linear_network(seed: int) -> None:
     model, images = Linear(seed, 4), pictures(seed, side=4).double()
     labels = torch.tensor([0, 1, 0, 1])
-    gradient, logits = attacks.input_gradient(model, images, labels)
+    gradient, logits = gradients.input_gradient(model, images, labels)
     by_hand = (1 - 2 * labels)[:, None] * model.w.detach()  # of the log-odds of two classes: ± the weights
     assert torch.allclose(gradient.flatten(1), by_hand, atol=1e-10)
     assert not gradient.requires_grad and not logits.requires_grad
@@ -489,7 +489,7 @@ def test_an_input_gradient_alone_takes_no_weight_gradient() -> None:
     """Without `frozen` around it, as maps use it."""
     model = models.resnet18(width=4)
     with Passes() as passes:
-        attacks.input_gradient(model, pictures(0, 4, 32), torch.arange(4))
+        gradients.input_gradient(model, pictures(0, 4, 32), torch.arange(4))
     assert passes.of_a_network(CONVOLUTIONS) == "1/1/0"
     assert all(parameter.requires_grad and parameter.grad is None for parameter in model.parameters())
 
@@ -892,7 +892,7 @@ def test_nan_at_the_last_iterate_is_no_answer() -> None:
 @pytest.mark.parametrize("gap", [5.0, 18.0, 40.0, 80.0])
 def test_the_gradient_of_a_confident_network_keeps_all_its_pixels(gap: float) -> None:
     images, labels = torch.full((1, 1, 2, 2), 0.5), torch.tensor([0])
-    gradient, _ = attacks.input_gradient(Halves(gap), images, labels)
+    gradient, _ = gradients.input_gradient(Halves(gap), images, labels)
     assert gradient.flatten().tolist() == [-1, 1, -1, 1]
     moved = attacks.pgd(Halves(gap), images, labels, eps=0.1, steps=1, step_size=0.1)
     torch.testing.assert_close(moved.flatten(), torch.tensor([0.4, 0.6, 0.4, 0.6]))
@@ -903,9 +903,9 @@ def test_log_odds_are_the_cross_entropys_in_double_precision(seed: int, gap: flo
     logits = torch.randn(6, 5, generator=generator(seed)) * gap
     labels = torch.arange(6) % 5
     exact = F.cross_entropy(logits.double(), labels, reduction="none")
-    found = F.softplus(attacks.log_odds(logits, labels).double())
+    found = F.softplus(gradients.log_odds(logits, labels).double())
     torch.testing.assert_close(found, exact, rtol=1e-5, atol=1e-5)
-    assert attacks.log_odds(logits.bfloat16(), labels).dtype == torch.float32
+    assert gradients.log_odds(logits.bfloat16(), labels).dtype == torch.float32
 
 
 class Louder(nn.Module):
@@ -1046,13 +1046,14 @@ def test_a_label_beyond_the_networks_classes_is_one_line(attack: Attack) -> None
 def test_the_largest_label_is_asked_for_once_also_of_a_gpu(attack: Attack, monkeypatch: pytest.MonkeyPatch) -> None:
     """Looking a label up beyond the outputs would end all work on the GPU, with an error that names no label."""
     known: list[int | None] = []
-    check = attacks.check_logits
+    check = gradients.check_logits
 
     def watched(logits: Tensor, labels: Tensor, highest: int | None = None) -> None:
         known.append(highest)
         check(logits, labels, highest)
 
-    monkeypatch.setattr(attacks, "check_logits", watched)
+    for module in (attacks, gradients):
+        monkeypatch.setattr(module, "check_logits", watched)
     attack(Small().eval(), pictures(0), torch.tensor([0, 1, 2, 3]), **seeded(attack))
     assert set(known) == {3}
 

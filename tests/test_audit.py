@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 
 from atlib import models
-from atlib.campaign import audit
+from atlib.campaign import audit, shipping
 from atlib.errors import InputError, Missing
 from atlib.files import REPOSITORY, load_tensors, save_tensors
 from atlib.rows import load, measurement, row_id
@@ -65,9 +65,10 @@ def test_the_command_ends_with_whether_every_row_agrees(
     assert out.startswith(f"a row: published 0.5, again {again}") and said in out
 
 
-def test_shipping_nothing_is_told(capsys: pytest.CaptureFixture) -> None:
-    assert audit.main(["ship"]) == 2
-    assert capsys.readouterr().err.startswith("error: ship: needs at least one run")
+def test_shipping_a_run_that_is_not_there_is_one_line(capsys: pytest.CaptureFixture) -> None:
+    assert shipping.main(["shapes/absent"]) == 2
+    said = capsys.readouterr().err
+    assert said.startswith("error: ") and "shapes/absent" in said and said.count("\n") == 1
 
 
 def test_every_shipped_network_is_a_published_one_with_a_card_that_says_its_numbers(published_folder: None) -> None:
@@ -79,13 +80,13 @@ def test_every_shipped_network_is_a_published_one_with_a_card_that_says_its_numb
         "cifar10/underfit",
         "cifar10/pgd-linf-8",
     }
-    assert sum(path.stat().st_size for path in names.values()) <= audit.SIZE_LIMIT
+    assert sum(path.stat().st_size for path in names.values()) <= shipping.SIZE_LIMIT
     runs = set(load()["run"])
     for name, path in names.items():
         card = path.with_suffix(".md").read_text(encoding="utf-8")
         run = card.split("run `")[1].split("`")[0]
         assert card.startswith(f"# {name}\n") and run in runs
-        assert audit.card(run) == card and audit.weights_of(run) == path
+        assert shipping.card(run) == card and audit.weights_of(run) == path
         _, header = models.load(name)
         assert header["config"]["width"] == 16 and not header["config"]["weights"]
 
@@ -124,24 +125,24 @@ def test_shipping_wants_a_published_run_of_our_own_and_room(
     tensors, meta = load_tensors(models.shipped()["shapes/normal"])
     save_tensors(run / "weights.safetensors", tensors, meta)
     folder = tmp_path / "models"
-    assert audit.ship(run, folder) == folder / "shapes" / "normal.safetensors"
+    assert shipping.ship(run, folder) == folder / "shapes" / "normal.safetensors"
     assert (folder / "shapes" / "normal.md").read_text(encoding="utf-8").startswith("# shapes/normal\n")
-    monkeypatch.setattr(audit, "SIZE_LIMIT", 1000)
+    monkeypatch.setattr(shipping, "SIZE_LIMIT", 1000)
     with pytest.raises(InputError, match="would exceed 0 MB with shapes/normal"):
-        audit.ship(run, folder)
+        shipping.ship(run, folder)
     (run / "training.json").write_text(json.dumps(record | {"weights_digest": "other"}))
     with pytest.raises(InputError, match="its weights are not those that were published; publish it again"):
-        audit.ship(run, folder)
+        shipping.ship(run, folder)
     (run / "training.json").write_text(json.dumps(record | {"config": record["config"] | {"epochs": 9.0}}))
     with pytest.raises(InputError, match="is of another run; remove it to ship"):
-        audit.ship(run, folder)
+        shipping.ship(run, folder)
     (run / "training.json").write_text(json.dumps(record | {"config": record["config"] | {"seed": 2}}))
     with pytest.raises(InputError, match="would exceed 0 MB with shapes/normal-s2"):  # beside that of seed 1
-        audit.ship(run, folder)
+        shipping.ship(run, folder)
     (run / "training.json").write_text(json.dumps(record | {"run": "shapes/normal-w16-s1-00000000"}))
     with pytest.raises(InputError, match="not published; publish it first"):
-        audit.ship(run, folder)
+        shipping.ship(run, folder)
     (run / "training.json").write_text(json.dumps(record | {"config": record["config"] | {"weights": "w"}}))
     with pytest.raises(InputError, match="fine-tuned from w; such weights are not shipped"):
-        audit.ship(run, folder)
+        shipping.ship(run, folder)
     shutil.rmtree(folder)

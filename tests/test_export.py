@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from atlib import attacks, models
+from atlib import gradients, models
 from atlib.errors import InputError
 from atlib.files import REPOSITORY
 from atlib.report import export, frames
@@ -34,8 +34,8 @@ def session(name: str) -> Any:
 def double(name: str, images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Logits and gradients of the log-odds of the safetensors, in double precision."""
     network = models.load(f"cifar10/{name}")[0].double()
-    with attacks.frozen(network):
-        gradient, logits = attacks.input_gradient(network, images.double(), labels)
+    with gradients.frozen(network):
+        gradient, logits = gradients.input_gradient(network, images.double(), labels)
     return logits, gradient
 
 
@@ -68,8 +68,8 @@ def test_gradient_keeps_its_digits_where_the_network_is_certain() -> None:
     target = torch.nn.functional.one_hot(label, 10).float().numpy()
     ours = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
     _, gradient = ours.run(None, {"images": images.numpy(), "target": target})
-    with attacks.frozen(network.double()):
-        steep, _ = attacks.input_gradient(network, images.double(), label)
+    with gradients.frozen(network.double()):
+        steep, _ = gradients.input_gradient(network, images.double(), label)
     assert np.abs(gradient - steep.numpy()).max() < 1e-4 * float(steep.abs().max())
 
 

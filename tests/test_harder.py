@@ -77,11 +77,17 @@ def measured(model: str, seed: int, left: float) -> dict:
 
 
 def said(
-    claim: str, *attacked: tuple[str, int, int], weak: float = 0.2, normal: float = 0.0, on: str = "cifar10"
+    claim: str,
+    *attacked: tuple[str, int, int],
+    weak: float = 0.2,
+    normal: float = 0.0,
+    on: str = "cifar10",
+    verdict: str = "holds",
+    spatial: float = 0.3,
 ) -> str:
     """What is said of a claim when PGD-40 leaves 40 % of the main network; attacked: model, seed and what is left of
     100 pictures; on: of which data set they were."""
-    left = {"pgd-linf-8": 0.4, "pgd-linf-2": weak, "normal": normal, "underfit": 0.0}
+    left = {"pgd-linf-8": 0.4, "pgd-linf-2": weak, "normal": normal, "underfit": 0.0, "spatial": spatial}
     frame = frame_of([measured(model, seed, value) for model, value in left.items() for seed in (1, 2)])
     found = [
         row
@@ -89,7 +95,7 @@ def said(
         for row in rows(f"atlib:{model}", (90, 50, 50, 50, 50, count), run=measured(model, seed, 0)["run"], dataset=on)
     ]
     ledger = claims.load()
-    return harder.survives(ledger[claim], ledger.settings["cifar10"], frame, pd.DataFrame(found))
+    return harder.survives(ledger[claim], ledger.settings["cifar10"], frame, pd.DataFrame(found), verdict)
 
 
 def test_a_claim_survives_if_the_interval_of_what_is_left_lies_beyond_its_smallest_effect():
@@ -121,12 +127,31 @@ def test_what_was_not_attacked_is_said_and_weak_references_count_with_their_own_
     both = said("robustness-grows-with-budget", ("pgd-linf-8", 1, 35), ("pgd-linf-2", 1, 5))
     assert "a difference of 30.0 points" in both and both.endswith("the claim survives them.")
     assert said("robustness-grows-with-budget", ("pgd-linf-8", 1, 35), ("pgd-linf-2", 1, 34)).endswith("open.")
-    assert said("spatial-not-robust") == none  # alike: an equality isn't judged from one network
+    assert said("spatial-not-robust") == none
+
+
+def test_a_refutation_survives_if_the_claim_would_still_be_refuted():
+    def refuted(claim: str, *attacked: tuple[str, int, int]) -> str:
+        return said(claim, *attacked, verdict="does not hold").partition("): ")[2]
+
+    assert refuted("robustness-gained", ("pgd-linf-8", 1, 0)) == "its refutation survives them."
+    assert refuted("robustness-gained", ("pgd-linf-8", 1, 35)) == "its refutation does not survive them."
+    assert refuted("robustness-gained", ("pgd-linf-8", 1, 9)) == "whether its refutation survives them is open."
+    # that two are alike within 5 points
+    assert refuted("spatial-not-robust", ("spatial", 1, 30)) == "its refutation survives them."
+    assert refuted("spatial-not-robust", ("spatial", 1, 0)) == "its refutation does not survive them."
+    assert refuted("spatial-not-robust", ("spatial", 1, 6)) == "whether its refutation survives them is open."
+    assert said("normal-not-robust", verdict="does not hold") == "Harder attacks have not been run on these networks."
+
+
+def test_a_ranking_by_robustness_says_how_many_networks_were_attacked_harder():
+    text = said("robustness-goes-with-shape", ("pgd-linf-8", 1, 35))
+    assert "have been run on 2 of these 11 kinds" in text  # it, and the normal one, of which PGD leaves nothing
 
 
 def test_that_little_is_left_can_only_become_truer_and_other_claims_are_not_about_robustness():
     assert said("normal-not-robust") == "Harder attacks can only leave less than PGD does, so this stands."
-    assert said("stylised-common") == "" == said("robustness-goes-with-shape")
+    assert said("stylised-common") == "" == said("shape-bias-grows-with-budget")
 
 
 def test_the_ledger_says_it_below_a_claim_that_holds(monkeypatch):

@@ -21,7 +21,7 @@ import torch
 from PIL import Image, ImageOps
 from torch import Tensor
 
-from atlib import attacks, models, saliency, transforms
+from atlib import attacks, gradients, models, saliency, transforms
 from atlib.data.pictures import square
 from atlib.files import REPOSITORY
 from atlib.report import export, frames, live
@@ -275,7 +275,7 @@ def test_attack_step_by_step(page: Live, ship: Tensor) -> None:
     for n, name in enumerate(export.NAMES):
         turns = [torch.tensor(turn["pictures"][n]).view(1, 3, 32, 32) for turn in page.seen("turns")]
         assert torch.equal(turns[0], plain)
-        gradient, _ = attacks.input_gradient(network(name), plain.double(), torch.tensor([8]))
+        gradient, _ = gradients.input_gradient(network(name), plain.double(), torch.tensor([8]))
         expected = attacks.project(
             attacks.step(plain, gradient, attacks.default_step(eps, 10), "linf"), plain, eps, "linf"
         )

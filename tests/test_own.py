@@ -21,7 +21,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import atlib
-from atlib import data, evaluation, measurements, models, networks, own, progress, saliency, transforms
+from atlib import data, evaluation, measurements, models, networks, own, progress, saliency, suspicions, transforms
 from atlib.errors import AtlibError, InputError, NetworkError
 from atlib.files import REPOSITORY, read_json, results_dir, write_json
 from atlib.report import job, statistics, tables
@@ -515,7 +515,7 @@ def test_normalised_input_is_suspected(capsys: pytest.CaptureFixture) -> None:
     # half a dozen pictures more are no reason: untrained networks win as many by chance
     few = data.Split(about.subject.test.images[:12], about.subject.test.labels[:12])
     model = Sometimes(about.subject.model, few.images, 6)
-    assert own.suspicion("it", replace(about.subject, model=model, test=few)) == ""
+    assert suspicions.normalised_inside("it", replace(about.subject, model=model, test=few)) == ""
     assert capsys.readouterr().out == ""
 
 

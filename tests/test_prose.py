@@ -17,7 +17,7 @@ import yaml
 
 from atlib import attacks, configuration, style, transforms
 from atlib.errors import InputError
-from atlib.files import REPOSITORY
+from atlib.files import REPOSITORY, read_json
 from atlib.report import (
     beside_paper,
     claims,
@@ -199,9 +199,23 @@ def three_seeds(frame: pd.DataFrame) -> bool:
 
 
 # What captions and sentences say by hand of rows, some still to come, and whether it is (still) so.
+def trained(frame: pd.DataFrame, dataset: str, model: str) -> list[tuple[str, float | None]]:
+    """The precision and the share of changed batches with which a model's three networks were trained."""
+    mine = frame[(frame["dataset"] == dataset) & (frame["model"] == model) & (frame["seed"] <= 3)]
+    records = [read_json(REPOSITORY / "results" / f"{run}.json") for run in sorted(set(mine["run"]))]
+    assert len(records) == 3
+    return [(record["training"]["precision"], record["config"].get("share")) for record in records]
+
+
 TYPED: dict[str, Callable[[pd.DataFrame], bool]] = {
     "CIFAR-10 and Caltech-101 have three seeds each": three_seeds,
     "(mean over three seeds)": three_seeds,
+    "were trained in single precision and the others in bfloat16": lambda frame: all(
+        {"noise-0.1": ("fp32", 0.5)}.get(model, ("bf16", None if model == "normal" else 0.5)) == about
+        for dataset, mine in {"cifar10": "pgd-linf-8 pgd-linf-2", "caltech101": "pgd-linf-4"}.items()
+        for model in ("noise-0.1", "normal", *mine.split())
+        for about in trained(frame, dataset, model)
+    ),
     "only one network, on CIFAR-10, has been trained on blur": lambda frame: (
         set(frame.loc[frame["model"].str.startswith("blur-"), "run"]) == {"cifar10/blur-1-w16-s1-8fcfbbf6"}
     ),

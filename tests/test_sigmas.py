@@ -43,7 +43,10 @@ def test_the_sentence_takes_its_numbers_from_rows_and_needs_them_all():
         }
         for (m, s), v in values.items()
     )
+    shares = frame.assign(metric="recognised", value=0.5, low=0.4, high=0.6)
+    frame = pd.concat([frame, shares], ignore_index=True)
     said = sigma_tables.sentence("n", "r", frame)
+    assert said.startswith("Of SmoothGrad's own noisy copies one ordinary network recognises 50 % [40, 60] and one ")
     assert "is 0.04 [0.03, 0.05] for the ordinary network's maps and 0.21 [0.20, 0.22]" in said
     assert "with the paper's, 0.20 [0.19, 0.21] and 0.22 [0.21, 0.23]" in said and "on 9 CIFAR-10 pictures" in said
     caused = "much of the agreement with edges appears only once noise is added"

@@ -24,7 +24,7 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from .. import attacks, between, evaluation, measurements, models, provenance, saliency, training
+from .. import between, evaluation, gradients, measurements, models, provenance, saliency, training
 from ..configuration import Config
 from ..errors import command_line, in_range, one_of
 from ..files import atomic, results_dir, writable
@@ -117,8 +117,8 @@ def kinds(model: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> dict[
             folded(images)
 
     def gradient() -> None:
-        with attacks.frozen(folded):
-            attacks.input_gradient(folded, images, labels)
+        with gradients.frozen(folded):
+            gradients.input_gradient(folded, images, labels)
 
     def step() -> None:
         model.train().zero_grad(set_to_none=True)

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from .. import attacks, data, evaluation, models, networks, provenance, training
+from .. import data, evaluation, gradients, models, networks, provenance, training
 from ..configuration import config_of, find_run
 from ..errors import InputError, command_line, in_range
 from ..files import atomic, hold, load_arrays, read_json, results_dir, runs_dir, save_arrays, tensor_digest, writable
@@ -115,7 +115,7 @@ def attack(
             start = time.process_time()
             images = data.prepare(subject.test.images[places].to(subject.device), subject.side)
             labels = subject.test.labels[places].to(subject.device)
-            with attacks.frozen(subject.model):
+            with gradients.frozen(subject.model):
                 found = one_batch(subject.model, images, labels, chain, seed + 100 * number)
             about_it: dict[str, Any] = provenance.record(subject.device)
             note = {"commit": commit, "seconds": str(round(time.process_time() - start, 1))}

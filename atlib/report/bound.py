@@ -160,6 +160,7 @@ NUMBERS: dict[str, Callable[[Decision], str]] = {
     "cells": _cells,
     "control": lambda d: f"{100 * abs(d.control.effect if d.control else math.nan):.1f}",
     "control_points": lambda d: _points(d.control.effect, d.control.low, d.control.high) if d.control else "nan",
+    "q": lambda d: f"{d.q:.2f}",  # NaN, which is refused, for a claim that has none
     "value": lambda d: _interval(d.judged.effect, d.judged.low, d.judged.high, 2),
     "first": lambda d: _cell(d, 0),
     "second": lambda d: _cell(d, 1),

@@ -7,7 +7,7 @@ input gradient are one graph of plain operators:
 
     images N×3×32×32 in [0, 1], target N×classes (1 for one class, else 0) -> logits N×classes, gradient N×3×32×32
 
-where the gradient is that of the log-odds against the target class (`attacks.log_odds`), which keeps its digits where
+where the gradient is that of the log-odds against the target class (`gradients.log_odds`), which keeps its digits where
 the network is certain. Weights are the halves of the safetensors, cast to single precision in the graph; each batch
 norm's scale is multiplied into the weights there too, so that the runtime folds it once when it loads the file and
 nothing is rounded twice.

@@ -15,6 +15,7 @@ import pandas as pd
 from ..files import results_dir
 from . import quantities
 from .claims import Claim, Setting
+from .rule import HOLDS
 from .statistics import wilson
 from .tables import in_setting
 
@@ -127,32 +128,46 @@ def _difference(one: Left, two: Left) -> tuple[float, float, float]:
     return value, low, value + math.hypot(one.high - one.value, two.value - two.low)
 
 
-def survives(claim: Claim, at: Setting, frame: pd.DataFrame, harder: pd.DataFrame | None = None) -> str:
+def survives(
+    claim: Claim, at: Setting, frame: pd.DataFrame, harder: pd.DataFrame | None = None, verdict: str = HOLDS
+) -> str:
     """Whether a claim on accuracy under PGD that holds in a setting survives the harder attacks, in a sentence.
 
-    Empty for every other claim. One network of each kind was attacked, so the interval is over pictures alone.
+    verdict: HOLDS, or FAILS: whether its refutation survives them. Of a claim that ranks networks by their accuracy
+    under PGD it says how many of them were attacked harder. Empty for every other claim. One network of each kind was
+    attacked, so the interval is over pictures alone.
     """
     s, harder = claim.statistic, read() if harder is None else harder
+    if s.name == "rank_correlation" and s.against == "pgd-linf@8/accuracy_last":
+        tried = sum(left(model, at, frame, harder) is not None for model in s.models)
+        return (
+            f"The networks are ranked by their accuracy under PGD. Harder attacks have been run on {tried} of these "
+            f"{len(s.models)} kinds, so what they would make of the order is open."
+        )
     if s.name != "difference" or s.under != ("pgd-linf@8",) or s.metrics != ("accuracy_last",):
         return ""
-    if claim.direction == "less" and not isinstance(s.reference, str):
+    if claim.direction == "less" and not isinstance(s.reference, str) and verdict == HOLDS:
         return "Harder attacks can only leave less than PGD does, so this stands."
     models = quantities.expand(s.models, at)
     names = {"main": at.main, "weak": at.weak}
     pairs = [(names.get(m, m), names.get(str(s.reference), str(s.reference))) for m in models]
     found = [(left(one, at, frame, harder), left(two, at, frame, harder)) for one, two in pairs]
-    if claim.direction != "greater" or any(one is None or two is None for one, two in found):
+    asked = claim.direction == "greater" or (claim.direction == "equal" and len(found) == 1)
+    if not asked or any(one is None or two is None for one, two in found):
         return "Harder attacks have not been run on these networks."
     differences = [_difference(one, two) for one, two in found if one and two]
     value, low, high = min(differences, key=lambda of: (of[2] >= claim.e, of[1]))  # one that has failed, if any
     known = [one for pair in found for one in pair if one]
     fewest, seeds = min(one.pictures for one in known), sorted({one.seed for one in known})
-    if low > claim.e:
-        word = "the claim survives them"
-    elif high < claim.e:
-        word = "the claim does not survive them"
+    if claim.direction == "equal":
+        holds, fails = -claim.e < low <= high < claim.e, low > claim.e or high < -claim.e
     else:
-        word = "whether the claim survives them is open"
+        holds, fails = low > claim.e, high < claim.e
+    what = "the claim" if verdict == HOLDS else "its refutation"
+    if not holds and not fails:
+        word = f"whether {what} survives them is open"
+    else:
+        word = f"{what} {'survives' if holds == (verdict == HOLDS) else 'does not survive'} them"
     numbers = f"{100 * value:.1f} points [{100 * low:.1f}, {100 * high:.1f}]"
     which = f"seed{'s' if len(seeds) > 1 else ''} {' and '.join(map(str, seeds))}, at least {fewest:,} pictures of each"
     return f"Harder attacks leave a difference of {numbers} ({which}): {word}."

@@ -232,8 +232,9 @@ def _decided(
         below.append(f"<li>against the network stopped early: {said}{of}{number_words(decision.control)}</li>")
     elif whole.settings[name].no_control and verdicts.with_control(claim.statistic) and claim.control:
         below.append(f"<li>no control: {escape(whole.settings[name].no_control)}</li>")
-    if judged.verdict == HOLDS and (text := harder.survives(claim, whole.settings[name], frame)):
-        below.append(f"<li>{escape(text)}</li>")
+    if judged.verdict in (HOLDS, FAILS):
+        text = harder.survives(claim, whole.settings[name], frame, verdict=judged.verdict)
+        below += [f"<li>{escape(text)}</li>"] if text else []
     if judged.verdict == NOT_RUN:
         below += [f"<li>{escape(text)}</li>" for text in _open(claim, name, found, frame, whole)]
     listed = f"<ul>{''.join(below)}</ul>" if below else ""

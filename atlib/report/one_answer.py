@@ -78,9 +78,6 @@ def table(frame: pd.DataFrame, said: Archive | None = None) -> pd.DataFrame:
     return tables.frame_of(lines)
 
 
-SATURATION = claims.load()["saturation-less-sensitive"].statistic.under  # the levels whose mean its verdict takes
-
-
 def leads(frame: pd.DataFrame, under: str, said: Archive | None = None, reference: str = "normal") -> pd.DataFrame:
     """Caltech-101, seed by seed: by how much networks trained against attacks lead others under a distortion.
 
@@ -106,7 +103,8 @@ def leads(frame: pd.DataFrame, under: str, said: Archive | None = None, referenc
 
 def averaged(frame: pd.DataFrame, reference: str = "normal", said: Archive | None = None) -> pd.DataFrame:
     """`leads` seed by seed, each column's mean over the levels of saturation that the verdict averages."""
-    return pd.concat([leads(frame, under, said, reference) for under in SATURATION]).groupby("seed").mean()
+    levels = claims.load()["saturation-less-sensitive"].statistic.under
+    return pd.concat([leads(frame, under, said, reference) for under in levels]).groupby("seed").mean()
 
 
 def averaged_sentence(frame: pd.DataFrame, said: Archive | None = None) -> str:

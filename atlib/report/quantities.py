@@ -189,7 +189,7 @@ def cells(s: Statistic, at: Setting) -> list[Cell]:
 
 
 def expand(models: Sequence[str], at: Setting) -> list[str]:
-    """The models, with "every-adversarial" replaced by main, weak, and others of which the grid has three seeds."""
+    """The models, with "every-adversarial" replaced by main, weak, and what `_adversarial` adds."""
     found: list[str] = []
     for model in models:
         found += [model] if model != EVERY else ["main", "weak", *_adversarial(at)]
@@ -197,9 +197,12 @@ def expand(models: Sequence[str], at: Setting) -> list[str]:
 
 
 def _adversarial(at: Setting) -> list[str]:
-    """Adversarially trained models of a setting, other than main and weak, of which the grid has three seeds."""
+    """Adversarially trained models of a setting, other than main and weak, of which the grid has three seeds.
+
+    Runs of blocks that are done only on request don't count.
+    """
     seeds: dict[str, int] = {}
-    for config in (one.config for one in planned()):
+    for config in (one.config for one in planned() if not one.on_request):
         here = (config.dataset, config.width, config.recipe) == (at.dataset, at.width, at.recipe)
         if here and config.attack in ("fgsm", "pgd") and math.isclose(config.share or 0, at.share):
             seeds[config.model] = seeds.get(config.model, 0) + 1
