@@ -113,6 +113,7 @@ def test_the_reports_grid_loads_without_weights_or_data_and_knows_every_publishe
         "accuracy",
         "weak",
         "order",
+        "attacks-elsewhere",
         *"abcdefgh",
     }
     more = {"shapes", "map", "replication", "resolution", "noise", "noise-photographs", "cues", "accuracy"}
@@ -120,7 +121,7 @@ def test_the_reports_grid_loads_without_weights_or_data_and_knows_every_publishe
     assert {p.block for p in grid.select(planned)} == {*more, *"abcde"}
     assert {p.block for p in grid.select(planned, "f, a")} == {"a", "f"}
     blocks = "shapes, map, a, b, weak, resolution, replication, noise, noise-photographs, cues, c, order, accuracy"
-    blocks += ", d, e, f, g, h"
+    blocks += ", d, e, attacks-elsewhere, f, g, h"
     with pytest.raises(InputError, match=f"^BLOCKS = 'i': must be one of {blocks}$"):
         grid.select(planned, "i")
     monkeypatch.setenv("ATLIB_RESULTS", str(REPOSITORY / "results"))

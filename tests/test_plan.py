@@ -85,7 +85,8 @@ def test_the_table_sums_up_each_block(monkeypatch: pytest.MonkeyPatch) -> None:
     # the precision that a processor trains in where the run leaves it to the machine, and the run's own otherwise
     assert list(table.loc["shapes"]) == [n, 1, 1.5 * n, 1.5 * (n - 1), n / 4, (n - 1) / 4, "fp32"]
     assert table.loc["a", "core_hours"] == 18
-    of_their_own = {"b": "bf16/fp32"} | dict.fromkeys(("weak", "cues", "c", "order", "g", "h"), "bf16")
+    of_their_own = dict.fromkeys(("b", "attacks-elsewhere"), "bf16/fp32")
+    of_their_own |= dict.fromkeys(("weak", "cues", "c", "order", "g", "h"), "bf16")
     assert table["precision"].to_dict() == dict.fromkeys(table.index, "fp32") | of_their_own
 
 

@@ -53,7 +53,8 @@ def sentence(ordinary: str, robust: str, frame: pd.DataFrame | None = None) -> s
         f"Of SmoothGrad's own noisy copies one ordinary network recognises {recognised(ordinary)} and one "
         f"adversarially trained network {recognised(robust)}. How closely their maps follow edges also depends on that "
         f"noise. With a fifth of it (σ = {few:g} of a picture's range instead of {paper:g}) the correlation with edges "
-        f"is {shown(ordinary, few)} for the ordinary network's maps and {shown(robust, few)} for the adversarially trained one's; with the paper's, "
+        f"is {shown(ordinary, few)} for the ordinary network's maps and {shown(robust, few)} for the "
+        "adversarially trained one's; with the paper's, "
         f"{shown(ordinary, paper)} and {shown(robust, paper)}. {cause}These are one network of each kind on "
         f"{int(edges['total'].min())} CIFAR-10 pictures, looked at after the claims were judged."
     )
