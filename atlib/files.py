@@ -48,10 +48,15 @@ def checkout_path(name: str) -> Path:
 def _from_environment(variable: str) -> Path | None:
     """The folder that an environment variable names, "~" expanded; None if it is unset or empty."""
     value = os.environ.get(variable)
+    return expanded(variable, value) if value else None
+
+
+def expanded(parameter: str, value: str) -> Path:
+    """A path with its "~" expanded; InputError for a user without a home folder."""
     try:
-        return Path(value).expanduser() if value else None
+        return Path(value).expanduser()
     except RuntimeError:  # HOME is not set, and the system doesn't know this user
-        raise InputError(f"{variable} = {value!r}: this user has no home folder; give the whole path") from None
+        raise InputError(f"{parameter} = {value!r}: this user has no home folder; give the whole path") from None
 
 
 def data_dir() -> Path:
@@ -139,8 +144,9 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
 def hold(path: Path, note: str, refusal: str, patience: float = PATIENCE) -> Iterator[None]:
     """Lock a file until the block or the process ends, however that happens, and write into it who holds the lock.
 
-    note: who holds it, for others to read. InputError if another process still has the lock after `patience` seconds
-    (the message is `refusal`, then that process's note), or if the file system doesn't support locks.
+    It is the lock of `hold_for_children`; the library filelock has none that a child process inherits, and none that
+    says who holds it. note: who holds it, for others to read. InputError if another process still has the lock after
+    `patience` seconds (its message: `refusal`, then that process's note), or if the file system has no locks.
     """
     with hold_for_children(path, note, refusal, patience) as lock:
         try:

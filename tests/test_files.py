@@ -22,8 +22,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from atlib import errors, files
+from atlib import data, errors, files
 from atlib.errors import InputError
+from atlib.style import sources
 
 TYPES = [torch.float32, torch.float16, torch.bfloat16, torch.int64, torch.uint8, torch.bool]
 
@@ -340,6 +341,12 @@ def test_without_a_home_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setenv("ATLIB_DATA", str(tmp_path))
     assert files.data_dir() == tmp_path
     monkeypatch.setenv("ATLIB_DATA", "~/data")
+    for parameter, use in {
+        "dataset": lambda: data.check("folder:~/pictures"),
+        "styles": lambda: sources.Styles("~/paintings"),
+    }.items():
+        with pytest.raises(InputError, match=rf"^{parameter} = '~/p\w+': this user has no home folder; give the whole"):
+            use()
     with pytest.raises(InputError, match=r"^ATLIB_DATA = '~/data': this user has no home folder; give the whole path$"):
         files.data_dir()
     monkeypatch.delenv("ATLIB_DATA")

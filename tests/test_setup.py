@@ -11,6 +11,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -222,6 +223,30 @@ def test_a_wheel_works_outside_any_checkout(tmp_path: Path) -> None:
     done = installed("-m", "atlib.campaign", "status")
     assert done.returncode == 2
     assert done.stderr.startswith("error: workflow/grid.yaml: needs a checkout of the repository"), done.stderr
+
+
+# What a package of another name is imported as, and what is imported only where it is installed, with a message if not.
+IMPORTED_AS = {"pillow": "PIL", "PyYAML": "yaml"}
+OPTIONAL = {"adv_lib", "torchattacks", "onnxruntime", "timm", "IPython"}
+BROUGHT = {"requests"}  # by pooch, whose errors it names
+
+
+def test_what_the_library_imports_is_declared() -> None:
+    """The wheel is tried beside this environment's packages, so a missing declaration wouldn't show there."""
+    declared = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))["project"]["dependencies"]
+    names = [re.split(r"[^\w.-]", one)[0] for one in declared]
+    allowed = (
+        {IMPORTED_AS.get(name, name) for name in names} | OPTIONAL | BROUGHT | set(sys.stdlib_module_names) | {"atlib"}
+    )
+    found = set()
+    ground = [REPOSITORY / "atlib", REPOSITORY / "atlib" / "data", REPOSITORY / "atlib" / "style"]
+    for path in (path for folder in ground for path in folder.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found |= {alias.name.partition(".")[0] for alias in node.names}
+            elif isinstance(node, ast.ImportFrom) and not node.level:
+                found.add(str(node.module).partition(".")[0])
+    assert {"torch", "pooch", "numpy"} <= found and found <= allowed, found - allowed
 
 
 def test_the_public_interface_is_there_without_torch() -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ..errors import InputError, in_range, one_of
+from ..files import expanded
 
 AUGMENTATIONS = ("pad-crop-flip", "flip", "crop-flip", "none")
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -126,7 +127,7 @@ def generator_parameters() -> dict[str, object]:
 
 def folder_path(name: str) -> Path:
     """The PATH of "folder:PATH", absolute."""
-    return Path(name.removeprefix("folder:")).expanduser().resolve()
+    return expanded("dataset", name.removeprefix("folder:")).resolve()
 
 
 def is_utf8(name: str) -> bool:

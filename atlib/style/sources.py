@@ -7,14 +7,13 @@ import hashlib
 import os
 import re
 from collections.abc import Sequence
-from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from .. import data, textures
 from ..errors import InputError, in_range, nearest
-from ..files import data_dir, file_hash
+from ..files import data_dir, expanded, file_hash
 from ..transforms import each
 
 STYLE_SIDE = 256  # of style pictures, as both stylists expect them
@@ -35,8 +34,12 @@ class Styles:
             return
         if not source:
             raise InputError(f"styles = '': must be {', '.join(SOURCES)} or a folder")
-        default = Path(os.environ.get("ATLIB_STYLES") or data_dir() / "styles" / "paintings").expanduser()
-        folder = default if source == "paintings" else Path(source).expanduser()
+        if source != "paintings":
+            folder = expanded("styles", source)
+        elif chosen := os.environ.get("ATLIB_STYLES"):
+            folder = expanded("ATLIB_STYLES", chosen)
+        else:
+            folder = data_dir() / "styles" / "paintings"
         if not folder.is_dir():
             if source == "paintings":
                 raise InputError(f"styles = {source!r}: {folder}: no such folder; set ATLIB_STYLES to one of pictures")
