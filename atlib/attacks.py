@@ -197,10 +197,10 @@ def fgsm(model: nn.Module, images: Tensor, labels: Tensor, *, eps: float) -> Ten
 
 
 class Outcome(NamedTuple):
-    """The outcome of an attack, one entry per image: whether the network is right at the last iterate, and at all of
-    them (bool N); the last logits (N×classes); and whether the attack had no gradient to follow (bool N), because it
-    was zero where the attack began, or NaN or infinite at any iterate. A network with such gradients isn't robust, it
-    only masks them (Athalye et al. 2018)."""
+    """The outcome of an attack, one entry per image: whether the network is right at the last iterate, and at all of them
+    (bool N); the last logits (N×classes); and whether the attack had no gradient to follow (bool N), because it was
+    zero where the attack began, or NaN or infinite at an iterate where it was computed. A network with such gradients
+    isn't robust, it only masks them (Athalye et al. 2018)."""
 
     last: Tensor | None
     always: Tensor
@@ -224,10 +224,10 @@ def robustness(
     """Which images a network still gets right under PGD, judged at the last iterate and at every iterate, in one pass.
 
     The start and the clean image count as iterates. With `drop_fooled` an image leaves the batch once it is
-    misclassified, which gives the same "always" in a fraction of the time, but no "last"; with a random start, whether
-    the gradient had vanished is then not asked of images that are wrong when clean. An image whose gradient is NaN or
-    infinite stays where it is. Parameters as for `pgd`; steps + 1 forward passes (one more with a random start, for the
-    clean images). InputError as for `pgd`; NetworkError for outputs that are NaN or infinite.
+    misclassified, which gives the same "always" in a fraction of the time, but no "last". Of what has left, gradients
+    are not asked any more, with a random start not even those of images that are wrong when clean. An image whose
+    gradient is NaN or infinite stays where it is. Parameters as for `pgd`; steps + 1 forward passes (one more with a
+    random start, for the clean images). InputError as for `pgd`; NetworkError for outputs that are NaN or infinite.
     """
     check(images, eps, norm, steps, step_size, random_start)
     labels, images = class_labels(labels, images), images.detach()
@@ -378,6 +378,8 @@ def vanished(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
 
 def vanished_flow(model: nn.Module, images: Tensor, labels: Tensor) -> Tensor:
     """Whether `spatial` has no gradient to follow where it begins, N bools; errors as for `robustness`.
+
+    (`spatial` itself refuses images whose gradient is NaN or infinite, as `pgd` does.)
 
     This is the gradient of the margin with respect to the flow, at zero flow, also for images that are misclassified
     already. An image of a single colour has none, whatever its gradient with respect to the pixels: moving pixels of

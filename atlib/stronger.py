@@ -129,7 +129,7 @@ def resists(model: nn.Module, images: Tensor, labels: Tensor, attack: Attack) ->
 def one_batch(
     model: nn.Module, images: Tensor, labels: Tensor, chain: dict[str, Attack], seed: int
 ) -> dict[str, np.ndarray]:
-    """Which pictures are still right after each attack (bool N, by ATTACKS), and which had no gradient at the start."""
+    """Which pictures are still right after each attack (bool N, by ATTACKS), and which gave PGD-40 no gradient."""
     with torch.no_grad():
         right = (model(images).argmax(1) == labels).cpu()
     found = {"clean": right.numpy().copy()}

@@ -383,7 +383,8 @@ def train(config: Config, *, progress: bool = True) -> Path:
 
     Writes config.json at the start, checkpoint.safetensors on the way, weights.safetensors (half precision) and
     training.json (configuration, log, seconds, data, commit, versions, hardware) at the end. InputError if another
-    process holds the run, a file of it is damaged, it was begun with other pictures, or training diverges.
+    process holds the run, a file of it is damaged or it was begun with other pictures; NetworkError if training
+    diverges; Missing if the snapshots from which an underfit network is cut are gone.
     """
     provenance.commit()  # look the commit up now and keep it: files may change while this runs
     if not _finished(config):  # before locking: an evaluation may hold the lock of a finished run

@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from atlib import attacks, data, training
+from atlib import attacks, data, gradients, training
 from atlib.configuration import resolve
-from atlib.errors import InputError, NetworkError
+from atlib.errors import NetworkError
 
 
 class Waits(TorchDispatchMode):
@@ -55,7 +55,7 @@ def small_shapes() -> data.Dataset:
 )
 def test_no_step_on_a_gpu_waits_for_the_cpu(given: dict, monkeypatch: pytest.MonkeyPatch) -> None:
     run = on_a_gpu(**given)
-    monkeypatch.setattr(attacks, "check_logits", lambda *_: None)  # asks nothing of labels on a GPU
+    monkeypatch.setattr(gradients, "check_logits", lambda *_: None)  # asks nothing of labels on a GPU
     waits = Waits()
     with waits:
         losses = [run.advance() for _ in range(3)]
@@ -99,7 +99,7 @@ def test_losses_on_a_gpu_are_checked_every_few_steps(monkeypatch: pytest.MonkeyP
     run.advance()
     with torch.no_grad():
         run.model.fc.bias.fill_(math.inf)
-    with pytest.raises(InputError, match="at step 2; use a smaller one"):
+    with pytest.raises(NetworkError, match="at step 2; use a smaller one"):
         run.advance()
 
 
@@ -120,7 +120,7 @@ def test_spatial_attacks_index_nothing_by_what_fooled_the_network(monkeypatch: p
 
 
 def test_robustness_asks_no_more_for_more_steps(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(attacks, "check_logits", lambda *_: None)  # asks nothing of a GPU
+    monkeypatch.setattr(gradients, "check_logits", lambda *_: None)  # asks nothing of a GPU
     model = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(192, 10))
     images, labels = torch.rand(3, 3, 8, 8), torch.zeros(3, dtype=torch.long)
     asked = []
@@ -138,7 +138,7 @@ def test_a_broken_gradient_is_counted_as_one_that_is_not_there() -> None:
             flat = images.flatten(1)
             return torch.stack([(flat - flat.detach()).sum(1).sqrt(), flat.sum(1)], 1)
 
-    images, labels = torch.rand(3, 1, 2, 2), torch.zeros(3, dtype=torch.long)
+    images, labels = torch.rand(3, 1, 2, 2), torch.ones(3, dtype=torch.long)
     for drop in (False, True):
         outcome = attacks.robustness(Broken(), images, labels, eps=0.1, steps=2, drop_fooled=drop)
-        assert outcome.vanished[outcome.always].all()
+        assert outcome.always.all() and outcome.vanished.all()

@@ -198,7 +198,6 @@ def three_seeds(frame: pd.DataFrame) -> bool:
     return seeds == [3] * 6
 
 
-# What captions and sentences say by hand of rows, some still to come, and whether it is (still) so.
 def trained(frame: pd.DataFrame, dataset: str, model: str) -> list[tuple[str, float | None]]:
     """The precision and the share of changed batches with which a model's three networks were trained."""
     mine = frame[(frame["dataset"] == dataset) & (frame["model"] == model) & (frame["seed"] <= 3)]
@@ -207,10 +206,11 @@ def trained(frame: pd.DataFrame, dataset: str, model: str) -> list[tuple[str, fl
     return [(record["training"]["precision"], record["config"].get("share")) for record in records]
 
 
+# What captions and sentences say by hand of rows, some still to come, and whether it is (still) so.
 TYPED: dict[str, Callable[[pd.DataFrame], bool]] = {
     "CIFAR-10 and Caltech-101 have three seeds each": three_seeds,
     "(mean over three seeds)": three_seeds,
-    "were trained in single precision and the others in bfloat16": lambda frame: all(
+    "they were trained in single precision, and the other two kinds in bfloat16": lambda frame: all(
         {"noise-0.1": ("fp32", 0.5)}.get(model, ("bf16", None if model == "normal" else 0.5)) == about
         for dataset, mine in {"cifar10": "pgd-linf-8 pgd-linf-2", "caltech101": "pgd-linf-4"}.items()
         for model in ("noise-0.1", "normal", *mine.split())

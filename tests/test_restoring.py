@@ -27,7 +27,9 @@ def test_what_was_restored_is_measured_and_published_as_it_was(tmp_path: Path) -
     folder = restoring.restore(run)
     assert folder == runs_dir() / run and [path.name for path in folder.parent.iterdir()] == [folder.name]
     before = load()
+    files = {path.name: path.read_bytes() for path in folder.iterdir()}
     evaluation.evaluate(run, measure=("clean", "conflict"), progress=False)  # is there, and isn't measured again
+    assert {name: (folder / name).read_bytes() for name in files} == files
     publishing.publish(folder, tmp_path)
     mine = before[before["run"] == run].reset_index(drop=True)
     again = load(tmp_path)

@@ -54,6 +54,7 @@ def test_the_sentence_takes_its_numbers_from_rows_and_needs_them_all():
     reversed_ = frame.assign(model=frame["model"].map({"n": "r", "r": "n"}))
     assert caused not in sigma_tables.sentence("n", "r", reversed_)
     assert sigma_tables.sentence("n", "r", frame.iloc[1:]) == ""
+    assert sigma_tables.sentence("n", "r", frame[frame["metric"] == "edge_correlation"]) == ""
 
 
 def test_the_statistics_are_those_of_smoothgrads_maps():

@@ -768,7 +768,7 @@ def test_a_network_that_the_last_step_of_an_epoch_broke_is_one_line(monkeypatch:
     """Its losses were finite, and the check on the hold-out is the first to see that its outputs no longer are."""
 
     def refused(*_: object, **__: object) -> None:
-        raise NetworkError("model: its gradient with respect to the input is NaN or infinite for 9 of 9 images")
+        raise NetworkError("model: its outputs are NaN or infinite for 9 of 9 images")
 
     monkeypatch.setattr(training.attacks, "robustness", refused)
     with pytest.raises(

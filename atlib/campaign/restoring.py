@@ -26,9 +26,9 @@ RECORDS = ("config", "evaluation", "training")
 def restore(run: str, weights: Path | None = None) -> Path:
     """Make the folder of a published run under runs/; returns it.
 
-    run: DATASET/RUN. weights: a file with its weights (None: the one in models/). InputError if the folder is there
-    already, for a name that isn't a run's, and for weights that aren't those whose rows are published; Missing if the
-    run isn't published, or its weights aren't here.
+    run: DATASET/RUN. weights: a file with its weights (None: those in models/, by `audit.weights_of`). InputError if
+    the folder is there already, for a name that isn't a run's, and for weights that aren't those whose rows are
+    published; Missing if the run isn't published, or its weights aren't here.
     """
     if not RUN_NAME.fullmatch(run):
         raise InputError(f"run = {run!r}: must be DATASET/RUN, as in results/, such as cifar10/normal-w16-s1-aa196894")
@@ -61,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("run", nargs="+", help="DATASET/RUN, as in results/")
     names = parser.parse_args(arguments).run
-    checkout_path("models")
+    checkout_path("models")  # without a checkout there are no weights to restore from
     for name in names:
         print(f"wrote {restore(name)}")
     return 0

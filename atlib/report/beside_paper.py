@@ -39,7 +39,7 @@ def table_1(frame: pd.DataFrame, about: dict[str, dict], dataset: str) -> pd.Dat
 
     Percentages. A single seed has Wilson's interval over its images, several the t-interval over seeds. There is no
     difference for a stand-in, nor for l_2 networks on CIFAR-10, where the paper's unit is unknown. Where rows have it,
-    "no gradient" is the share of pictures whose gradient was zero where the attack began.
+    "no gradient" is the share of pictures that gave the attack no gradient to follow (`attacks.Outcome`).
     """
     theirs, name_there = paper().set_index(["dataset", "model", "metric"])["value"], in_paper(dataset)
     lines = []

@@ -23,12 +23,13 @@ def table(frame: pd.DataFrame | None = None) -> pd.DataFrame:
 
 
 def sentence(ordinary: str, robust: str, frame: pd.DataFrame | None = None) -> str:
-    """How far two networks' maps lie on edges with the least noise and with the paper's, in Markdown; else "".
+    """How many noisy copies two networks recognise, and how far their maps lie on edges with the least noise and with
+    the paper's, in Markdown; "" without all these rows.
 
     ordinary, robust: shipped networks, as the rows name them.
     """
     frame = read() if frame is None else frame
-    edges = frame[frame["metric"] == "edge_correlation"]
+    edges, asked = (frame[frame["metric"] == metric] for metric in ("edge_correlation", "recognised"))
 
     def at(name: str, sigma: float) -> pd.Series:
         return edges[(edges["model"] == name) & np.isclose(edges["sigma"].astype(float), sigma)].iloc[0]
@@ -37,14 +38,15 @@ def sentence(ordinary: str, robust: str, frame: pd.DataFrame | None = None) -> s
         return "{value:.2f} [{low:.2f}, {high:.2f}]".format(**at(name, sigma))
 
     def recognised(name: str) -> str:
-        mine = frame[(frame["model"] == name) & (frame["metric"] == "recognised")]
+        mine = asked[asked["model"] == name]
         line = mine[np.isclose(mine["sigma"].astype(float), SIGMAS[-1])].iloc[0]
         return f"{100 * line['value']:.0f} % [{100 * line['low']:.0f}, {100 * line['high']:.0f}]"
 
     few, paper = SIGMAS[0], SIGMAS[-1]
-    here = {(line["model"], line["sigma"]) for line in edges.to_dict("records")}
-    if not here >= {(name, sigma) for name in (ordinary, robust) for sigma in (few, paper)}:
-        return ""
+    for rows, sigmas in ((edges, (few, paper)), (asked, (paper,))):
+        here = {(line["model"], line["sigma"]) for line in rows.to_dict("records")}
+        if not here >= {(name, sigma) for name in (ordinary, robust) for sigma in sigmas}:
+            return ""
     apart = at(ordinary, few)["high"] < at(robust, few)["low"]
     alike = at(ordinary, paper)["high"] >= at(robust, paper)["low"]
     seen = "So for this ordinary network, much of the agreement with edges appears only once noise is added. "
