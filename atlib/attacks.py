@@ -197,10 +197,10 @@ def fgsm(model: nn.Module, images: Tensor, labels: Tensor, *, eps: float) -> Ten
 
 
 class Outcome(NamedTuple):
-    """The outcome of an attack, one entry per image: whether the network is right at the last iterate, and at all of them
-    (bool N); the last logits (N×classes); and whether the attack had no gradient to follow (bool N), because it was
-    zero where the attack began, or NaN or infinite at an iterate where it was computed. A network with such gradients
-    isn't robust, it only masks them (Athalye et al. 2018)."""
+    """The outcome of an attack, one entry per image: whether the network is right at the last iterate, and at all of
+    them (bool N); the last logits (N×classes); and whether the attack had no gradient to follow (bool N), because it
+    was zero where the attack began, or NaN or infinite at an iterate where it was computed. A network with such
+    gradients isn't robust, it only masks them (Athalye et al. 2018)."""
 
     last: Tensor | None
     always: Tensor
