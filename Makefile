@@ -153,7 +153,7 @@ plan: .venv/.book
 
 destroyed: .venv/.book
 	@test -n "$(DATASET)" || { echo "DATASET is missing: make destroyed DATASET=cifar10"; exit 1; }
-	@$(BIN)/python -m atlib.report.destroyed $(DATASET) $(if $(SIDE),--side $(SIDE))
+	@$(BIN)/python -m atlib.campaign.destroyed $(DATASET) $(if $(SIDE),--side $(SIDE))
 
 frames: .venv/.book
 	@test -n "$(DATASET)" || { echo "DATASET is missing: make frames DATASET=cifar10"; exit 1; }
@@ -166,7 +166,7 @@ live: .venv/.dev
 
 verify: .venv/.book
 	@test -n "$(ROW)" || { echo "ROW is missing: make verify ROW=shapes/normal-w16-s1-…:clean@/accuracy"; exit 1; }
-	@$(BIN)/python -m $(if $(filter destroyed/%,$(ROW)),atlib.report.destroyed --verify,atlib.campaign.audit) "$(ROW)"
+	@$(BIN)/python -m $(if $(filter destroyed/%,$(ROW)),atlib.campaign.destroyed --verify,atlib.campaign.audit) "$(ROW)"
 
 # --- checks --------------------------------------------------------------------------------------------------------
 

@@ -12,11 +12,11 @@ import torch
 from torch import nn
 
 from atlib import data, saliency, shapes, style, transforms
-from atlib.campaign import audit
+from atlib.campaign import audit, destroyed
 from atlib.errors import InputError, Missing
 from atlib.files import REPOSITORY, read_json
 from atlib.measurements import Subject
-from atlib.report import destroyed, destroyed_tables, plots, tables
+from atlib.report import destroyed_tables, plots, tables
 from atlib.rows import MAP_METRICS, frame_of, load
 
 
@@ -152,7 +152,7 @@ def test_published_and_audited(about: Subject, monkeypatch: pytest.MonkeyPatch, 
         found = destroyed.audit(one)
         assert found.agrees and found.published == frame["value"][ids.index(one)]
         assert destroyed.main(["--verify", one]) == 0 and capsys.readouterr().out.startswith(f"{one}: published ")
-    with pytest.raises(InputError, match=r"no row of a run; python -m atlib.report.destroyed --verify"):
+    with pytest.raises(InputError, match=r"no row of a run; python -m atlib.campaign.destroyed --verify"):
         audit.audit(row)
     with pytest.raises(Missing, match=r"^row = 'destroyed/shapes-32:saturation@3/shape': not published"):
         destroyed.audit("destroyed/shapes-32:saturation@3/shape")

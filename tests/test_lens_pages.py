@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 
 from atlib import style
+from atlib.campaign import destroyed
 from atlib.files import REPOSITORY
-from atlib.report import beside_paper, claims, correlations, destroyed, lens, plots, statistics, tables
+from atlib.report import beside_paper, claims, correlations, lens, plots, statistics, tables
 from atlib.rows import Archive, frame_of
 from worlds import network, row, world
 

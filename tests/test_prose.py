@@ -16,12 +16,13 @@ import pytest
 import yaml
 
 from atlib import attacks, configuration, style, transforms
+from atlib.campaign import destroyed
 from atlib.errors import InputError
 from atlib.files import REPOSITORY, read_json
 from atlib.report import (
     beside_paper,
     claims,
-    destroyed,
+    destroyed_tables,
     harder,
     pages,
     photographs,
@@ -378,7 +379,7 @@ def between(frame: pd.DataFrame, level: str, dataset: str = "cifar10") -> int:
 
 def edges_left(distortion: str) -> float:
     """The correlation of edges that a filter leaves on CIFAR-10 at the two cut-offs of the claims, mean."""
-    mine = destroyed.of_setting(tables.setting("cifar10"), destroyed.load())
+    mine = destroyed_tables.of_setting(tables.setting("cifar10"), destroyed.load())
     mine = mine[(mine["distortion"] == distortion) & mine["level"].isin(["0.1", "0.2"]) & (mine["metric"] == "shape")]
     assert len(mine) == 2
     return float(mine["value"].mean())

@@ -73,10 +73,10 @@ def record_of(run: str) -> dict[str, Any]:
 def audit(row: str, frame: pd.DataFrame | None = None) -> Audit:
     """Measure one published row of a run again. Missing, in one line, if its weights or the row itself aren't there.
 
-    The tables of what distortions leave are measured again by `atlib.report.destroyed`.
+    The tables of what distortions leave are measured again by `destroyed`.
     """
     if row.startswith("destroyed/"):
-        raise InputError(f"row = {row!r}: no row of a run; python -m atlib.report.destroyed --verify ROW")
+        raise InputError(f"row = {row!r}: no row of a run; python -m atlib.campaign.destroyed --verify ROW")
     published = rows.find_row(row, frame)
     run, began = str(published["run"]), time.perf_counter()
     name, _, level = rows.measurement(published).partition("@")

@@ -12,8 +12,9 @@ from html import escape
 
 import pandas as pd
 
+from ..campaign import destroyed
 from ..rows import Archive, archive, row_id
-from . import beside_paper, claims, destroyed, ledger, lens, statistics, tables, verdicts
+from . import beside_paper, claims, destroyed_tables, ledger, lens, statistics, tables, verdicts
 from .rule import NOT_RUN
 from .tables import Cell
 
@@ -220,7 +221,7 @@ MAP_COLUMNS = ("metric", "mean", "low", "high", "seeds", "rows")
 
 def yardsticks(name: str, metrics: Sequence[str]) -> list[dict[str, object]]:
     """What the statistics of maps are for the picture's own edges, and for a network with random weights."""
-    known = destroyed.of_setting(tables.setting(name))
+    known = destroyed_tables.of_setting(tables.setting(name))
     known = known[known["distortion"] == "clean"]
     lines: list[dict[str, object]] = []
     for role in ("edges", "untrained"):

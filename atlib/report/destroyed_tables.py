@@ -1,11 +1,13 @@
-"""What each distortion leaves of shape and of texture, as tables and sentences (`destroyed` measures it)."""
+"""What each distortion leaves of shape and of texture, in tables and sentences: the lines of `campaign.destroyed`."""
 
 from __future__ import annotations
 
 import pandas as pd
 
 from .. import style, transforms
-from . import destroyed, statistics
+from ..campaign import destroyed
+from . import statistics
+from .claims import Setting
 from .rule import NOT_RUN
 from .tables import Cell, frame_of, one_cell, setting
 
@@ -16,6 +18,16 @@ def every_place() -> list[tuple[str, str]]:
     """(distortion, level) for everything that is done to pictures, in the order of the page's tables."""
     found = [(name, level) for name, distortion in transforms.DISTORTIONS.items() for level in distortion.levels]
     return found + [("stylised", level) for level in style.LEVELS]
+
+
+def of_setting(at: Setting, frame: pd.DataFrame | None = None) -> pd.DataFrame:
+    """The lines about a setting's pictures: of its data set, at its side.
+
+    frame: of `destroyed.load` (None: the published).
+    """
+    found = destroyed.load() if frame is None else frame
+    sides = found["side"].map(lambda side: at.recipe is None or f"side{side}" in at.recipe.split("-"))
+    return found[(found["dataset"] == at.dataset) & sides.astype(bool)]
 
 
 def table(frame: pd.DataFrame) -> pd.DataFrame:

@@ -23,7 +23,7 @@ import pandas as pd
 from .. import style, transforms
 from ..errors import one_of
 from ..rows import Archive, archive, row_id
-from . import beside_paper, claims, destroyed, destroyed_tables, statistics, tables, verdicts
+from . import beside_paper, claims, destroyed_tables, statistics, tables, verdicts
 from .rule import NOT_RUN, Judged
 from .tables import Cell, seeds_of
 
@@ -140,7 +140,7 @@ def _mean_of_maps(some: pd.DataFrame, place: str, metric: str, predictions: Arch
 
 def baselines(name: str, metrics: Sequence[str]) -> dict[tuple[str, str], Cell]:
     """(baseline, metric): cell, of the picture's own edges and of an untrained network, on clean pictures."""
-    mine = destroyed.of_setting(tables.setting(name))
+    mine = destroyed_tables.of_setting(tables.setting(name))
     mine = mine[mine["distortion"] == "clean"]
     cells = {}
     for prefix, shown in {"edges": "edges of the picture", "untrained": "random network"}.items():

@@ -1,8 +1,8 @@
 """What each distortion leaves of shape and of texture, measured on the pictures themselves, without any network.
 
-    python -m atlib.report.destroyed DATASET [--side N]       writes results/destroyed/DATASET-SIDE.csv
-    python -m atlib.report.destroyed DATASET --baselines     measures only the yardsticks of maps again
-    python -m atlib.report.destroyed --verify ROW            measures a published line again, and compares
+    python -m atlib.campaign.destroyed DATASET [--side N]       writes results/destroyed/DATASET-SIDE.csv
+    python -m atlib.campaign.destroyed DATASET --baselines     measures only the yardsticks of maps again
+    python -m atlib.campaign.destroyed --verify ROW            measures a published line again, and compares
 
 It computes two numbers per picture; each is 1 for a picture that the distortion doesn't change:
 
@@ -30,11 +30,11 @@ from scipy import stats
 from torch import Tensor
 
 from .. import data, evaluation, measurements, models, provenance, saliency, style, training, transforms
-from ..campaign.audit import TOLERANCE_MEAN, Audit
 from ..configuration import dataset_arguments, resolve
 from ..errors import Missing, command_line, nearest
 from ..files import atomic, read_json, results_dir, writable, write_json
-from . import claims
+from . import grid
+from .audit import TOLERANCE_MEAN, Audit
 
 PICTURES = 500  # from the test set: the first in the permutation from which maps are drawn
 WINDOWS = 4  # windows that would span a picture side by side; they overlap by half
@@ -88,10 +88,9 @@ METRICS = {"shape": shape_similarity, "texture": texture_similarity}
 
 
 def subject(dataset: str, side: int | None = None, width: int | None = None) -> measurements.Subject:
-    """A data set's test pictures, and an untrained network for them. width: None: as in its main setting."""
+    """A data set's test pictures, and an untrained network for them. width: None: that of its first run in the grid."""
     if width is None:
-        settings = claims.load().settings.values()
-        width = next((setting.width for setting in settings if setting.dataset == dataset), 16)
+        width = next((planned.config.width for planned in grid.load() if planned.config.dataset == dataset), 16)
     config = resolve(dataset=dataset, side=side, attack="none", width=width)
     loaded = data.load(dataset, side=config.side, progress=False, **dataset_arguments(config))
     model = models.resnet18(len(loaded.classes), width=width, stem=str(config.stem))
@@ -219,18 +218,11 @@ def load() -> pd.DataFrame:
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=columns)
 
 
-def of_setting(at: claims.Setting, frame: pd.DataFrame | None = None) -> pd.DataFrame:
-    """The lines about a setting's pictures: of its data set, at its side. frame: of `load` (None: the published)."""
-    found = load() if frame is None else frame
-    sides = found["side"].map(lambda side: at.recipe is None or f"side{side}" in at.recipe.split("-"))
-    return found[(found["dataset"] == at.dataset) & sides.astype(bool)]
-
-
 @command_line
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; 1 if a line measured again differs, 2 with one line on stderr if something can't be used."""
     parser = argparse.ArgumentParser(
-        prog="python -m atlib.report.destroyed", description=(__doc__ or "").split("\n")[0]
+        prog="python -m atlib.campaign.destroyed", description=(__doc__ or "").split("\n")[0]
     )
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("dataset", nargs="?")
