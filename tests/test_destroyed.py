@@ -128,7 +128,6 @@ def test_the_untrained_network_is_as_wide_as_the_main_setting(monkeypatch: pytes
     monkeypatch.setattr(destroyed.models, "resnet18", resnet18)
     monkeypatch.setattr(destroyed.models, "fold", lambda model: model)
     monkeypatch.setattr(destroyed.data, "load", lambda *given, **more: SimpleNamespace(classes="ab", test=None))
-    monkeypatch.setattr(destroyed.evaluation, "Subject", lambda *given, **more: None)
     for name in ("shapes", "cifar10", "caltech101"):
         destroyed.subject(name)
     assert widths == [16, 16, 64]
