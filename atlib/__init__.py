@@ -35,6 +35,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which don't run __getattr__
         shapes,
         stronger,
         style,
+        suspicions,
         textures,
         training,
         transforms,
@@ -53,7 +54,7 @@ __version__ = "0.1.0"
 __all__ = [
     "attacks", "barred", "between", "configuration", "data", "errors", "evaluation", "files", "gradients", "measured",
     "measurements", "models", "networks", "own", "progress", "provenance", "rows", "saliency", "shapes", "stronger",
-    "style", "textures", "training", "transforms", "underfit",
+    "style", "suspicions", "textures", "training", "transforms", "underfit",
 ]  # fmt: skip
 
 

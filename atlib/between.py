@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from . import attacks, models, saliency
 from .configuration import Config, config_of
 from .data import slug
-from .errors import InputError, Missing
+from .errors import InputError, Missing, NetworkError
 from .files import load_meta, load_tensors, read_json, runs_dir, tensor_digest
 from .measurements import Findings, Row, Subject, batches, ratio, register
 
@@ -186,7 +186,7 @@ def another_class(subject: Subject, level: str) -> Findings:
         another.append(seen.cpu())
     arrays = {"known": torch.cat(known).numpy(), "another_class": torch.cat(another).numpy()}
     if not arrays["known"].any():
-        raise InputError("no test picture is classified correctly by both attacked networks and the judge")
+        raise NetworkError("no test picture is classified correctly by both attacked networks and the judge")
     return Findings([ratio("another_class", arrays["another_class"][arrays["known"]])], arrays, record)
 
 

@@ -21,6 +21,7 @@ SOURCES = (
     ":(glob)atlib/*.py",
     ":(glob)atlib/data/**/*.py",
     ":(glob)atlib/style/**/*.py",
+    "atlib/campaign/cues.py",
     "atlib/campaign/destroyed.py",
     "atlib/campaign/jobs.py",
     "atlib/campaign/judges.py",

@@ -106,7 +106,8 @@ def _coloured(field: Tensor, generator: torch.Generator) -> Tensor:
 
 
 def picture(number: int, seed: int = 0) -> Tensor:
-    """One picture, uint8, 3×256×256; the six kinds take turns."""
+    """One picture, uint8, 3×256×256; the six kinds take turns. InputError unless the seed is one of 32 bits."""
+    in_range("seed", seed, 0, 2**32 - 1, whole=True)
     generator = torch.Generator().manual_seed((seed * 0x9E3779B1 + number) % 2**32)
     field = KINDS[number % len(KINDS)](generator)
     return (_coloured(field, generator) * 255).round().byte()

@@ -15,7 +15,7 @@ from atlib import between, data, evaluation, measurements, models, saliency
 from atlib.between import Other
 from atlib.campaign import publishing
 from atlib.configuration import Config, resolve
-from atlib.errors import InputError
+from atlib.errors import InputError, NetworkError
 from atlib.files import REPOSITORY, load_tensors, tensor_digest, write_json
 from atlib.measured import Table
 from atlib.measurements import Subject
@@ -215,7 +215,7 @@ def test_a_judge_is_asked_about_what_all_three_know(
 def test_no_picture_that_all_know_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(between, "_load", lambda subject, level: ([Blind(), Blind()], {"others": {}}))
     images, _ = halves()
-    with pytest.raises(InputError, match=r"^no test picture is classified correctly by both attacked networks"):
+    with pytest.raises(NetworkError, match=r"^no test picture is classified correctly by both attacked networks"):
         between.between(subject(ROBUST, Blind(), images, torch.ones(4, dtype=torch.long)), "pgd-linf@64")
 
 

@@ -57,6 +57,10 @@ def test_the_draw_is_balanced_and_never_of_the_same_class():
     again = cues.draw(labels, CLASSES, 8)
     assert all(torch.equal(a, b) for a, b in zip(one, again, strict=True))
     assert not torch.equal(one.contents, cues.draw(labels, CLASSES, 8, seed=1).contents)
+    with pytest.raises(
+        InputError, match=r"^seed = 4294967296: must be a whole number at least 0 and at most 4294967295"
+    ):
+        cues.draw(labels, CLASSES, 8, seed=2**32)
 
 
 def test_each_class_gives_its_style_equally_often_where_that_is_possible():

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 import re
+import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
-from atlib import attacks, data, measurements, transforms
+from atlib import attacks, configuration, data, measurements, transforms
+from atlib.data import archives, registry
 from atlib.files import REPOSITORY
 from atlib.measurements import Findings, Subject
 from atlib.report import claims
@@ -35,6 +41,32 @@ def test_the_distortion(monkeypatch: pytest.MonkeyPatch) -> None:
     images = torch.tensor([255, 0, 0], dtype=torch.uint8).view(1, 3, 1, 1)
     found = transforms.distort(images, "grey", "0.5", [0]).flatten()
     torch.testing.assert_close(found, torch.tensor([4, 1, 1]) / 6)
+
+
+def test_the_data_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Its lines, run as they stand on the page."""
+    monkeypatch.setenv("ATLIB_DATA", str(tmp_path))
+    space = dict(vars(archives)) | vars(registry)
+    exec(lines("python", "def read_letters"), space)
+    entries = [
+        eval("{" + lines("python", text) + "}", space) for text in ("Spec(32,", "read_letters,", '"epochs": 12,')
+    ]
+    places: list[Any] = [registry.DATASETS, archives.READERS, configuration.DEFAULTS]
+    for kept, entry in zip(places, entries, strict=True):
+        assert list(entry) == ["letters"]
+        monkeypatch.setitem(kept, "letters", entry["letters"])
+
+    def official(name: str, content: bytes) -> None:  # as the fixture of test_data.py, without its web server
+        spec = registry.DATASETS[name]
+        assert spec.archive is not None
+        (tmp_path / spec.archive.file).write_bytes(content)
+        digest = hashlib.md5(content).hexdigest()
+        monkeypatch.setitem(registry.DATASETS, name, spec._replace(archive=spec.archive._replace(md5=digest)))
+
+    shown = {"io": io, "zipfile": zipfile, "Image": Image, "data": data}
+    exec(lines("python", "def test_letters"), shown)
+    shown["test_letters"](official)  # type: ignore[operator]
+    assert configuration.resolve(dataset="letters").run.startswith("letters/pgd-linf-8-w16-s1-")
 
 
 def test_the_attack_and_its_measurement(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from atlib.campaign import judges
-from atlib.errors import InputError
+from atlib.errors import Missing
 from atlib.files import REPOSITORY
 from atlib.report import frames, judge_tables
 
@@ -98,7 +98,7 @@ def test_the_sentence_takes_its_numbers_from_the_file(tmp_path: Path) -> None:
     assert "sees another class in 15 % of the pictures and the normal network in 80 %" in said
     assert "then gives in 10 % and 5 %" in said
     assert "pgd-linf-2 sees another class in 45 %, pgd-linf-8 in 25 %" in said
-    with pytest.raises(InputError, match=r"python -m atlib\.campaign\.judges writes it"):
+    with pytest.raises(Missing, match=r"python -m atlib\.campaign\.judges writes it"):
         judges.load(tmp_path / "none")
 
 

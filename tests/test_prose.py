@@ -217,6 +217,11 @@ TYPED: dict[str, Callable[[pd.DataFrame], bool]] = {
         for model in ("noise-0.1", "normal", *mine.split())
         for about in trained(frame, dataset, model)
     ),
+    "wherever it was recorded, it is zero": lambda frame: bool(
+        (frame.loc[frame["metric"] == "vanished", "value"] == 0).all()
+        and {"shapes", "caltech101"} == set(frame.loc[frame["metric"] == "vanished", "dataset"])
+        and (harder.read().query("metric == 'vanished'")["value"] == 0).all()
+    ),
     "only one network, on CIFAR-10, has been trained on blur": lambda frame: (
         set(frame.loc[frame["model"].str.startswith("blur-"), "run"]) == {"cifar10/blur-1-w16-s1-8fcfbbf6"}
     ),

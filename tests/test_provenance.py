@@ -139,13 +139,14 @@ def test_without_git_it_is_unknown_and_the_environment_comes_first(
     [
         lambda: sigmas.write("cifar10", minutes=1),
         lambda: frames.make("cifar10"),
+        frames.with_budgets,
         lambda: judges.measure(2),
         photographs.make,
         explored.make,
         lambda: destroyed.write(SHAPES),
         lambda: destroyed.write_baselines(SHAPES),
     ],
-    ids=["sigmas", "frames", "judges", "photographs", "explored", "destroyed", "baselines"],
+    ids=["sigmas", "frames", "budgets", "judges", "photographs", "explored", "destroyed", "baselines"],
 )
 def test_whatever_is_published_is_refused_from_uncommitted_code(
     publishing: Callable[[], object],

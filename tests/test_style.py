@@ -49,7 +49,8 @@ def test_generated_pictures_are_their_numbers_and_differ() -> None:
     refused(lambda: textures.generate(0), "count = 0: must be a whole number at least 1")
     wrong: tuple[Any, ...] = (-1, 2**32, 0.5, "x")
     for seed in wrong:
-        refused(partial(textures.generate, 1, seed), f"seed = {seed!r}: must be a whole number at least 0")
+        for drawing in (textures.generate, textures.picture):
+            refused(partial(drawing, 1, seed), f"seed = {seed!r}: must be a whole number at least 0")
     torch.set_default_dtype(torch.float64)
     try:
         assert torch.equal(some[:6], textures.generate(6)), "each kind is the same whatever torch's default type"

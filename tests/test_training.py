@@ -36,7 +36,7 @@ from atlib.configuration import (
     of_model,
     resolve,
 )
-from atlib.errors import InputError, NetworkError
+from atlib.errors import InputError, Missing, NetworkError
 from atlib.files import REPOSITORY, load_tensors, read_json, runs_dir, tensor_digest, write_json
 from helpers import flipped, one_line, tiny
 
@@ -861,7 +861,7 @@ def test_underfit_says_that_the_snapshots_are_gone() -> None:
     normal = with_looks([0.3, 0.1, 0.5, 0.9, 0.8])
     shutil.rmtree(normal.folder / "looks")
     config = replace(tiny(attack="none", match=0.5, batch=90), epochs=normal.epochs)
-    with pytest.raises(InputError, match="the snapshots from which the underfit network is cut are gone"):
+    with pytest.raises(Missing, match="the snapshots from which the underfit network is cut are gone"):
         training.train(config, progress=False)
 
 

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from .. import attacks, data, models, provenance
-from ..errors import InputError, command_line, in_range
+from ..errors import Missing, command_line, in_range
 from ..files import atomic, results_dir
 
 DATASET, NETWORKS = "cifar10", ("pgd-linf-8", "normal", "pgd-linf-2")
@@ -90,10 +90,10 @@ def measure(pictures: int) -> pd.DataFrame:
 
 
 def load(folder: Path | None = None) -> pd.DataFrame:
-    """What `measure` found when it was last written; InputError if it never was."""
+    """What `measure` found when it was last written; Missing if it never was."""
     path = (folder or results_dir()) / "judges.csv"
     if not path.is_file():
-        raise InputError(f"{path}: not there; python -m atlib.campaign.judges writes it")
+        raise Missing(f"{path}: not there; python -m atlib.campaign.judges writes it")
     return pd.read_csv(path)
 
 

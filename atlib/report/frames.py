@@ -240,6 +240,7 @@ def conflicting(dataset: data.Dataset, samples: int) -> tuple[dict[str, NDArray[
 
 def with_budgets(samples: int = SAMPLES, folder: Path | None = None) -> Path:
     """Make the cue-conflict pictures of `shapes` alone anew, and leave its other frames as they are."""
+    provenance.committed()
     began, kept = provenance.record(torch.device("cpu")), load("shapes", folder)
     arrays, about = conflicting(data.load("shapes"), samples)
     return write("shapes", Frames(kept.arrays | arrays, kept.about | about | {"budgets made": began}), folder)

@@ -368,7 +368,8 @@ def of_two(claim: str, name: str, frame: pd.DataFrame) -> Judged:
     return next(d for d in verdicts.verdict(changed, frame).decisions if d.dataset == name).judged
 
 
-DETAILED = ("saturation", "stylised", "patch-shuffle", "low-pass", "high-pass", "random-drop", "noise", "blur")
+FIRST = ("saturation", "stylised", "patch-shuffle")  # of the supplement: those that the paper is about
+DETAILED = tuple(dict.fromkeys((*FIRST, *transforms.DISTORTIONS)))
 
 
 def details(frame: pd.DataFrame, distortion: str, predictions: Archive | None = None) -> str:

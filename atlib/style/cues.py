@@ -47,8 +47,9 @@ def draw(labels: Tensor, classes: tuple[str, ...], side: int, seed: int = 0) -> 
     """Up to MOST pictures of each class in random order, each with a patch of a picture of another class.
 
     labels: int64, of the test pictures; side: of the pictures; a patch is half as wide. All classes lend their style
-    equally often, to within one. InputError if fewer than two classes are left.
+    equally often, to within one. InputError if fewer than two classes are left, or for a seed of more than 32 bits.
     """
+    in_range("seed", seed, 0, 2**32 - 1, whole=True)  # torch uses only these bits
     generator = torch.Generator().manual_seed(seed)
     kinds = [n for n, name in enumerate(classes) if name not in LEFT_OUT and bool((labels == n).any())]
     if len(kinds) < 2:
