@@ -1,8 +1,7 @@
 """Measure a trained network: take the measurements that are missing, and write them to its table.
 
 `evaluate` takes, in single precision, what a run still needs of `atlib.measurements`, and writes rows.csv,
-predictions.npz and evaluation.json into its folder. Comparisons of runs are computed when the rows are read
-(`atlib.report.statistics`).
+predictions.npz and evaluation.json into its folder. Runs are compared later, from their rows.
 """
 
 from __future__ import annotations

@@ -5,8 +5,7 @@ and shapes, `distort` also for values outside [0, 1]. All functions return float
 float; only patch_shuffle, which moves pixels without changing them, returns the type it was given. `numbers` holds each
 image's index in its test set.
 
-DISTORTIONS lists the distortions that every network is shown, with their levels, under the names that rows and claims
-use.
+DISTORTIONS lists the distortions that every network is shown, with their levels, under the names that rows have.
 """
 
 from __future__ import annotations
