@@ -25,7 +25,7 @@ from .claims import EVERY, SAME, Ledger, Setting, Statistic
 
 RESAMPLES = 400
 DRAW = 20261127  # the generator's seed
-EXTREME = 1e-3  # accuracies nearer to 0 or 1 than this count as it: logits have no end
+EXTREME = 1e-3  # accuracies nearer to 0 or 1 than this are moved away to it: logits of 0 and 1 are infinite
 
 Vector = NDArray[np.float64]
 
