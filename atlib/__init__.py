@@ -21,6 +21,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which don't run __getattr__
         data,
         errors,
         evaluation,
+        examples,
         files,
         gradients,
         measured,
@@ -52,9 +53,9 @@ if "OMP_WAIT_POLICY" not in os.environ:
 
 __version__ = "0.1.0"
 __all__ = [
-    "attacks", "barred", "between", "configuration", "data", "errors", "evaluation", "files", "gradients", "measured",
-    "measurements", "models", "networks", "own", "progress", "provenance", "rows", "saliency", "shapes", "stronger",
-    "style", "suspicions", "textures", "training", "transforms", "underfit",
+    "attacks", "barred", "between", "configuration", "data", "errors", "evaluation", "examples", "files", "gradients",
+    "measured", "measurements", "models", "networks", "own", "progress", "provenance", "rows", "saliency", "shapes",
+    "stronger", "style", "suspicions", "textures", "training", "transforms", "underfit",
 ]  # fmt: skip
 
 

@@ -21,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .choices import NORMS
 from .errors import InputError, in_range, one_of
 from .gradients import (
     broken,
@@ -36,7 +37,6 @@ from .gradients import (
 )  # fmt: skip
 from .transforms import check_range
 
-NORMS = ("linf", "l2")
 PAPER_STEPS = 20
 
 

@@ -24,6 +24,7 @@ from .data import slug
 from .errors import InputError, Missing, NetworkError
 from .files import load_meta, load_tensors, read_json, runs_dir, tensor_digest
 from .measurements import Findings, Row, Subject, batches, ratio, register
+from .rows import ANOTHER_CLASS, DISTANCES
 
 NAME = "between"
 SEEDS = 3  # a network's next seed is 2 for 1, 3 for 2 and 1 for 3; other seeds have none
@@ -159,7 +160,8 @@ def maps_apart(subject: Subject, level: str) -> Findings:
     says how far apart two networks lie that differ in nothing but their draws.
     """
     assert subject.config is not None
-    metric = "distance_to_next_seed" if subject.config.model == "normal" else "distance_to_normal"
+    to_normal, to_next_seed = DISTANCES
+    metric = to_next_seed if subject.config.model == "normal" else to_normal
     (other,), record = _load(subject, level)
     theirs = replace(subject, model=other)
     distances = saliency.map_distance(subject.clean_maps[""], theirs.clean_maps[""]).cpu().numpy()
@@ -184,10 +186,10 @@ def another_class(subject: Subject, level: str) -> Findings:
             seen[counts] = _answers(judge, changed) != labels[counts]
         known.append(counts.cpu())
         another.append(seen.cpu())
-    arrays = {"known": torch.cat(known).numpy(), "another_class": torch.cat(another).numpy()}
+    arrays = {"known": torch.cat(known).numpy(), ANOTHER_CLASS: torch.cat(another).numpy()}
     if not arrays["known"].any():
         raise NetworkError("no test picture is classified correctly by both attacked networks and the judge")
-    return Findings([ratio("another_class", arrays["another_class"][arrays["known"]])], arrays, record)
+    return Findings([ratio(ANOTHER_CLASS, arrays[ANOTHER_CLASS][arrays["known"]])], arrays, record)
 
 
 @torch.no_grad()

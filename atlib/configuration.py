@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
 from . import attacks, data, models
-from .choices import ATTACKS
+from .choices import ATTACKS, BELONGS, NUMBERED, PLAIN, UNDERFIT
 from .errors import InputError, budget_in_255ths, in_range, nearest, one_of
 from .files import RUN_NAME, results_dir, runs_dir
 from .shapes import CUES
@@ -83,14 +84,9 @@ class Config:
 
         An underfit network that matches a number instead of a run carries it: underfit-0.8.
         """
-        if self.attack == "none":
-            number = self.match and "/" not in self.match
-            return f"underfit-{self.match}" if number else "underfit" if self.match else "normal"
-        if self.attack in CORRUPTIONS:
-            return f"{self.attack}-{self.sigma:g}"
-        if self.attack == "spatial":
-            return "spatial"
-        return f"fgsm-{self.eps:g}" if self.attack == "fgsm" else f"pgd-{self.norm}-{self.eps:g}"
+        if self.match:
+            return UNDERFIT if "/" in self.match else f"{UNDERFIT}-{self.match}"
+        return ATTACKS[self.attack].model.format(**vars(self))
 
     @property
     def recipe(self) -> str:
@@ -123,28 +119,15 @@ def of_model(name: str) -> dict[str, object]:
     The inverse of `Config.model`, except that "underfit" alone doesn't say what it matches. InputError if there is no
     such model.
     """
-    plain: dict[str, dict[str, object]] = {
-        "normal": {"attack": "none"},
-        "underfit": {"attack": "none"},
-        "spatial": {"attack": "spatial"},
-    }
-    if name in plain:
-        return plain[name]
+    if name in PLAIN:
+        return {**PLAIN[name].given}
     kind, _, number = name.rpartition("-")
-    kinds: dict[str, tuple[dict[str, object], str]] = {
-        "pgd-linf": ({"attack": "pgd", "norm": "linf"}, "eps"),
-        "pgd-l2": ({"attack": "pgd", "norm": "l2"}, "eps"),
-        "fgsm": ({"attack": "fgsm"}, "eps"),
-        "noise": ({"attack": "noise"}, "sigma"),
-        "blur": ({"attack": "blur"}, "sigma"),
-        "underfit": ({"attack": "none"}, "match"),
-    }
     with contextlib.suppress(KeyError, ValueError):
-        fixed, parameter = kinds[kind]
+        given, parameter = NUMBERED[kind]
         if name == f"{kind}-{float(number):g}":
-            return fixed | {parameter: float(number)}
-    allowed = ", ".join([*plain, *(f"{kind}-NUMBER" for kind in kinds)])
-    known = [*plain, "pgd-linf-8", "pgd-l2-12", "fgsm-8", "noise-0.1", "blur-1"]
+            return {**given, parameter: float(number)}
+    allowed = ", ".join([*PLAIN, *(f"{kind}-NUMBER" for kind in NUMBERED)])
+    known = [*PLAIN, "pgd-linf-8", "pgd-l2-12", "fgsm-8", "noise-0.1", "blur-1"]
     raise InputError(f"model = {name!r}: must be one of {allowed}{nearest(name, known)}")
 
 
@@ -202,37 +185,63 @@ def _resolve_cues(config: Config, kind: str) -> Config:
 
 
 def _resolve_attack(config: Config) -> Config:
-    absent: dict[str, object] = dict.fromkeys(("norm", "eps", "step_size", "random_start", "tau", "max_flow", "sigma"))
-    if config.attack == "none":
-        return replace(config, **absent, steps=None, share=None, match=_resolve_match(config.match, config.dataset))  # type: ignore[arg-type]
-    if config.match:
+    """What can't be chosen with the attack is set to None, the rest filled in and checked."""
+    mine = ATTACKS[config.attack].parameters
+    if config.match and "match" not in mine:
         raise InputError(f"match = {config.match!r}: only with attack none (the underfit control), not {config.attack}")
-    in_range("share", config.share, 0, 1, open_low=True)
-    config = replace(config, match=None, share=float(config.share or 0))
-    if config.attack in CORRUPTIONS:
-        sigma = CORRUPTIONS[config.attack] if config.sigma is None else config.sigma
-        in_range("sigma", sigma, 0, 1 if config.attack == "noise" else 10, open_low=True)
-        return replace(config, **(absent | {"sigma": float(sigma), "steps": None}))  # type: ignore[arg-type]
-    if config.attack == "spatial":
-        flow = {"tau": 0.05 if config.tau is None else config.tau}
-        flow["max_flow"] = 2.0 if config.max_flow is None else config.max_flow
-        in_range("tau", flow["tau"], 0)
-        in_range("max_flow", flow["max_flow"], 0, open_low=True)
-        in_range("steps", config.steps, 1, 1000, whole=True)
-        return replace(config, **(absent | {name: float(value) for name, value in flow.items()}))  # type: ignore[arg-type]
+    config = replace(config, **dict.fromkeys(name for name in BELONGS if name not in mine))  # type: ignore[arg-type]
+    if "share" in mine:
+        in_range("share", config.share, 0, 1, open_low=True)
+        config = replace(config, share=float(config.share or 0))
+    return RESOLVE[config.attack](config)
+
+
+def _resolve_none(config: Config) -> Config:
+    return replace(config, match=_resolve_match(config.match, config.dataset))
+
+
+def _resolve_corruption(config: Config) -> Config:
+    sigma = CORRUPTIONS[config.attack] if config.sigma is None else config.sigma
+    in_range("sigma", sigma, 0, 1 if config.attack == "noise" else 10, open_low=True)
+    return replace(config, sigma=float(sigma))
+
+
+def _resolve_spatial(config: Config) -> Config:
+    tau = 0.05 if config.tau is None else config.tau
+    max_flow = 2.0 if config.max_flow is None else config.max_flow
+    in_range("tau", tau, 0)
+    in_range("max_flow", max_flow, 0, open_low=True)
+    in_range("steps", config.steps, 1, 1000, whole=True)
+    return replace(config, tau=float(tau), max_flow=float(max_flow))
+
+
+def _resolve_fgsm(config: Config) -> Config:
     one_of("norm", config.norm, attacks.NORMS)
-    if config.attack == "fgsm" and config.norm != "linf":
+    if config.norm != "linf":
         raise InputError(f"norm = {config.norm!r}: must be linf with attack fgsm, which steps along the sign")
+    budget_in_255ths("eps", config.eps, config.norm)
+    return replace(config, eps=float(config.eps or 0), steps=1, random_start=False)
+
+
+def _resolve_pgd(config: Config) -> Config:
+    one_of("norm", config.norm, attacks.NORMS)
     budget_in_255ths("eps", config.eps, str(config.norm))
-    config = replace(config, eps=float(config.eps or 0), tau=None, max_flow=None, sigma=None)
-    if config.attack == "fgsm":
-        return replace(config, steps=1, step_size=None, random_start=False)
     in_range("steps", config.steps, 1, 1000, whole=True)
     if config.step_size is not None:
         budget_in_255ths("step_size", config.step_size, str(config.norm), least=0)
         config = replace(config, step_size=float(config.step_size))
     one_of("random_start", config.random_start, (True, False))
-    return replace(config, random_start=bool(config.random_start))
+    return replace(config, eps=float(config.eps or 0), random_start=bool(config.random_start))
+
+
+RESOLVE: dict[str, Callable[[Config], Config]] = {
+    "none": _resolve_none,
+    "fgsm": _resolve_fgsm,
+    "pgd": _resolve_pgd,
+    "spatial": _resolve_spatial,
+    "noise": _resolve_corruption,
+    "blur": _resolve_corruption,
+}
 
 
 def check_start(weights: str, config: Config) -> None:

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from . import attacks, data, gradients, progress, saliency, style, training, transforms
+from .choices import ATTACKS
 from .configuration import Config
 from .errors import InputError, NetworkError
 from .files import tensor_digest
@@ -239,17 +240,18 @@ def table_1(subject: Subject, level: str) -> Findings:
     return under_pgd(subject, TABLE_1)
 
 
-@register("trained-attack", lambda s: ("",) if s.config and s.config.attack in ("fgsm", "pgd", "spatial") else ())
+@register("trained-attack", lambda s: ("",) if s.config and ATTACKS[s.config.attack].adversary else ())
 def trained_attack(subject: Subject, level: str) -> Findings:
     """Accuracy under the attack that the network was trained with."""
     config = subject.config
     assert config is not None
-    if config.attack != "spatial":
+    if "eps" in ATTACKS[config.attack].parameters:
         return under_pgd(subject, training.pgd_arguments(config, subject.side))
+    followed = attacks.vanished_flow if config.attack == "spatial" else attacks.vanished
     right, vanished = [], []
     for images, labels in batches(subject, *subject.test):
         moved = training.perturb(config, subject.model, images, labels)
-        vanished.append(attacks.vanished_flow(subject.model, images, labels).cpu())
+        vanished.append(followed(subject.model, images, labels).cpu())
         with torch.no_grad():
             right.append((subject.model(moved).argmax(1) == labels).cpu())
     arrays = {"last": torch.cat(right).numpy()}

@@ -19,9 +19,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from . import data, evaluation, measurements, provenance, saliency, training
-from .errors import InputError, NetworkError, in_range, one_of
-from .files import hold, load_arrays, read_json, runs_dir, save_arrays, tensor_digest, writable, write_json
+from . import data, evaluation, examples, measurements, provenance, training
+from .errors import InputError, in_range, one_of
+from .files import hold, read_json, runs_dir, tensor_digest, writable, write_json
 from .networks import (
     ALIKE,
     SOURCES,
@@ -47,8 +47,6 @@ DOORS = {
     "command line": {"limit": "--limit 2000", "measure": "--measure saturation@1024", "names": "--measure"},
     "papermill": {"limit": "-p limit 2000", "measure": "-p measure saturation@1024", "names": "-p measure"},
 }
-EXAMPLES = 6  # pictures that the report shows, with their maps,
-SHOWN = ("clean@", "saturation@1024", "patch-shuffle@4")  # as they are and under these
 
 
 @dataclass(frozen=True)
@@ -246,7 +244,7 @@ def evaluate(
             say(f"left out: {error}")
         if not len(table.rows):
             raise type(failed[0])(f"model = {about.source!r}: {failed[0]}")
-        keep_examples(about.subject, folder)
+        examples.keep(about.subject, folder)
         # what an earlier call had to leave out stays left out until a call measures it
         done = set(read_json(folder / "evaluation.json")["measurements"])
         lines = {line.partition(": ")[0]: line for line in [*before, *map(str, failed)]}
@@ -255,48 +253,3 @@ def evaluate(
         if failed and not any(f"{measurement}@{level}" in done for measurement, level in asked):
             raise type(failed[0])(f"model = {about.source!r}: {failed[0]}")
     return folder
-
-
-def example_pictures(subject: measurements.Subject) -> Tensor:
-    """Places in `test` of the pictures that the report shows: of as many classes as there are, in their order."""
-    order = measurements.map_pictures(subject).tolist()
-    by_class: dict[int, int] = {}
-    for place in order:
-        by_class.setdefault(int(subject.test.labels[place]), place)
-    picked = [by_class[kind] for kind in sorted(by_class)]
-    picked += [place for place in order if place not in picked]
-    return torch.tensor(picked[:EXAMPLES])
-
-
-def look(subject: measurements.Subject, place: str, chosen: Tensor) -> dict[str, Tensor]:
-    """Pictures under "DISTORTION@LEVEL" (uint8), a network's SmoothGrad maps of their classes (uint8), its answers."""
-    images = measurements.shown_under(subject, place, chosen)
-    labels = subject.test.labels[chosen].to(subject.device)
-    draws = torch.Generator().manual_seed(subject.seed)
-    maps = saliency.smoothgrad(subject.model, images, labels, samples=saliency.SAMPLES, generator=draws)
-    if not maps.isfinite().all():
-        raise NetworkError("model: its SmoothGrad maps are NaN or infinite")
-    with torch.no_grad():
-        answers = subject.model(images).argmax(1)
-    found = {"pictures": (255 * images).round().byte(), "maps": (255 * saliency.picture(maps)).round().byte()}
-    return {name: values.cpu() for name, values in (found | {"answers": answers}).items()}
-
-
-def keep_examples(subject: measurements.Subject, folder: Path) -> None:
-    """Write examples.npz, a few pictures with the network's maps: as they are and under those of SHOWN that have been
-    measured. What is there is not drawn again, and a map that isn't finite is left out."""
-    path, measured = folder / "examples.npz", read_json(folder / "evaluation.json")["measurements"]
-    places = [place for place in SHOWN if place in measured or f"maps@{place}" in measured]
-    kept = load_arrays(path) if path.is_file() else {}
-    if all(f"{place}/pictures" in kept for place in places):
-        return
-    chosen = example_pictures(subject)
-    arrays = {"places": subject.places[chosen].numpy(), "labels": subject.test.labels[chosen].numpy()}
-    for place in (place for place in places if f"{place}/pictures" not in kept):
-        try:
-            with evaluation.exact():
-                found = look(subject, place, chosen)
-        except NetworkError:
-            continue  # the measurement of its maps says so
-        arrays |= {f"{place}/{name}": values.numpy() for name, values in found.items()}
-    save_arrays(path, kept | arrays)

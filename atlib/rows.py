@@ -28,13 +28,15 @@ TYPES = {
 }  # fmt: skip
 COLUMNS = tuple(TYPES)
 MAY_BE_EMPTY = ("level", "value", "count", "total")
+DISTANCES = ("distance_to_normal", "distance_to_next_seed")  # of a network's maps to those of another
+ANOTHER_CLASS = "another_class"  # what a network says of pictures attacked through another
+BETWEEN = (*DISTANCES, ANOTHER_CLASS)  # of a network together with others
 FRACTIONS = (
     "accuracy", "p_true", "accuracy_last", "accuracy_any",
-    "shape_bias", "coverage", "shape_accuracy", "texture_accuracy", "vanished", "another_class",
+    "shape_bias", "coverage", "shape_accuracy", "texture_accuracy", "vanished", ANOTHER_CLASS,
 )  # fmt: skip
 # Of SmoothGrad maps; the same metrics of plain gradient maps begin with "grad_".
 MAP_METRICS = ("gini", "edge_correlation", "high_frequency", "alignment", "map_distance")
-BETWEEN = ("distance_to_normal", "distance_to_next_seed", "another_class")  # of a network and others
 
 Predictions = Mapping[str, NDArray[Any]]
 Archive = Callable[[str], Predictions]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from importlib import metadata
 from importlib.util import find_spec
@@ -17,6 +18,7 @@ import pandas as pd
 import torch
 
 from atlib import provenance
+from atlib.errors import command_line
 from atlib.files import atomic, results_dir, runs_dir
 
 from .measure import Row
@@ -24,12 +26,12 @@ from .measure import Row
 PEERS = ("torchattacks", "foolbox", "captum")
 
 
-def arguments() -> argparse.Namespace:
+def parsed(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Time atlib against its peers.")
     parser.add_argument("--quick", action="store_true", help="tiny networks, one round: to see that it runs")
     parser.add_argument("--rounds", type=int, help="how often each comparison is run (default 3, quick 1)")
     parser.add_argument("--out", type=Path, help="the CSV (default results/bench.csv, quick runs/bench-quick.csv)")
-    given = parser.parse_args()
+    given = parser.parse_args(arguments)
     if given.rounds is not None and given.rounds < 1:
         parser.error(f"--rounds {given.rounds}: must be at least 1")
     return given
@@ -76,13 +78,17 @@ def shown(frame: pd.DataFrame) -> str:
     return "\n".join([*text, "", *details])
 
 
-def main() -> int:
-    given = arguments()
+@command_line
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line; 2 with one line on stderr if something can't be used."""
+    given = parsed(arguments)
     missing = [name for name in PEERS if find_spec(name) is None]
     if missing:
         print(f"{missing[0]} is not installed: `make bench` installs what it compares with", file=sys.stderr)
         return 1
     out = given.out or (runs_dir() / "bench-quick.csv" if given.quick else results_dir() / "bench.csv")
+    if out == results_dir() / "bench.csv":
+        provenance.committed()  # published numbers name the commit that measured them
     began, threads = time.monotonic(), torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -152,6 +152,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="the CSV (default results/live.csv)")
     given = parser.parse_args(arguments)
     in_range("rounds", given.rounds, 1, whole=True)
+    if given.out is None:
+        provenance.committed()  # published numbers name the commit that measured them
     start = given.book.resolve() / "notebooks" / "try.html"
     program = next((path for name in PROGRAMS if (path := shutil.which(name))), None)
     if not start.is_file():

@@ -66,6 +66,8 @@ def test_quick_benchmark_has_every_row(monkeypatch: pytest.MonkeyPatch, capsys: 
     from benchmarks import contests
 
     monkeypatch.setattr(contests, "bf16_is_fast", lambda plan: True)
+    monkeypatch.setattr(bench.provenance, "commit", lambda: "abc-dirty")
+    assert bench.main([]) == 2 and "rows are published only from committed code" in capsys.readouterr().err
     monkeypatch.setattr(sys, "argv", ["benchmarks", "--quick"])
     before = torch.get_num_threads()
     assert bench.main() == 0

@@ -14,8 +14,9 @@ import torch
 from PIL import Image
 from torch import nn
 
-from atlib import attacks, configuration, data, measurements, transforms
+from atlib import attacks, choices, configuration, data, measurements, transforms
 from atlib.data import archives, registry
+from atlib.errors import InputError
 from atlib.files import REPOSITORY
 from atlib.measurements import Findings, Subject
 from atlib.report import claims
@@ -49,7 +50,8 @@ def test_the_data_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     space = dict(vars(archives)) | vars(registry)
     exec(lines("python", "def read_letters"), space)
     entries = [
-        eval("{" + lines("python", text) + "}", space) for text in ("Spec(32,", "read_letters,", '"epochs": 12,')
+        eval("{" + lines("python", text) + "}", space)
+        for text in ('"letters": Spec(', "read_letters,", '"epochs": 12,')
     ]
     places: list[Any] = [registry.DATASETS, archives.READERS, configuration.DEFAULTS]
     for kept, entry in zip(places, entries, strict=True):
@@ -92,6 +94,29 @@ def test_the_attack_and_its_measurement(monkeypatch: pytest.MonkeyPatch) -> None
     found = measurements.MEASUREMENTS["shift"].measure(subject, "1")
     assert isinstance(found, Findings) and found.rows[0].metric == "accuracy_last"
     assert found.arrays["last"].tolist() == [False, False]  # the second was wrong before, and stays so
+
+
+def test_training_against_the_attack(monkeypatch: pytest.MonkeyPatch) -> None:
+    space = dict(vars(choices))
+    entry = eval("{" + lines("python", '"shift": Attack(') + "}", space)
+    monkeypatch.setitem(choices.ATTACKS, "shift", entry["shift"])
+    monkeypatch.setattr(configuration, "NUMBERED", choices._kinds()[1])
+    space = dict(vars(configuration))
+    exec(lines("python", "def _resolve_shift("), space)
+    resolver = eval("{" + lines("python", '"shift": _resolve_shift') + "}", space)
+    monkeypatch.setitem(configuration.RESOLVE, "shift", resolver["shift"])
+    config = configuration.resolve(attack="shift", max_flow=2)
+    assert (config.model, config.max_flow, config.eps, config.share) == ("shift-2", 2.0, None, 1.0)
+    assert configuration.resolve(**configuration.of_model("shift-2")) == config
+    with pytest.raises(InputError, match=r"^max_flow = 9: must be a number at least 1 and at most 8"):
+        configuration.resolve(attack="shift", max_flow=9)
+    monkeypatch.setattr(attacks, "shift", lambda *given, pixels: (given, pixels), raising=False)
+    space = {"attacks": attacks}
+    call = lines("python", 'if config.attack == "shift":')
+    exec(f"def perturb(config, model, images, labels):\n{call}", space)
+    assert space["perturb"](config, 1, 2, 3) == ((1, 2, 3), 2)
+    subject = Subject(nn.Identity(), data.Split(torch.empty(0), torch.empty(0)), 32, torch.device("cpu"), None, config)
+    assert measurements.MEASUREMENTS["trained-attack"].levels(subject) == ("",)
 
 
 def test_the_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

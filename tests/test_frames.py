@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from atlib import data, models, saliency, transforms
-from atlib.errors import InputError
+from atlib.errors import InputError, Missing
 from atlib.files import REPOSITORY, load_tensors, tensor_digest
 from atlib.report import frames
 
@@ -111,12 +111,12 @@ def test_written_frames_are_read_back_and_nothing_is_left_behind(tmp_path: Path)
     with pytest.raises(InputError, match=r"not what shapes\.json describes"):
         frames.load("shapes", tmp_path)
     (tmp_path / "shapes.npz").unlink()
-    with pytest.raises(InputError, match=r"^.*/shapes\.npz: not there; make frames DATASET=shapes writes it$"):
+    with pytest.raises(Missing, match=r"^.*/shapes\.npz: not there; make frames DATASET=shapes writes it$"):
         frames.load("shapes", tmp_path)
 
 
 def test_what_is_missing_is_said_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="make frames DATASET=cifar10 writes it"):
+    with pytest.raises(Missing, match="make frames DATASET=cifar10 writes it"):
         frames.load("cifar10", tmp_path)
     with pytest.raises(InputError, match=r"DATASET = 'cifar'.*'cifar10'"):
         frames.make("cifar", folder=tmp_path)

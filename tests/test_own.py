@@ -21,7 +21,19 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 import atlib
-from atlib import data, evaluation, measurements, models, networks, own, progress, saliency, suspicions, transforms
+from atlib import (
+    data,
+    evaluation,
+    examples,
+    measurements,
+    models,
+    networks,
+    own,
+    progress,
+    saliency,
+    suspicions,
+    transforms,
+)
 from atlib.errors import AtlibError, InputError, NetworkError
 from atlib.files import REPOSITORY, read_json, results_dir, write_json
 from atlib.report import job, statistics, tables
@@ -244,7 +256,7 @@ def test_a_function_may_go_to_another_folder(tmp_path: Path) -> None:
 def test_a_map_that_is_not_finite_is_left_out_of_the_examples() -> None:
     """It was drawn as a black one."""
     with pytest.raises(NetworkError, match="SmoothGrad maps"):
-        own.look(own.subject("mine:power", "shapes").subject, "clean@", torch.arange(2))
+        examples.look(own.subject("mine:power", "shapes").subject, "clean@", torch.arange(2))
 
 
 def test_a_shipped_network_is_the_one_of_models() -> None:

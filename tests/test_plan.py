@@ -94,7 +94,7 @@ def test_the_sizes_are_those_of_the_generated_data_and_the_attack_is_table_1s() 
     from atlib import shapes
 
     train, test, _, classes = shapes.generate()
-    assert plan.PICTURES["shapes"] == (len(train[1]) * 9 // 10, len(test[1])) and plan.CLASSES["shapes"] == len(classes)
+    assert plan.sizes()["shapes"] == (len(train[1]) * 9 // 10, len(test[1]), len(classes))
     assert measurements.TABLE_1["steps"] == 40
 
 

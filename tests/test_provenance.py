@@ -12,11 +12,17 @@ import pytest
 import torch
 
 from atlib import provenance
-from atlib.campaign import destroyed, judges, sigmas, stronger
-from atlib.errors import InputError
+from atlib.campaign import destroyed, judges, plan, sigmas, stronger
+from atlib.errors import InputError, Main
 from atlib.report import explored, frames, photographs
+from benchmarks import live
 
 Git = Callable[..., str]
+COMMANDS: tuple[tuple[Main, list[str]], ...] = (
+    (stronger.main, ["cifar10/normal", "cifar10"]),
+    (plan.main, ["--write"]),
+    (live.main, []),
+)
 SHAPES: Any = SimpleNamespace(dataset="shapes", side=32, device=torch.device("cpu"))  # what is asked before any work
 MARKING = (
     "atlib/a.py",
@@ -163,4 +169,5 @@ def test_whatever_is_published_is_refused_from_uncommitted_code(
     refusal = "code of commit 'abc-dirty': rows are published only from committed code"
     with pytest.raises(InputError, match=refusal):
         publishing()
-    assert stronger.main(["cifar10/normal", "cifar10"]) == 2 and refusal in capsys.readouterr().err
+    for main, arguments in COMMANDS:
+        assert main(arguments) == 2 and refusal in capsys.readouterr().err

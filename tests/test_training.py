@@ -206,7 +206,7 @@ def test_models_are_named_as_in_the_paper(given: dict, name: str) -> None:
 )
 def test_no_such_model(name: str) -> None:
     with pytest.raises(
-        InputError, match=f"^model = {name!r}: must be one of normal, underfit, spatial, pgd-linf-NUMBER"
+        InputError, match=f"^model = {name!r}: must be one of underfit, normal, spatial, underfit-NUMBER, fgsm-NUMBER"
     ):
         of_model(name)
 
@@ -237,7 +237,7 @@ VALID = st.fixed_dictionaries(
     {},
     optional={
         "dataset": st.sampled_from(["shapes", "cifar10", "tiny-imagenet", "caltech101"]),
-        "attack": st.sampled_from(ATTACKS), "norm": st.just("linf"),
+        "attack": st.sampled_from([*ATTACKS]), "norm": st.just("linf"),
         "eps": st.floats(0.1, 255) | st.integers(1, 255), "steps": st.integers(1, 100), "step_size": numbers,
         "random_start": st.booleans(), "tau": numbers, "max_flow": numbers, "share": numbers,
         "width": st.integers(1, 64), "stem": st.sampled_from(list(models.STEMS)), "epochs": st.integers(1, 50),

@@ -52,7 +52,7 @@ def by_block(some: Sequence[needs.Need]) -> dict[str, list[needs.Need]]:
 
 def cost(found: needs.Needs, device: torch.device | None = None) -> str:
     """What it costs, in a line: `plan.estimate` for a processor, by a stated speed for a GPU."""
-    unknown = {need.planned.config.dataset for need in found.todo} - set(plan.PICTURES)
+    unknown = {need.planned.config.dataset for need in found.todo} - set(plan.sizes())
     if unknown:
         return f"cost: not known for {', '.join(sorted(unknown))}"
     styled = ""

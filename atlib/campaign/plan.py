@@ -24,21 +24,12 @@ import torch.nn.functional as F
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from .. import between, evaluation, gradients, measurements, models, provenance, saliency, training
+from .. import between, data, evaluation, gradients, measurements, models, provenance, saliency, training
 from ..configuration import Config
 from ..errors import command_line, in_range, one_of
 from ..files import atomic, results_dir, writable
 from . import grid, needs
 
-# Pictures to train on (after the hold-out), and to test on. Caltech: 80 and 20 % of each class.
-PICTURES = {
-    "shapes": (4500, 1000),
-    "cifar10": (45_000, 10_000),
-    "tiny-imagenet": (95_000, 10_000),
-    "caltech101": (6622, 1788),
-    "caltech256": (22_100, 6000),
-}
-CLASSES = {"shapes": 10, "cifar10": 10, "tiny-imagenet": 200, "caltech101": 102, "caltech256": 257}
 PATIENCE = 20.0  # seconds that measuring one batch of each kind may take
 FLOPS = 2e13  # stated, not measured: what a data-centre GPU keeps up on such networks in bf16
 
@@ -60,16 +51,21 @@ class Architecture(NamedTuple):
     classes: int
 
 
+def sizes() -> dict[str, data.Size]:
+    """The sizes of the data sets that are known before they are read."""
+    return {name: spec.size for name, spec in data.DATASETS.items() if spec.size}
+
+
 def architecture(config: Config) -> Architecture:
     """A run's."""
-    return Architecture(config.width, str(config.stem), int(config.side or 0), CLASSES[config.dataset])
+    return Architecture(config.width, str(config.stem), int(config.side or 0), sizes()[config.dataset].classes)
 
 
 def training_work(config: Config) -> Work:
     """Of one training run: its batches, its attack, and the hold-out after each epoch. Underfit: none of its own."""
     if config.match:
         return Work(0, 0, 0)
-    count, _ = PICTURES[config.dataset]
+    count = sizes()[config.dataset].train
     seen = count * float(config.epochs or 0)
     attacked = seen * (config.share or 0) * (config.steps or 0)
     looks = (1 if config.attack != "none" else 1 + training.LOOKS_PER_EPOCH) * float(config.epochs or 0)
@@ -83,7 +79,7 @@ def evaluation_work(config: Config, places: Collection[str] | None = None) -> Wo
 
     places: what is measured, "NAME@LEVEL" (None: all that applies). Maps are compared with those of clean pictures.
     """
-    _, count = PICTURES[config.dataset]
+    count = sizes()[config.dataset].test
     places = evaluation.expected(config) if places is None else places
     pictures = min(count, measurements.MAP_PICTURES.get(config.dataset, measurements.MAP_PICTURES_ELSEWHERE))
     maps = {place for place in places if place.startswith("maps@")}
@@ -326,10 +322,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     planned = grid.load()
     planned = grid.select(planned, given.blocks) if given.blocks else planned
     for p in planned:
-        one_of("dataset", p.config.dataset, PICTURES)
+        one_of("dataset", p.config.dataset, sizes())
     if given.write:
         writable(results_dir())
-        provenance.commit()  # look the commit up now and keep it: files may change while this runs
+        provenance.committed()  # published numbers name the commit that measured them
     torch.set_num_threads(1)
     found = table(planned, given.flops)
     hours_in = {name: digits for name in found.columns if "hours" in name}

@@ -25,13 +25,26 @@ class Archive(NamedTuple):
     md5: str
 
 
+class Size(NamedTuple):
+    """How many pictures there are to train on (after the hold-out) and to test on, and how many classes.
+
+    The campaign estimates from these what a run costs.
+    """
+
+    train: int
+    test: int
+    classes: int
+
+
 class Spec(NamedTuple):
-    """What is known about a data set: its own side, the paper's augmentation, deviations from the paper."""
+    """What is known about a data set: its own side, the paper's augmentation, deviations from the paper, its official
+    archive and its size (None: not known before it is read)."""
 
     side: int
     augmentation: str
     deviations: tuple[str, ...] = ()
     archive: Archive | None = None
+    size: Size | None = None
 
 
 SQUARES = (
@@ -44,7 +57,7 @@ SPLIT = "each class is split 80/20 with a fixed seed; the paper's split had none
 # none; this is the one that public loaders agree on. If one were wrong, the download would stop with a line that
 # says so.
 DATASETS = {
-    "shapes": Spec(32, "none", ("not in the paper: generated",)),
+    "shapes": Spec(32, "none", ("not in the paper: generated",), size=Size(4500, 1000, 10)),
     "cifar10": Spec(
         32,
         "pad-crop-flip",
@@ -53,6 +66,7 @@ DATASETS = {
             "https://www.cs.toronto.edu/~kriz/cifar-10-binary.tar.gz",
             "c32a1d4ab5d03f1284b67883e8d87530",
         ),
+        size=Size(45_000, 10_000, 10),
     ),
     "tiny-imagenet": Spec(
         64,
@@ -66,6 +80,7 @@ DATASETS = {
             "http://cs231n.stanford.edu/tiny-imagenet-200.zip",
             "90528d7ca1a48142e341f4ef8d21d0de",
         ),
+        Size(95_000, 10_000, 200),
     ),
     "caltech256": Spec(
         224,
@@ -76,6 +91,7 @@ DATASETS = {
             "https://data.caltech.edu/records/nyy15-4j048/files/256_ObjectCategories.tar",
             "67b4f42ca05d46448c6bb8ecd2220f6d",
         ),
+        Size(22_100, 6000, 257),  # 80 and 20 % of each class, about
     ),
     "caltech101": Spec(
         224,
@@ -86,6 +102,7 @@ DATASETS = {
             "https://data.caltech.edu/records/mzrjq-6wc02/files/caltech-101.zip",
             "3138e1922a9193bfa496528edbbc45d0",
         ),
+        Size(6622, 1788, 102),
     ),
 }
 FOLDER = Spec(224, "crop-flip", ("not in the paper: the reader's own pictures", SQUARES))

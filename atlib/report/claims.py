@@ -14,9 +14,10 @@ from typing import Any
 
 import yaml
 
-from .. import transforms
+from .. import barred, between, choices
 from ..errors import InputError, in_range, one_of
 from ..files import checkout_path
+from ..measurements import MEASUREMENTS
 from ..rows import BETWEEN, FRACTIONS, MAP_METRICS
 
 CLAIMS = "book/claims.yaml"
@@ -39,12 +40,10 @@ STATISTICS = {
     "rank_correlation": False,
     "effective_robustness": False,
 }
-# What pictures are shown under: claims may also speak of what no run has rows of yet.
-SHOWN_UNDER = ("clean", "pgd-linf", "trained-attack", "conflict", "stylised", "barred", *transforms.DISTORTIONS)
 COMPUTED = ("conditional", "common")
 METRICS = (*FRACTIONS, *COMPUTED, *MAP_METRICS, *(f"grad_{name}" for name in MAP_METRICS), *BETWEEN)
-TRAINED = re.compile(r"(underfit|fgsm|pgd-linf|pgd-l2|noise|blur)-\d+(\.\d+)?")
-PLAIN = ("main", "weak", "normal", "underfit", "spatial")
+TRAINED = re.compile(rf"({'|'.join(choices.NUMBERED)})-\d+(\.\d+)?")
+PLAIN = ("main", "weak", *choices.PLAIN)
 EVERY = "every-adversarial"  # each adversarially trained network of which the grid has three seeds
 SAME = "same"  # the model, or the setting, of the network that is compared
 THREE = ("normal", "underfit", "main")  # whose common pictures `common` is about
@@ -371,10 +370,16 @@ def _check_under(where: str, under: str, metrics: Iterable[str]) -> None:
     distortion, at, _ = under.partition("@")
     if not at:
         raise InputError(f"{where} = {under!r}: must be DISTORTION@LEVEL (the level may be empty)")
-    one_of(f"{where} = {under!r}: distortion", distortion, SHOWN_UNDER)
+    one_of(f"{where} = {under!r}: distortion", distortion, shown_under())
     for metric in metrics:
         if metric in COMPUTED and distortion in ("clean", "conflict"):
             raise InputError(f"{where} = {under!r}: {metric} needs a distortion of the test images")
+
+
+def shown_under() -> list[str]:
+    """What claims may speak of, whether or not a run has rows of it yet: whatever is measured. The rows of maps, and of
+    networks measured together, belong to the distortion that they were measured under."""
+    return [name for name in dict.fromkeys([*MEASUREMENTS, barred.NAME]) if name not in ("maps", between.NAME)]
 
 
 def _check_reference(where: str, checked: Mapping[str, Any], settings: Mapping[str, Setting]) -> None:

@@ -32,7 +32,7 @@ from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from .. import attacks, data, models, provenance, saliency, style, transforms
-from ..errors import InputError, command_line, one_of
+from ..errors import InputError, Missing, command_line, one_of
 from ..files import file_hash, load_tensors, read_json, results_dir, save_arrays, tensor_digest, write_json
 
 NETWORKS = ("normal", "underfit", "pgd-linf-8")
@@ -289,13 +289,13 @@ def write(name: str, frames: Frames, folder: Path | None = None) -> Path:
 
 
 def load(name: str, folder: Path | None = None) -> Frames:
-    """The kept frames of a data set; InputError if there are none, or if the two files weren't written together."""
+    """The kept frames of a data set. Missing if there are none, InputError if the two files weren't written together."""
     path = (folder or results_dir() / "frames") / f"{name}.json"
     if not path.is_file():
-        raise InputError(f"{path}: not there; make frames DATASET={name} writes it")
+        raise Missing(f"{path}: not there; make frames DATASET={name} writes it")
     about = read_json(path)
     if not path.with_suffix(".npz").is_file():
-        raise InputError(f"{path.with_suffix('.npz')}: not there; make frames DATASET={name} writes it")
+        raise Missing(f"{path.with_suffix('.npz')}: not there; make frames DATASET={name} writes it")
     if about.get("sha256") != file_hash(path.with_suffix(".npz")):
         raise InputError(f"{path.with_suffix('.npz')}: not what {path.name} describes; make frames DATASET={name}")
     with np.load(path.with_suffix(".npz"), allow_pickle=False) as stored:

@@ -81,9 +81,9 @@ def coming(config: Config) -> str:
         return ""
     wanted = [place for place in evaluation.expected(config) if place.partition("@")[0] in plots.at_a_glance(config)]
     text = f"first {config.model} is trained, then measured: accuracy, and PGD-{TABLE_1['steps']}"
-    if config.quick or config.dataset not in plan.PICTURES:
+    if config.quick or config.dataset not in plan.sizes():
         return f"{text}, on all test pictures"
-    _, count = plan.PICTURES[config.dataset]
+    count = plan.sizes()[config.dataset].test
     text += f", on {count:,} test pictures"
     nothing = plan.Work(0, 0, 0)
     trained = plan.operations_of(plan.training_work(config), nothing, config)

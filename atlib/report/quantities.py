@@ -19,6 +19,7 @@ from scipy import special, stats
 
 from .. import barred
 from ..campaign import grid
+from ..choices import ATTACKS
 from ..errors import InputError, Missing
 from ..rows import Archive, Predictions, correct
 from .claims import EVERY, SAME, Ledger, Setting, Statistic
@@ -204,7 +205,7 @@ def _adversarial(at: Setting) -> list[str]:
     seeds: dict[str, int] = {}
     for config in (one.config for one in planned() if not one.on_request):
         here = (config.dataset, config.width, config.recipe) == (at.dataset, at.width, at.recipe)
-        if here and config.attack in ("fgsm", "pgd") and math.isclose(config.share or 0, at.share):
+        if here and "eps" in ATTACKS[config.attack].parameters and math.isclose(config.share or 0, at.share):
             seeds[config.model] = seeds.get(config.model, 0) + 1
     return [model for model, number in seeds.items() if number >= 3 and model not in (at.main, at.weak)]
 

@@ -25,7 +25,7 @@ from torch import nn
 
 from .. import data, evaluation, models
 from ..configuration import find_run
-from ..errors import AtlibError, InputError
+from ..errors import AtlibError, InputError, Missing
 from . import frames
 from .controls import (
     Control,
@@ -130,7 +130,7 @@ def first_numbers(dataset: str) -> list[int]:
     """The test pictures of the kept frames, which come first in a notebook too; none where there are no frames."""
     try:
         return [picture["number"] for picture in frames.load(dataset).about["pictures"]]
-    except InputError:
+    except Missing:
         return []
 
 

@@ -96,7 +96,7 @@ def how_long(dataset: str) -> str:
     places = {place for of_each in seconds for place in of_each}
     config = Config(**about[0]["config"])
     here, usual = (plan.operations(plan.architecture(config)._replace(width=w)).forwards for w in (config.width, USUAL))
-    _, count = plan.PICTURES[dataset]
+    count = plan.sizes()[dataset].test
     return (
         f"All {len(places)} measurements of the {count:,} test pictures took {minutes[0]:.0f} to {minutes[-1]:.0f} "
         f"minutes for each of this report's {len(seconds)} ResNet-18s of width {config.width} on one processor thread, "

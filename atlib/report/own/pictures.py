@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from PIL import Image
 
-from ... import models, own, saliency, transforms
+from ... import models, saliency, transforms
+from ...examples import SHOWN
 from ...files import load_arrays, repository
 from .. import claims
 from ..chart import Series, chart, legend
@@ -51,7 +52,7 @@ def _point(measured: Measured, kind: str, place: str) -> tuple[float, float, flo
 def examples(measured: Measured) -> str:
     """A few pictures with this network's SmoothGrad maps, and those of the networks that come with the repository.
 
-    As they are and under those of `own.SHOWN` that were measured; empty where none was.
+    As they are and under those of `examples.SHOWN` that were measured; empty where none was.
     """
     path = measured.folder / "examples.npz"
     if not path.is_file():
@@ -60,7 +61,7 @@ def examples(measured: Measured) -> str:
     labels, dataset = kept["labels"], str(measured.about.get("dataset", ""))
     side = int(str(measured.rows["recipe"].iloc[0]).removeprefix("side"))
     measured_places = {place for place, _ in measured.quantities}
-    places = [place for place in own.SHOWN if place in measured_places and f"{place}/pictures" in kept]
+    places = [place for place in SHOWN if place in measured_places and f"{place}/pictures" in kept]
     networks = _shipped(dataset, side) if places else {}
     parts = []
     for place in places:
