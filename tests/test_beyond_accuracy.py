@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -85,11 +86,12 @@ def test_the_figure_draws_a_line_per_seed_and_every_network() -> None:
     assert [axis.get_title() for axis in drawn.axes] == list(beyond_accuracy.PANELS.values())
     axis = drawn.axes[0]
     assert (axis.get_xscale(), axis.get_yscale()) == ("logit", "logit")
-    lines = [line for line in axis.lines if len(line.get_xdata()) == 50]
+    drawn_lines = [(line.get_label(), np.asarray(line.get_xydata())) for line in axis.lines]
+    lines = [places for _, places in drawn_lines if len(places) == 50]
     assert len(lines) == 3
-    for seed, line in enumerate(lines, 1):
-        for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True):
+    for seed, places in enumerate(lines, 1):
+        for x, y in places.tolist():
             assert y == pytest.approx(on_the_line(x, seed), abs=1e-9)
-    dots = {line.get_label(): len(line.get_xdata()) for line in axis.lines if len(line.get_xdata()) != 50}
+    dots = {label: len(places) for label, places in drawn_lines if len(places) != 50}
     assert dots == {"ordinary training": 18, "pgd-linf-8": 3, "pgd-linf-2": 3, "stopped early": 3}
     assert drawn._repr_png_()[:4] == b"\x89PNG"

@@ -289,7 +289,7 @@ def write(name: str, frames: Frames, folder: Path | None = None) -> Path:
 
 
 def load(name: str, folder: Path | None = None) -> Frames:
-    """The kept frames of a data set. Missing if there are none, InputError if the two files weren't written together."""
+    """The kept frames of a data set; Missing if there are none, InputError if the files weren't written together."""
     path = (folder or results_dir() / "frames") / f"{name}.json"
     if not path.is_file():
         raise Missing(f"{path}: not there; make frames DATASET={name} writes it")
