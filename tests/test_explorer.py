@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from atlib import rows
-from atlib.errors import InputError
+from atlib.errors import InputError, Missing
 from atlib.files import REPOSITORY, write_json
 from atlib.report import explored, explorer, photographs
 from benchmarks.serving import served
@@ -118,7 +118,7 @@ def test_published_maps_are_taken_where_there_are_enough_samples() -> None:
 
 
 def test_frames_that_were_not_written_together_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(InputError, match=r"explorer\.json: not there; make frames DATASET=caltech101 writes it"):
+    with pytest.raises(Missing, match=r"explorer\.json: not there; make frames DATASET=caltech101 writes it"):
         explored.load(tmp_path)
     hashes = {"a.webp": explored.write_sprite(tmp_path / "explorer" / "a.webp", b"one")}
     write_json(tmp_path / "explorer.json", {"sha256": hashes})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import threading
@@ -18,6 +19,7 @@ from atlib.campaign import publishing
 from atlib.errors import InputError, Missing
 from atlib.report import statistics, verdicts
 from atlib.rows import archive, load, read_predictions, read_rows
+from atlib.training import exclusive
 from helpers import GOOD, LINE, RUN, write_csv
 
 COMMIT = "c" * 40
@@ -89,6 +91,13 @@ def test_a_publication_of_another_network_that_is_cut_off_is_no_publication(
     with pytest.raises(KeyboardInterrupt):
         publishing.publish(run)
     assert not (tmp_path / "results" / f"{RUN}.json").exists()  # which is how the campaign knows
+
+
+def test_a_run_that_is_being_measured_is_not_published(run: Path, tmp_path: Path) -> None:
+    with exclusive(run), pytest.raises(InputError, match=f"^{run}: already in use by process {os.getpid()}$"):
+        publishing.publish(run, tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+    assert publishing.publish(run, tmp_path / "results")
 
 
 def test_what_tables_would_average_must_be_alike(run: Path, tmp_path: Path) -> None:

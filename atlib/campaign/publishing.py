@@ -21,6 +21,7 @@ from ..configuration import find_run
 from ..errors import InputError, Missing, command_line
 from ..files import RUN_NAME, atomic, hold, read_json, results_dir, write_json
 from ..rows import Predictions, correct, measurement, read_predictions, read_rows
+from ..training import exclusive
 
 LOCK = ".publishing.lock"  # in results/: of two processes that publish at once, the second sees what the first wrote
 PATIENCE = 120.0  # seconds that it waits; a publication takes less than one
@@ -30,10 +31,14 @@ def publish(run: Path, folder: Path | None = None) -> list[Path]:
     """Copy rows, predictions and record of a finished, evaluated run to results/; returns the files written.
 
     Publishing again replaces the files. InputError, and nothing written, for a quick run; for one not fully trained or
-    not evaluated; for uncommitted code; if rows, predictions and run don't belong together; and if tables would
-    average the run with published ones that were trained differently.
+    not evaluated, or which a process is training or measuring; for uncommitted code; if rows, predictions and run don't
+    belong together; and if tables would average the run with published ones that were trained differently.
     """
-    folder = folder or results_dir()
+    with exclusive(run):  # what is copied is what was checked
+        return _publish(run, folder or results_dir())
+
+
+def _publish(run: Path, folder: Path) -> list[Path]:
     record = _record(run)
     name = record["training"]["run"]
     rows, predictions = read_rows(run / "rows.csv"), read_predictions(run / "predictions.npz")

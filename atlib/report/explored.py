@@ -26,7 +26,7 @@ from torch import Tensor
 from tqdm.auto import tqdm
 
 from .. import data, provenance, rows, transforms
-from ..errors import InputError, command_line
+from ..errors import InputError, Missing, command_line
 from ..files import atomic, file_hash, read_json, results_dir, write_json
 from . import frames, photographs, webp
 
@@ -65,7 +65,7 @@ def make(samples: int = SAMPLES, folder: Path | None = None) -> Path:
     kept = photographs.looks_folder(NAME, str(began["commit"]), key)
     target = (folder or results_dir() / "frames") / f"{NAME}.json"
     answers: dict[str, list[list[list[float]]]] = {}
-    hashes: dict[str, str] = {}
+    sprites: dict[str, bytes] = {}
     for number in numbers:
         label = int(test.labels[number])
         for distortion, levels in LEVELS.items():
@@ -84,12 +84,10 @@ def make(samples: int = SAMPLES, folder: Path | None = None) -> Path:
                 said.append([answer(one, label) for one in frames.probabilities(found, image[None])])
             name = f"{number}-{distortion}"
             answers[name] = said
-            sprites = {
-                "shown": webp.smallest(photographs.column(torch.stack(shown)), PICTURE_QUALITY),
-                "maps": webp.lossy(photographs.lines(torch.stack(maps)), MAP_QUALITY),
-            }
-            for kind, content in sprites.items():
-                hashes[f"{name}-{kind}.webp"] = write_sprite(target.with_suffix("") / f"{name}-{kind}.webp", content)
+            sprites[f"{name}-shown.webp"] = webp.smallest(photographs.column(torch.stack(shown)), PICTURE_QUALITY)
+            sprites[f"{name}-maps.webp"] = webp.lossy(photographs.lines(torch.stack(maps)), MAP_QUALITY)
+    # only now, when nothing is left to compute: a call that is stopped leaves the published ones as they are
+    hashes = {name: write_sprite(target.with_suffix("") / name, content) for name, content in sprites.items()}
     about: dict[str, Any] = {
         "dataset": photographs.DATASET,
         "side": photographs.SIDE,
@@ -145,10 +143,10 @@ def write_sprite(path: Path, content: bytes) -> str:
 
 
 def load(folder: Path | None = None) -> dict[str, Any]:
-    """What describes the published frames; InputError if they aren't there, or a file isn't as it was written."""
+    """What describes the published frames; Missing if they aren't there, InputError if one isn't as it was written."""
     path = (folder or results_dir() / "frames") / f"{NAME}.json"
     if not path.is_file():
-        raise InputError(f"{path}: not there; make frames DATASET={photographs.DATASET} writes it")
+        raise Missing(f"{path}: not there; make frames DATASET={photographs.DATASET} writes it")
     about = read_json(path)
     for name, expected in about["sha256"].items():
         sprite = path.with_suffix("") / name
