@@ -24,7 +24,7 @@ from .data import slug
 from .errors import InputError, Missing, NetworkError
 from .files import load_meta, load_tensors, read_json, runs_dir, tensor_digest
 from .measurements import Findings, Row, Subject, batches, ratio, register
-from .rows import ANOTHER_CLASS, DISTANCES
+from .rows import ANOTHER_CLASS, TO_NEXT_SEED, TO_NORMAL
 
 NAME = "between"
 SEEDS = 3  # a network's next seed is 2 for 1, 3 for 2 and 1 for 3; other seeds have none
@@ -160,8 +160,7 @@ def maps_apart(subject: Subject, level: str) -> Findings:
     says how far apart two networks lie that differ in nothing but their draws.
     """
     assert subject.config is not None
-    to_normal, to_next_seed = DISTANCES
-    metric = to_next_seed if subject.config.model == "normal" else to_normal
+    metric = TO_NEXT_SEED if subject.config.model == "normal" else TO_NORMAL
     (other,), record = _load(subject, level)
     theirs = replace(subject, model=other)
     distances = saliency.map_distance(subject.clean_maps[""], theirs.clean_maps[""]).cpu().numpy()

@@ -1,4 +1,7 @@
-"""What a network can be trained against, in one table; checks that must not wait for torch to be imported read it."""
+"""What a network can be trained against, in one table.
+
+It imports nothing, so that parameters can be checked before torch is loaded, which takes seconds.
+"""
 
 from __future__ import annotations
 
@@ -10,49 +13,54 @@ NORMS = ("linf", "l2")
 class Attack(NamedTuple):
     """What training against an attack means for a run.
 
-    model: what the network is called, filled in from the parameters. parameters: those that can be chosen with this
-    attack; a job refuses all other names in `BELONGS`, and `configuration.resolve` sets them to None. adversary:
-    whether it looks for pictures that the network gets wrong; the others are controls.
+    model: a format string for the network's name, filled in from the run's parameters: a word, then "{norm}" or
+    nothing, then one number or none, "-{PARAMETER:g}". parameters: those that can be chosen with this attack; a job
+    refuses all other names in `BELONGS`, and a resolved configuration has None or a fixed value there. adversary: it
+    looks for pictures that the network gets wrong (False: the normal network, and controls). projected: by gradient
+    steps within a ball of radius eps, as PGD does and, with one step, FGSM.
     """
 
     model: str
     parameters: tuple[str, ...]
     adversary: bool = True
+    projected: bool = False
 
 
 ATTACKS = {
     "none": Attack("normal", ("match",), adversary=False),
-    "fgsm": Attack("fgsm-{eps:g}", ("norm", "eps", "share")),
-    "pgd": Attack("pgd-{norm}-{eps:g}", ("norm", "eps", "steps", "step_size", "random_start", "share")),
+    "fgsm": Attack("fgsm-{eps:g}", ("norm", "eps", "share"), projected=True),
+    "pgd": Attack("pgd-{norm}-{eps:g}", ("norm", "eps", "steps", "step_size", "random_start", "share"), projected=True),
     "spatial": Attack("spatial", ("steps", "tau", "max_flow", "share")),
     "noise": Attack("noise-{sigma:g}", ("sigma", "share"), adversary=False),
     "blur": Attack("blur-{sigma:g}", ("sigma", "share"), adversary=False),
 }
 UNDERFIT = "underfit"  # a normal network that matches another's accuracy; with a number, that accuracy: underfit-0.8
-# Each parameter that only some attacks have, and which.
+# The attacks that each of these parameters belongs to.
 BELONGS = {
     name: tuple(attack for attack, about in ATTACKS.items() if name in about.parameters)
     for name in dict.fromkeys(name for about in ATTACKS.values() for name in about.parameters)
 }
 
 
-class Kind(NamedTuple):
-    """What a model's name means without its number: parameters of `configuration.resolve`, and which the number is."""
+class Numbered(NamedTuple):
+    """A model's name before its number: the parameters of `configuration.resolve` that it gives, and the number's."""
 
     given: dict[str, str]
     number: str
 
 
-def _kinds() -> tuple[dict[str, Kind], dict[str, Kind]]:
-    """The names of models without a number, and those that a number follows."""
-    plain = {UNDERFIT: Kind({"attack": "none"}, "")}
-    numbered = {UNDERFIT: Kind({"attack": "none"}, "match")}
+def _names() -> tuple[dict[str, dict[str, str]], dict[str, Numbered]]:
+    """The names of models without a number, with the parameters that they mean, and those that a number follows."""
+    plain, numbered = {}, {}
     for attack, about in ATTACKS.items():
         for norm in NORMS if "{norm}" in about.model else ("",):
             name, _, number = about.model.replace("{norm}", norm).partition("-{")
             given = {"attack": attack} | ({"norm": norm} if norm else {})
-            (numbered if number else plain)[name] = Kind(given, number.removesuffix(":g}"))
-    return plain, numbered
+            if number:
+                numbered[name] = Numbered(given, number.removesuffix(":g}"))
+            else:
+                plain[name] = given
+    return plain | {UNDERFIT: {"attack": "none"}}, numbered | {UNDERFIT: Numbered({"attack": "none"}, "match")}
 
 
-PLAIN, NUMBERED = _kinds()
+PLAIN, NUMBERED = _names()

@@ -10,8 +10,8 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from . import attacks, data, models
-from .choices import ATTACKS, BELONGS, NUMBERED, PLAIN, UNDERFIT
+from . import data, models
+from .choices import ATTACKS, BELONGS, NORMS, NUMBERED, PLAIN, UNDERFIT
 from .errors import InputError, budget_in_255ths, in_range, nearest, one_of
 from .files import RUN_NAME, results_dir, runs_dir
 from .shapes import CUES
@@ -120,14 +120,14 @@ def of_model(name: str) -> dict[str, object]:
     such model.
     """
     if name in PLAIN:
-        return {**PLAIN[name].given}
+        return dict(PLAIN[name])
     kind, _, number = name.rpartition("-")
     with contextlib.suppress(KeyError, ValueError):
         given, parameter = NUMBERED[kind]
         if name == f"{kind}-{float(number):g}":
             return {**given, parameter: float(number)}
     allowed = ", ".join([*PLAIN, *(f"{kind}-NUMBER" for kind in NUMBERED)])
-    known = [*PLAIN, "pgd-linf-8", "pgd-l2-12", "fgsm-8", "noise-0.1", "blur-1"]
+    known = [*PLAIN, "pgd-l2-12", "noise-0.1", *(f"{kind}-8" for kind in NUMBERED)]
     raise InputError(f"model = {name!r}: must be one of {allowed}{nearest(name, known)}")
 
 
@@ -216,7 +216,7 @@ def _resolve_spatial(config: Config) -> Config:
 
 
 def _resolve_fgsm(config: Config) -> Config:
-    one_of("norm", config.norm, attacks.NORMS)
+    one_of("norm", config.norm, NORMS)
     if config.norm != "linf":
         raise InputError(f"norm = {config.norm!r}: must be linf with attack fgsm, which steps along the sign")
     budget_in_255ths("eps", config.eps, config.norm)
@@ -224,7 +224,7 @@ def _resolve_fgsm(config: Config) -> Config:
 
 
 def _resolve_pgd(config: Config) -> Config:
-    one_of("norm", config.norm, attacks.NORMS)
+    one_of("norm", config.norm, NORMS)
     budget_in_255ths("eps", config.eps, str(config.norm))
     in_range("steps", config.steps, 1, 1000, whole=True)
     if config.step_size is not None:
@@ -276,6 +276,8 @@ def config_of(record: dict, where: object) -> Config:
     InputError if another version of atlib wrote it, with parameters that this one doesn't know.
     """
     unknown = sorted(set(record) - {field.name for field in fields(Config)})
+    if (attack := record.get("attack", Config.attack)) not in ATTACKS:
+        unknown.append(f"attack {attack}")
     if unknown:
         raise InputError(
             f"{where}: made by another version of atlib ({', '.join(unknown)} unknown); use that, or train again"

@@ -13,11 +13,11 @@ from .errors import NetworkError
 from .files import load_arrays, read_json, save_arrays
 from .measurements import Subject, map_pictures, shown_under
 
-EXAMPLES = 6  # pictures that are kept, with their maps,
+COUNT = 6  # pictures that are kept, with their maps,
 SHOWN = ("clean@", "saturation@1024", "patch-shuffle@4")  # as they are and under these
 
 
-def chosen_examples(subject: Subject) -> Tensor:
+def choose(subject: Subject) -> Tensor:
     """Places in `test` of the pictures that are kept: of as many classes as there are, in their order."""
     order = map_pictures(subject).tolist()
     by_class: dict[int, int] = {}
@@ -25,7 +25,7 @@ def chosen_examples(subject: Subject) -> Tensor:
         by_class.setdefault(int(subject.test.labels[place]), place)
     picked = [by_class[kind] for kind in sorted(by_class)]
     picked += [place for place in order if place not in picked]
-    return torch.tensor(picked[:EXAMPLES])
+    return torch.tensor(picked[:COUNT])
 
 
 def look(subject: Subject, place: str, chosen: Tensor) -> dict[str, Tensor]:
@@ -50,7 +50,7 @@ def keep(subject: Subject, folder: Path) -> None:
     kept = load_arrays(path) if path.is_file() else {}
     if all(f"{place}/pictures" in kept for place in places):
         return
-    chosen = chosen_examples(subject)
+    chosen = choose(subject)
     arrays = {"places": subject.places[chosen].numpy(), "labels": subject.test.labels[chosen].numpy()}
     for place in (place for place in places if f"{place}/pictures" not in kept):
         try:

@@ -245,17 +245,18 @@ def trained_attack(subject: Subject, level: str) -> Findings:
     """Accuracy under the attack that the network was trained with."""
     config = subject.config
     assert config is not None
-    if "eps" in ATTACKS[config.attack].parameters:
+    if ATTACKS[config.attack].projected:
         return under_pgd(subject, training.pgd_arguments(config, subject.side))
-    followed = attacks.vanished_flow if config.attack == "spatial" else attacks.vanished
     right, vanished = [], []
     for images, labels in batches(subject, *subject.test):
         moved = training.perturb(config, subject.model, images, labels)
-        vanished.append(followed(subject.model, images, labels).cpu())
+        if config.attack == "spatial":
+            vanished.append(attacks.vanished_flow(subject.model, images, labels).cpu())
         with torch.no_grad():
             right.append((subject.model(moved).argmax(1) == labels).cpu())
     arrays = {"last": torch.cat(right).numpy()}
-    return with_vanished(Findings([ratio("accuracy_last", arrays["last"])], arrays), torch.cat(vanished))
+    found = Findings([ratio("accuracy_last", arrays["last"])], arrays)
+    return with_vanished(found, torch.cat(vanished)) if vanished else found
 
 
 def conflict_levels(subject: Subject) -> tuple[str, ...]:

@@ -49,9 +49,14 @@ def commit() -> str:
     return os.environ.get("ATLIB_COMMIT") or _from_git()
 
 
-def committed() -> str:
-    """`commit`; InputError if it is unknown or dirty, since rows are published only from committed code."""
+def committed(*more: str) -> str:
+    """`commit`; InputError if it is unknown or dirty, since rows are published only from committed code.
+
+    more: further files that a number depends on, as git's pathspecs; they have to be as committed, too.
+    """
     found = commit()
+    if more and found == _from_git() and _changed(*more):
+        found += "" if found.endswith("-dirty") else "-dirty"
     if found == "unknown" or found.endswith("-dirty"):
         raise InputError(
             f"code of commit {found!r}: rows are published only from committed code; commit your changes or, without "
@@ -62,21 +67,27 @@ def committed() -> str:
 
 @functools.cache
 def _from_git() -> str:
-    environment = {name: value for name, value in os.environ.items() if name not in OTHERS}
-
-    def git(*words: str) -> str:
-        done = subprocess.run(
-            ("git", "-C", str(REPOSITORY), *words), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True,
-            timeout=20, env=environment, encoding="utf-8", errors="surrogateescape",
-        )  # fmt: skip
-        return done.stdout.removesuffix("\n")
-
     try:
-        if Path(git("rev-parse", "--show-toplevel")).resolve() != REPOSITORY.resolve():
+        if Path(_git("rev-parse", "--show-toplevel")).resolve() != REPOSITORY.resolve():
             return "unknown"
-        return git("rev-parse", "HEAD") + ("-dirty" if git("status", "--porcelain", "-uno", "--", *SOURCES) else "")
+        return _git("rev-parse", "HEAD") + ("-dirty" if _changed(*SOURCES) else "")
     except (OSError, subprocess.SubprocessError):
         return "unknown"
+
+
+def _git(*words: str) -> str:
+    """What git says about this repository."""
+    environment = {name: value for name, value in os.environ.items() if name not in OTHERS}
+    done = subprocess.run(
+        ("git", "-C", str(REPOSITORY), *words), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=True,
+        timeout=20, env=environment, encoding="utf-8", errors="surrogateescape",
+    )  # fmt: skip
+    return done.stdout.removesuffix("\n")
+
+
+def _changed(*paths: str) -> bool:
+    """Whether a file that git knows differs from the commit. paths: git's pathspecs."""
+    return bool(_git("status", "--porcelain", "-uno", "--", *paths))
 
 
 def processor() -> str:

@@ -28,9 +28,9 @@ TYPES = {
 }  # fmt: skip
 COLUMNS = tuple(TYPES)
 MAY_BE_EMPTY = ("level", "value", "count", "total")
-DISTANCES = ("distance_to_normal", "distance_to_next_seed")  # of a network's maps to those of another
+TO_NORMAL, TO_NEXT_SEED = "distance_to_normal", "distance_to_next_seed"  # of a network's maps to another's
 ANOTHER_CLASS = "another_class"  # what a network says of pictures attacked through another
-BETWEEN = (*DISTANCES, ANOTHER_CLASS)  # of a network together with others
+BETWEEN = (TO_NORMAL, TO_NEXT_SEED, ANOTHER_CLASS)  # of a network together with others
 FRACTIONS = (
     "accuracy", "p_true", "accuracy_last", "accuracy_any",
     "shape_bias", "coverage", "shape_accuracy", "texture_accuracy", "vanished", ANOTHER_CLASS,

@@ -18,7 +18,7 @@ import pandas as pd
 import torch
 
 from atlib import provenance
-from atlib.errors import command_line
+from atlib.errors import InputError
 from atlib.files import atomic, results_dir, runs_dir
 
 from .measure import Row
@@ -78,17 +78,20 @@ def shown(frame: pd.DataFrame) -> str:
     return "\n".join([*text, "", *details])
 
 
-@command_line
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; 2 with one line on stderr if something can't be used."""
+    """The command line; 1 or 2, with one line on stderr, if something is missing or can't be used."""
     given = parsed(arguments)
     missing = [name for name in PEERS if find_spec(name) is None]
     if missing:
         print(f"{missing[0]} is not installed: `make bench` installs what it compares with", file=sys.stderr)
         return 1
     out = given.out or (runs_dir() / "bench-quick.csv" if given.quick else results_dir() / "bench.csv")
-    if out == results_dir() / "bench.csv":
-        provenance.committed()  # published numbers name the commit that measured them
+    if out.resolve() == (results_dir() / "bench.csv").resolve():
+        try:
+            provenance.committed("benchmarks")  # published numbers name the commit that measured them
+        except InputError as error:
+            print(f"error: {error}", file=sys.stderr)
+            return 2
     began, threads = time.monotonic(), torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -152,8 +152,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--out", type=Path, help="the CSV (default results/live.csv)")
     given = parser.parse_args(arguments)
     in_range("rounds", given.rounds, 1, whole=True)
-    if given.out is None:
-        provenance.committed()  # published numbers name the commit that measured them
+    out = given.out or results_dir() / "live.csv"
+    if out.resolve() == (results_dir() / "live.csv").resolve():
+        provenance.committed("benchmarks", "book")  # published numbers name the commit that measured them
     start = given.book.resolve() / "notebooks" / "try.html"
     program = next((path for name in PROGRAMS if (path := shutil.which(name))), None)
     if not start.is_file():
@@ -177,7 +178,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         rounds=given.rounds, processor=provenance.processor(), browser=f"Chromium {version}",
         runtime=runtime_version(given.book), load=load, commit=provenance.commit(),
     )  # fmt: skip
-    out = given.out or results_dir() / "live.csv"
     with atomic(out) as temporary:
         rows.to_csv(temporary, index=False)
     print(rows[["what", "over", "value", "unit", "reach", "met"]].to_string(index=False))

@@ -66,8 +66,6 @@ def test_quick_benchmark_has_every_row(monkeypatch: pytest.MonkeyPatch, capsys: 
     from benchmarks import contests
 
     monkeypatch.setattr(contests, "bf16_is_fast", lambda plan: True)
-    monkeypatch.setattr(bench.provenance, "commit", lambda: "abc-dirty")
-    assert bench.main([]) == 2 and "rows are published only from committed code" in capsys.readouterr().err
     monkeypatch.setattr(sys, "argv", ["benchmarks", "--quick"])
     before = torch.get_num_threads()
     assert bench.main() == 0
@@ -93,6 +91,24 @@ def test_quick_benchmark_has_every_row(monkeypatch: pytest.MonkeyPatch, capsys: 
     )
     printed = capsys.readouterr().out
     assert all(what in printed for what in frame["what"])
+
+
+@pytest.mark.usefixtures("peers")
+def test_published_times_are_of_committed_code(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def measured(quick: bool, rounds: int | None) -> None:
+        raise AssertionError("measures already")
+
+    monkeypatch.setattr(bench, "measure_all", measured)
+    monkeypatch.setattr(bench.provenance, "commit", lambda: "abc-dirty")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("ATLIB_RESULTS", str(tmp_path / "results"))
+    for arguments in ([], ["--out", "results/bench.csv"]):
+        assert bench.main(arguments) == 2
+        assert "rows are published only from committed code" in capsys.readouterr().err
+    with pytest.raises(AssertionError, match="measures already"):
+        bench.main(["--out", "elsewhere.csv"])
 
 
 @pytest.mark.usefixtures("peers")

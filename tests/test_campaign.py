@@ -462,6 +462,8 @@ def test_a_run_folder_of_another_version_gets_one_line(path: Path) -> None:
         InputError, match=r"^r: made by another version of atlib \(momentum unknown\); use that, or train again$"
     ):
         config_of({"dataset": "shapes", "momentum": 0.9}, "r")
+    with pytest.raises(InputError, match=r"^r: made by another version of atlib \(attack shift unknown\)"):
+        config_of({"dataset": "shapes", "attack": "shift"}, "r")
 
 
 def test_the_parameters_of_every_planned_run_give_that_run() -> None:

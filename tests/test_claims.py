@@ -16,6 +16,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from atlib import measurements
 from atlib.campaign import grid
 from atlib.configuration import resolve
 from atlib.errors import InputError, Missing
@@ -211,6 +212,15 @@ def test_rank_correlation_against_order_and_against_a_quantity() -> None:
     assert verdict_of(against, bias + robust).verdict == "does not hold"
     assert verdict_of(against, down + robust).verdict == "holds"
     assert verdict_of(against, bias).verdict == "not run"
+
+
+def test_claims_may_speak_of_whatever_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measurements, "MEASUREMENTS", {**measurements.MEASUREMENTS})
+    monkeypatch.setattr(claims, "MEASUREMENTS", measurements.MEASUREMENTS)
+    assert {"clean", "pgd-linf", "conflict", "stylised", "barred", "saturation"} <= set(claims.measured_under())
+    assert not {"maps", "between", "shift"} & set(claims.measured_under())
+    measurements.register("shift", lambda subject: ("1",))(lambda subject, level: measurements.Findings([], {}))
+    assert "shift" in claims.measured_under()
 
 
 def test_effective_robustness_is_the_distance_from_a_line_through_logits() -> None:

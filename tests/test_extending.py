@@ -6,7 +6,9 @@ import hashlib
 import io
 import re
 import zipfile
+from dataclasses import fields
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -14,7 +16,8 @@ import torch
 from PIL import Image
 from torch import nn
 
-from atlib import attacks, choices, configuration, data, measurements, transforms
+from atlib import attacks, choices, configuration, data, measurements, training, transforms
+from atlib.campaign import jobs
 from atlib.data import archives, registry
 from atlib.errors import InputError
 from atlib.files import REPOSITORY
@@ -75,14 +78,7 @@ def test_the_attack_and_its_measurement(monkeypatch: pytest.MonkeyPatch) -> None
     space = dict(vars(attacks))
     exec(lines("python", "def shift(model"), space)
     monkeypatch.setattr(attacks, "shift", space["shift"], raising=False)
-    picture = torch.zeros(1, 3, 4, 4)
-    picture[..., 0, 1] = 1  # one bright pixel: the network says 1 where it sees it in the first column, 0 otherwise
-
-    class Corner(nn.Module):
-        def forward(self, images: torch.Tensor) -> torch.Tensor:
-            left = images[:, 0, :, 0].amax(1)
-            return torch.stack([1 - left, left], 1)
-
+    picture = one_bright_pixel()
     model, labels = Corner(), torch.tensor([0])
     assert torch.equal(attacks.shift(model, picture, labels, pixels=0), picture)  # type: ignore[attr-defined]
     moved = attacks.shift(model, picture, labels, pixels=1)  # type: ignore[attr-defined]
@@ -96,27 +92,65 @@ def test_the_attack_and_its_measurement(monkeypatch: pytest.MonkeyPatch) -> None
     assert found.arrays["last"].tolist() == [False, False]  # the second was wrong before, and stays so
 
 
+class Corner(nn.Module):
+    """Says 1 where it sees a bright pixel in the first column, 0 otherwise."""
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        left = images[:, 0, :, 0].amax(1)
+        return torch.stack([1 - left, left], 1)
+
+
+def one_bright_pixel() -> torch.Tensor:
+    picture = torch.zeros(1, 3, 4, 4)
+    picture[..., 0, 1] = 1
+    return picture
+
+
+def added(module: ModuleType, after: str, text: str) -> dict[str, Any]:
+    """What a module would hold if a text were added to its source below another, indented as that is."""
+    source = Path(str(module.__file__)).read_text(encoding="utf-8")
+    assert source.count(after) == 1, after
+    space: dict[str, Any] = {"__name__": module.__name__, "__package__": module.__package__}
+    exec(compile(source.replace(after, after + text), str(module.__file__), "exec"), space)
+    return space
+
+
 def test_training_against_the_attack(monkeypatch: pytest.MonkeyPatch) -> None:
-    space = dict(vars(choices))
-    entry = eval("{" + lines("python", '"shift": Attack(') + "}", space)
-    monkeypatch.setitem(choices.ATTACKS, "shift", entry["shift"])
-    monkeypatch.setattr(configuration, "NUMBERED", choices._kinds()[1])
-    space = dict(vars(configuration))
-    exec(lines("python", "def _resolve_shift("), space)
-    resolver = eval("{" + lines("python", '"shift": _resolve_shift') + "}", space)
-    monkeypatch.setitem(configuration.RESOLVE, "shift", resolver["shift"])
-    config = configuration.resolve(attack="shift", max_flow=2)
-    assert (config.model, config.max_flow, config.eps, config.share) == ("shift-2", 2.0, None, 1.0)
-    assert configuration.resolve(**configuration.of_model("shift-2")) == config
-    with pytest.raises(InputError, match=r"^max_flow = 9: must be a number at least 1 and at most 8"):
-        configuration.resolve(attack="shift", max_flow=9)
-    monkeypatch.setattr(attacks, "shift", lambda *given, pixels: (given, pixels), raising=False)
-    space = {"attacks": attacks}
-    call = lines("python", 'if config.attack == "shift":')
-    exec(f"def perturb(config, model, images, labels):\n{call}", space)
-    assert space["perturb"](config, 1, 2, 3) == ((1, 2, 3), 2)
-    subject = Subject(nn.Identity(), data.Split(torch.empty(0), torch.empty(0)), 32, torch.device("cpu"), None, config)
-    assert measurements.MEASUREMENTS["trained-attack"].levels(subject) == ("",)
+    """The entry, the function and the call are put where the page says; what it says that follows, follows."""
+    entry = lines("python", '"shift": Attack(')
+    last = '    "blur": Attack("blur-{sigma:g}", ("sigma", "share"), adversary=False),\n'
+    space = added(choices, last, entry)
+    for module, names in (
+        (configuration, ("ATTACKS", "BELONGS", "PLAIN", "NUMBERED")),
+        (jobs, ("ATTACKS", "BELONGS")),
+        (measurements, ("ATTACKS",)),
+    ):
+        for name in names:
+            monkeypatch.setattr(module, name, space[name])
+    resolver = eval("{" + lines("python", '"shift": lambda config') + "}")
+    monkeypatch.setattr(configuration, "RESOLVE", configuration.RESOLVE | resolver)
+    config = configuration.resolve(attack="shift")
+    assert (config.model, config.share) == ("shift", 1.0)
+    assert {config.eps, config.norm, config.steps, config.max_flow, config.random_start} == {None}
+    assert configuration.resolve(**configuration.of_model("shift")) == config
+    values = {f.name: f.default for f in fields(configuration.Config)} | {"attack": "shift", "tau": 0.1}
+    history = ['attack = ""\ntau = None', "# Parameters\ntau = 0.1"]
+    with pytest.raises(InputError, match=r"^tau = 0.1: only with attack spatial, not with 'shift'"):
+        jobs.train_config(values, history)
+
+    attack = dict(vars(attacks))
+    exec(lines("python", "def shift(model"), attack)
+    monkeypatch.setattr(attacks, "shift", attack["shift"], raising=False)
+    spatial = "            step_size=2.5 * config.max_flow / config.steps,\n        )  # fmt: skip\n"
+    perturb = added(training, spatial, lines("python", 'if config.attack == "shift":'))["perturb"]
+    monkeypatch.setattr(training, "perturb", perturb)
+    monkeypatch.setattr(training.models, "fold", lambda model: model)  # which has no batch norm
+    test = data.Split((one_bright_pixel().repeat(2, 1, 1, 1) * 255).byte(), torch.tensor([0, 1]))
+    subject = Subject(Corner(), test, 4, torch.device("cpu"), None, config)
+    measured = measurements.MEASUREMENTS["trained-attack"]
+    assert measured.levels(subject) == ("",)
+    (row,) = measured.measure(subject, "").rows  # and none of a gradient, which it doesn't follow
+    assert (row.metric, row.count, row.total) == ("accuracy_last", 0, 2)
 
 
 def test_the_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -59,7 +59,7 @@ def test_an_underfit_run_is_the_one_that_training_names(tmp_path: Path) -> None:
         ("title", "titel", "block t: key = 'titel': must be one of title, on_request, measure, common, runs (did"),
         ("seed: [1, 2]}\n    - {model: u", "sead: 1}\n    - {model: u", "block t, run 1: key = 'sead': must be one"),
         ("width: 4", "with: 4", "block t, common: key = 'with': must be one of model, "),
-        ("pgd-linf-8]", "pgd-linf]", "block t, run 1: model = 'pgd-linf': must be one of normal, "),
+        ("pgd-linf-8]", "pgd-linf]", "block t, run 1: model = 'pgd-linf': must be one of normal, spatial, "),
         ("[normal, pgd-linf-8]", "[normal, normal]", "/normal-w4-s1-"),
         ("model: underfit, match: pgd-linf-8", "model: underfit", "block t, run 2: match = None: an underfit run"),
         ("model: underfit, match", "model: pgd-linf-4, match", "block t, run 2: match = 'pgd-linf-8': an under"),

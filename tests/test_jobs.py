@@ -22,8 +22,8 @@ import pytest
 
 from atlib import own, style
 from atlib.campaign import jobs
-from atlib.choices import ATTACKS, BELONGS
-from atlib.configuration import Config, resolve
+from atlib.choices import ATTACKS, BELONGS, NUMBERED
+from atlib.configuration import RESOLVE, Config, resolve
 from atlib.errors import InputError
 from atlib.files import REPOSITORY, data_dir, runs_dir, write_json
 from atlib.report import job
@@ -78,7 +78,9 @@ def test_the_known_parameters_are_those_of_the_notebook(name: str) -> None:
 
 def test_every_choice_of_a_run_is_a_parameter_and_every_attack_has_some() -> None:
     assert known("train") == jobs.choices()
-    assert all(about.parameters for about in ATTACKS.values())
+    assert all(set(about.parameters) <= set(jobs.choices()) for about in ATTACKS.values())
+    assert all(kind.number in ATTACKS[kind.given["attack"]].parameters for kind in NUMBERED.values())
+    assert set(RESOLVE) == set(ATTACKS)
     assert set(BELONGS) < set(jobs.choices())
 
 

@@ -23,6 +23,7 @@ COMMANDS: tuple[tuple[Main, list[str]], ...] = (
     (plan.main, ["--write"]),
     (live.main, []),
 )
+REFUSAL = "code of commit 'abc-dirty': rows are published only from committed code"
 SHAPES: Any = SimpleNamespace(dataset="shapes", side=32, device=torch.device("cpu"))  # what is asked before any work
 MARKING = (
     "atlib/a.py",
@@ -97,6 +98,14 @@ def test_a_changed_table_leaves_the_commit_clean(git: Git, tmp_path: Path) -> No
     assert provenance.commit() == git("rev-parse", "HEAD")
 
 
+def test_a_table_may_ask_for_more_files_to_be_committed(git: Git, tmp_path: Path) -> None:
+    assert provenance.committed("atlib/campaign", "book") == provenance.commit()
+    (tmp_path / "atlib" / "campaign" / "grid.py").write_text("2\n")
+    assert provenance.committed("book") == provenance.committed() == git("rev-parse", "HEAD")
+    with pytest.raises(InputError, match=r"-dirty': rows are published only from committed code"):
+        provenance.committed("book", "atlib/campaign")
+
+
 @pytest.mark.parametrize("tracked", [False, True])
 def test_a_copy_inside_another_repository_does_not_take_its_commit(
     tracked: bool, git: Git, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -158,7 +167,6 @@ def test_whatever_is_published_is_refused_from_uncommitted_code(
     publishing: Callable[[], object],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
-    capsys: pytest.CaptureFixture,
 ) -> None:
     """Before any work, as `publish` refuses rows: what is printed names the commit that made it."""
     monkeypatch.setenv("ATLIB_RESULTS", str(tmp_path))
@@ -166,8 +174,13 @@ def test_whatever_is_published_is_refused_from_uncommitted_code(
     table.parent.mkdir()
     table.touch()
     monkeypatch.setattr(provenance, "commit", lambda: "abc-dirty")
-    refusal = "code of commit 'abc-dirty': rows are published only from committed code"
-    with pytest.raises(InputError, match=refusal):
+    with pytest.raises(InputError, match=REFUSAL):
         publishing()
-    for main, arguments in COMMANDS:
-        assert main(arguments) == 2 and refusal in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("main", "arguments"), COMMANDS, ids=["stronger", "plan", "live"])
+def test_so_is_what_a_command_publishes(
+    main: Main, arguments: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.setattr(provenance, "commit", lambda: "abc-dirty")
+    assert main(arguments) == 2 and REFUSAL in capsys.readouterr().err

@@ -98,6 +98,9 @@ def test_a_run_that_is_being_measured_is_not_published(run: Path, tmp_path: Path
         publishing.publish(run, tmp_path / "results")
     assert not (tmp_path / "results").exists()
     assert publishing.publish(run, tmp_path / "results")
+    with pytest.raises(InputError, match="not trained to its end"):
+        publishing.publish(tmp_path / "typo", tmp_path / "results")
+    assert not (tmp_path / "typo").exists()
 
 
 def test_what_tables_would_average_must_be_alike(run: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from atlib import choices
 from atlib.campaign import grid
 from atlib.configuration import resolve
 from atlib.files import REPOSITORY, write_json
@@ -173,6 +174,11 @@ def test_html_escapes_and_captions(published):
 @pytest.mark.parametrize(("model", "family"), [("pgd-l2-12", "pgd-l2"), ("pgd-linf-8", "pgd-linf"), ("fgsm-4", "fgsm")])
 def test_family(model, family):
     assert plots.family(model) == family
+
+
+def test_every_kind_of_network_has_a_colour_of_its_own() -> None:
+    for name in (*choices.PLAIN, *choices.NUMBERED):
+        assert plots.family(f"{name}-8" if name in choices.NUMBERED else name) == name
 
 
 def test_setting_matches_what_train_does_by_default():

@@ -206,7 +206,7 @@ def test_models_are_named_as_in_the_paper(given: dict, name: str) -> None:
 )
 def test_no_such_model(name: str) -> None:
     with pytest.raises(
-        InputError, match=f"^model = {name!r}: must be one of underfit, normal, spatial, underfit-NUMBER, fgsm-NUMBER"
+        InputError, match=f"^model = {name!r}: must be one of normal, spatial, underfit, fgsm-NUMBER, pgd-linf-NUMBER"
     ):
         of_model(name)
 

@@ -321,3 +321,13 @@ def test_pages_keep_their_frames_and_stay_small() -> None:
             for output in cell.outputs:
                 if pages.VIEW in output.get("data", {}):
                     assert output["data"]["text/plain"] == pages.NOT_RUN
+
+
+def test_the_first_pictures_are_those_of_the_frames_if_there_are_any(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert widgets.first_numbers("shapes") == [one["number"] for one in frames.load("shapes").about["pictures"]]
+    assert widgets.first_numbers("caltech256") == []
+    monkeypatch.delenv("ATLIB_RESULTS")
+    monkeypatch.setattr("atlib.files.repository", lambda: None)  # installed, without a checkout
+    assert widgets.first_numbers("shapes") == []

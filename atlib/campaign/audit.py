@@ -18,7 +18,7 @@ import pandas as pd
 from .. import evaluation, measurements, models, rows, training
 from ..configuration import config_of
 from ..errors import InputError, Missing, command_line, one_of
-from ..files import checkout_path, load_tensors, read_json, results_dir, runs_dir, tensor_digest
+from ..files import checkout_path, load_meta, load_tensors, read_json, results_dir, runs_dir, tensor_digest
 
 # Sums are rounded in another order on another processor, so that an image at a decision boundary may change sides:
 # two in a thousand, and never fewer than two images. A mean moves far less.
@@ -54,8 +54,9 @@ def weights_of(run: str) -> Path:
     Missing if it is in neither place.
     """
     digest = record_of(run)["training"].get("weights_digest")
-    places = [runs_dir() / run / "weights.safetensors", *models.shipped().values()]
-    for path in places:
+    # headers first: reading all the weights takes a second
+    shipped = [path for path in models.shipped().values() if config_of(load_meta(path)["config"], path).run == run]
+    for path in (runs_dir() / run / "weights.safetensors", *shipped):
         if path.is_file() and tensor_digest(load_tensors(path)[0]) == digest:
             return path
     raise Missing(

@@ -5,7 +5,8 @@
 A run's cost is counted in forwards, input gradients and training steps of its architecture. Their seconds are measured
 here, on one thread, in the precision that the run would be trained in here (each line of the table names it); for a
 machine that is not at hand, their floating-point operations are counted and divided by a stated speed. --write keeps
-the table (results/plan.csv) for the book, and for what a campaign says at its start (`estimate`).
+the table (results/plan.csv) for the book, and for what a campaign says at its start (`estimate`); it wants committed
+code, since the table names the commit.
 """
 
 from __future__ import annotations
@@ -325,7 +326,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         one_of("dataset", p.config.dataset, sizes())
     if given.write:
         writable(results_dir())
-        provenance.committed()  # published numbers name the commit that measured them
+        provenance.committed("atlib/campaign", "workflow")  # published numbers name the commit that measured them
     torch.set_num_threads(1)
     found = table(planned, given.flops)
     hours_in = {name: digits for name in found.columns if "hours" in name}

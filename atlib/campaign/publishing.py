@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from ..configuration import find_run
 from ..errors import InputError, Missing, command_line
 from ..files import RUN_NAME, atomic, hold, read_json, results_dir, write_json
-from ..rows import Predictions, correct, measurement, read_predictions, read_rows
+from ..rows import ANOTHER_CLASS, Predictions, correct, measurement, read_predictions, read_rows
 from ..training import exclusive
 
 LOCK = ".publishing.lock"  # in results/: of two processes that publish at once, the second sees what the first wrote
@@ -31,9 +31,10 @@ def publish(run: Path, folder: Path | None = None) -> list[Path]:
     """Copy rows, predictions and record of a finished, evaluated run to results/; returns the files written.
 
     Publishing again replaces the files. InputError, and nothing written, for a quick run; for one not fully trained or
-    not evaluated, or which a process is training or measuring; for uncommitted code; if rows, predictions and run don't
-    belong together; and if tables would average the run with published ones that were trained differently.
+    not evaluated, or that a process is still training or measuring; for uncommitted code; if rows, predictions and run
+    don't belong together; and if tables would average the run with published ones that were trained differently.
     """
+    _record(run)  # before a lock is written there
     with exclusive(run):  # what is copied is what was checked
         return _publish(run, folder or results_dir())
 
@@ -121,7 +122,7 @@ PREDICTED = {
 
 def _check_agreement(run: Path, rows: pd.DataFrame, predictions: Predictions) -> None:
     """The counts in the rows must be those of the predictions beside them."""
-    counted = rows["metric"].isin([*PREDICTED, "another_class"]) | (rows["distortion"] == "conflict")
+    counted = rows["metric"].isin([*PREDICTED, ANOTHER_CLASS]) | (rows["distortion"] == "conflict")
     for row in rows[counted].to_dict("records"):
         place = f"{row['distortion']}@{row['level']}/{row['metric']}"
         try:
@@ -134,8 +135,8 @@ def _check_agreement(run: Path, rows: pd.DataFrame, predictions: Predictions) ->
 
 def _right(predictions: Predictions, row: Mapping[Any, Any]) -> NDArray[np.bool_]:
     """Of each image that a counted row is about, whether it counts; KeyError or Missing without its predictions."""
-    if row["metric"] == "another_class":
-        known, another = (predictions[f"{measurement(row)}/{name}"] for name in ("known", "another_class"))
+    if row["metric"] == ANOTHER_CLASS:
+        known, another = (predictions[f"{measurement(row)}/{name}"] for name in ("known", ANOTHER_CLASS))
         return np.asarray(another[known])
     if row["distortion"] != "conflict":
         return correct(predictions, f"{row['distortion']}@{row['level']}", PREDICTED[row["metric"]])

@@ -82,6 +82,7 @@ DATASETS = {
         ),
         Size(95_000, 10_000, 200),
     ),
+    # of each class of Caltech, 80 % of the pictures are to train on (a tenth of these is held out), 20 % to test on
     "caltech256": Spec(
         224,
         "crop-flip",
@@ -91,7 +92,7 @@ DATASETS = {
             "https://data.caltech.edu/records/nyy15-4j048/files/256_ObjectCategories.tar",
             "67b4f42ca05d46448c6bb8ecd2220f6d",
         ),
-        Size(22_100, 6000, 257),  # 80 and 20 % of each class, about
+        Size(22_100, 6000, 257),
     ),
     "caltech101": Spec(
         224,

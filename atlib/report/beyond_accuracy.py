@@ -30,7 +30,7 @@ NAMES = {"normal": "ordinary training", "underfit": "stopped early"}
 TICKS = (0.1, 0.2, 0.3, 0.5, 0.7, 0.8, 0.9)
 
 
-def _line() -> tuple[str, ...]:
+def line_of() -> tuple[str, ...]:
     """The networks through which the claims draw their lines; the same for all three."""
     (line,) = {claims.load()[name].statistic.line for name in CLAIMS}
     return line
@@ -44,15 +44,16 @@ def _under() -> tuple[str, ...]:
 def points(frame: pd.DataFrame) -> pd.DataFrame:
     """Accuracies of the networks of the line and of those judged, a line per network, seed and distortion.
 
-    Columns: name (in the claims' words), model (its own name), seed, under, clean, distorted, expected (NaN unless
-    every network of the seed's line is there), rows (ids of the two accuracies). Networks without rows are left out.
+    Columns: name (in the claims' words), model (its own name), seed, under, clean, distorted, rows (ids of these two
+    accuracies), expected (NaN unless every network of the seed's line is there), line (ids of the accuracies that the
+    line is fitted to). Networks without rows are left out.
     """
     known, ledger, found = traced.without_answers(frame), claims.load(), []
     for seed in known.seeds(ledger.settings[SETTING]):
         look = Lookup(known, ledger, SETTING, seed)
         for under in _under():
             mine = []
-            for name in dict.fromkeys([*_line(), *JUDGED]):
+            for name in dict.fromkeys([*line_of(), *JUDGED]):
                 try:
                     run = look.run(name)
                     clean, distorted = (look.quantity(name, place, "accuracy")[0] for place in ("clean@", under))
@@ -61,16 +62,18 @@ def points(frame: pd.DataFrame) -> pd.DataFrame:
                 ids = (f"{run}:clean@/accuracy", f"{run}:{under}/accuracy")
                 mine.append((name, look.model(name)[0], seed, under, clean, distorted, ids))
             found += _with_expected(mine)
-    return pd.DataFrame(found, columns=["name", "model", "seed", "under", "clean", "distorted", "rows", "expected"])
+    columns = ["name", "model", "seed", "under", "clean", "distorted", "rows", "expected", "line"]
+    return pd.DataFrame(found, columns=columns)
 
 
 def _with_expected(mine: Sequence[tuple]) -> list[tuple]:
     """Each network of a seed under a distortion, with what the line leads one to expect of it."""
-    line = [one for one in mine if one[0] in _line()]
-    if len(line) < len(_line()):
-        return [(*one, np.nan) for one in mine]
+    line = [one for one in mine if one[0] in line_of()]
+    if len(line) < len(line_of()):
+        return [(*one, np.nan, ()) for one in mine]
     clean, distorted = (np.array([one[place] for one in line]) for place in (4, 5))
-    return [(*one, float(expected(clean, distorted, np.asarray(one[4])))) for one in mine]
+    ids = tuple(id_ for one in line for id_ in one[6])
+    return [(*one, float(expected(clean, distorted, np.asarray(one[4]))), ids) for one in mine]
 
 
 def table(frame: pd.DataFrame) -> pd.DataFrame:
@@ -79,18 +82,31 @@ def table(frame: pd.DataFrame) -> pd.DataFrame:
     found = points(frame).dropna(subset=["expected"])
     lines = []
     for claim, title in CLAIMS.items():
-        here = found[found["under"].isin(claims.load()[claim].statistic.under)]
+        levels = claims.load()[claim].statistic.under
+        here = found[found["under"].isin(levels)]
         for name in JUDGED:
             mine = here[here["name"] == name]
+            mine = mine[mine.groupby("seed")["under"].transform("nunique") == len(levels)]  # as the verdict has it
             if mine.empty:
                 continue
             seeds = mine.groupby("seed")[["clean", "distorted", "expected"]].mean()
-            ids = [one for pair in mine["rows"] for one in pair]
-            beyond = 100 * (seeds["distorted"] - seeds["expected"])
+            clean, distorted = (list(dict.fromkeys(pair[place] for pair in mine["rows"])) for place in (0, 1))
+            line_ids = list(dict.fromkeys(one for ids in mine["line"] for one in ids))
+            beyond = tables.Cell(
+                _signed(100 * (seeds["distorted"] - seeds["expected"])), [*clean, *distorted, *line_ids]
+            )
             model = str(mine["model"].iloc[0])
-            line: dict[str, object] = {"data set": f"CIFAR-10 under {title}", "network": NAMES.get(model, model)}
-            line |= {column: _mean(seeds[column], ids) for column in ("clean", "distorted", "expected")}
-            lines.append(line | {"beyond": tables.Cell(_signed(beyond), ids), "seeds": str(len(seeds))})
+            lines.append(
+                {
+                    "data set": f"CIFAR-10 under {title}",
+                    "network": NAMES.get(model, model),
+                    "clean": _mean(seeds["clean"], clean),
+                    "distorted": _mean(seeds["distorted"], distorted),
+                    "expected": _mean(seeds["expected"], [*clean, *line_ids]),
+                    "beyond": beyond,
+                    "seeds": str(len(seeds)),
+                }
+            )
     return tables.frame_of(lines)
 
 
@@ -101,8 +117,8 @@ def _mean(values: pd.Series, ids: Sequence[str]) -> tables.Cell:
 def _signed(points: pd.Series) -> str:
     """A mean over seeds with its 95 % interval, of three seeds or more: "+4.2 [+1.0, +7.4]"."""
     low, high = t_interval(points)
-    ends = "" if low != low else f" [{low:+.1f},\u00a0{high:+.1f}]"
-    return f"{points.mean():+.1f}{ends}".replace("-", "−")
+    ends = "" if low != low else f" [{low:+z.1f},\u00a0{high:+z.1f}]"
+    return f"{points.mean():+z.1f}{ends}".replace("-", "−")
 
 
 def figure(frame: pd.DataFrame) -> plots.Drawing:
@@ -118,7 +134,7 @@ def figure(frame: pd.DataFrame) -> plots.Drawing:
         for axis, (under, title) in zip(axes[0], PANELS.items(), strict=True):
             here = found[found["under"] == under]
             for _, mine in here.groupby("seed"):
-                line = mine[mine["name"].isin(_line())]
+                line = mine[mine["name"].isin(line_of())]
                 at = np.linspace(found["clean"].min(), found["clean"].max(), 50)
                 drawn = [float(expected(line["clean"].to_numpy(), line["distorted"].to_numpy(), x)) for x in at]
                 axis.plot(at, drawn, color="#bbbbbb", linewidth=1)

@@ -20,6 +20,7 @@ from ..files import checkout_path
 from ..measurements import MEASUREMENTS
 from ..rows import BETWEEN, FRACTIONS, MAP_METRICS
 
+REGISTERING = (barred, between)  # their measurements are registered as they are imported
 CLAIMS = "book/claims.yaml"
 Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # ten times as fast, where PyYAML has it
 SECTIONS = (
@@ -370,16 +371,16 @@ def _check_under(where: str, under: str, metrics: Iterable[str]) -> None:
     distortion, at, _ = under.partition("@")
     if not at:
         raise InputError(f"{where} = {under!r}: must be DISTORTION@LEVEL (the level may be empty)")
-    one_of(f"{where} = {under!r}: distortion", distortion, shown_under())
+    one_of(f"{where} = {under!r}: distortion", distortion, measured_under())
     for metric in metrics:
         if metric in COMPUTED and distortion in ("clean", "conflict"):
             raise InputError(f"{where} = {under!r}: {metric} needs a distortion of the test images")
 
 
-def shown_under() -> list[str]:
+def measured_under() -> list[str]:
     """What claims may speak of, whether or not a run has rows of it yet: whatever is measured. The rows of maps, and of
     networks measured together, belong to the distortion that they were measured under."""
-    return [name for name in dict.fromkeys([*MEASUREMENTS, barred.NAME]) if name not in ("maps", between.NAME)]
+    return [name for name in MEASUREMENTS if name not in ("maps", between.NAME)]
 
 
 def _check_reference(where: str, checked: Mapping[str, Any], settings: Mapping[str, Setting]) -> None:

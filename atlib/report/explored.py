@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 from tqdm.auto import tqdm
 
-from .. import data, provenance, rows, transforms
+from .. import data, provenance, rows
 from ..errors import InputError, Missing, command_line
 from ..files import atomic, file_hash, read_json, results_dir, write_json
 from . import frames, photographs, webp
@@ -34,11 +34,12 @@ NAME = "explorer"
 COUNT = 3
 SAMPLES = 50  # of SmoothGrad, at least: maps that `photographs` has published have 100
 UNCHANGED = ""  # a level
-LEVELS: dict[str, tuple[str, ...]] = {  # each from weak to strong, as its slider
+# Each from weak to strong, as its slider; of what is published, whatever levels are measured later.
+LEVELS: dict[str, tuple[str, ...]] = {
     "saturation": photographs.SATURATION,
     "patch-shuffle": (UNCHANGED, *photographs.PATCHES),
-    "low-pass": (UNCHANGED, *transforms.DISTORTIONS["low-pass"].levels[::-1]),
-    "high-pass": (UNCHANGED, *transforms.DISTORTIONS["high-pass"].levels),
+    "low-pass": (UNCHANGED, "0.5", "0.3", "0.2", "0.1"),
+    "high-pass": (UNCHANGED, "0.1", "0.2", "0.3", "0.5"),
     "stylised": (UNCHANGED, *photographs.STYLES[:3]),
 }
 MAP_QUALITY, PICTURE_QUALITY = 60, 85  # of WebP

@@ -152,7 +152,7 @@ def thumbnail(number: int, folder: Path | None = None) -> str:
 def html(frame: pd.DataFrame, folder: Path | None = None) -> str:
     """The explorer as HTML, whose pictures lie in FOLDER. frame: published rows; folder: of the frames.
 
-    InputError if the frames, or a row of theirs, aren't there.
+    Missing if the frames, or a row of theirs, aren't there.
     """
     about, archive = explored.load(folder), rows.archive()
     told = {

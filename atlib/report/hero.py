@@ -144,7 +144,7 @@ def rests_on(found: Frames, frame: pd.DataFrame) -> str:
 def html(frame: pd.DataFrame, found: Frames | None = None, start: str = START) -> str:
     """The hero as HTML that needs nothing else. frame: published rows; start: the level at first, and without a script.
 
-    InputError if the frames, or a row of theirs, aren't there.
+    Missing if the frames, or a row of theirs, aren't there.
     """
     found = found or photographs.load()
     number, levels = gallery.numbers(found)[0], list(photographs.SATURATION)

@@ -8,7 +8,7 @@ from html import escape
 
 import pandas as pd
 
-from .. import barred
+from .. import barred, rows
 from ..rows import Archive
 from . import claims, harder, tables, traced, verdicts, waiting
 from .claims import Claim, Ledger
@@ -24,9 +24,9 @@ WORDS = {
     "conditional": "accuracy on the pictures that each network itself knows when clean",
     "common": "accuracy on the pictures that the normal, the early-stopped and the main adversarially trained network "
     "(and any other that is compared) all know when clean",
-    "distance_to_normal": "distance of SmoothGrad maps from the normal network's",
-    "distance_to_next_seed": "distance of SmoothGrad maps from those of the same network of the next seed",
-    "another_class": "share of attacked pictures in which another robust network sees another class",
+    rows.TO_NORMAL: "distance of SmoothGrad maps from the normal network's",
+    rows.TO_NEXT_SEED: "distance of SmoothGrad maps from those of the same network of the next seed",
+    rows.ANOTHER_CLASS: "share of attacked pictures in which another robust network sees another class",
     "shape_bias": "shape bias",
     "coverage": "coverage",
     "vanished": "share of pictures that give an attack no gradient to follow",

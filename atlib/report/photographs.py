@@ -257,7 +257,7 @@ def packed(name: str, looks: Sequence[Look]) -> dict[str, NDArray[Any]]:
 
 
 def load(folder: Path | None = None) -> Frames:
-    """The published frames; InputError if they aren't there, or if the two files weren't written together."""
+    """The published frames; Missing if they aren't there, InputError if the two files weren't written together."""
     return frames.load(DATASET, folder)
 
 

@@ -314,7 +314,7 @@ def scatter(found: pd.DataFrame, labels: tuple[str, str]) -> Drawing:
 
 def budget(config: dict) -> float:
     """A run's budget on one scale for both norms: the largest root-mean-square change of a value, in 1/255."""
-    if "eps" not in ATTACKS[config["attack"]].parameters:
+    if not ATTACKS[config["attack"]].projected:
         return 0.0
     eps = attacks.budget(config["norm"], config["eps"], config["side"])
     return 255 * eps / (1 if config["norm"] == "linf" else float(np.sqrt(3 * config["side"] ** 2)))

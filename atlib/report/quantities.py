@@ -21,7 +21,7 @@ from .. import barred
 from ..campaign import grid
 from ..choices import ATTACKS
 from ..errors import InputError, Missing
-from ..rows import Archive, Predictions, correct
+from ..rows import ANOTHER_CLASS, Archive, Predictions, correct
 from .claims import EVERY, SAME, Ledger, Setting, Statistic
 
 RESAMPLES = 400
@@ -58,7 +58,7 @@ def per_picture(said: Predictions, under: str, metric: str) -> tuple[NDArray, ND
     if metric == "conditional":
         known = correct(said, "clean@")
         return known & correct(said, under), known
-    if (among := f"between@{under}/known") in said and metric == "another_class":
+    if (among := f"between@{under}/known") in said and metric == ANOTHER_CLASS:
         return said[f"between@{under}/{metric}"], said[among]
     for key in (
         f"{under}/{metric}",
@@ -205,7 +205,7 @@ def _adversarial(at: Setting) -> list[str]:
     seeds: dict[str, int] = {}
     for config in (one.config for one in planned() if not one.on_request):
         here = (config.dataset, config.width, config.recipe) == (at.dataset, at.width, at.recipe)
-        if here and "eps" in ATTACKS[config.attack].parameters and math.isclose(config.share or 0, at.share):
+        if here and ATTACKS[config.attack].projected and math.isclose(config.share or 0, at.share):
             seeds[config.model] = seeds.get(config.model, 0) + 1
     return [model for model, number in seeds.items() if number >= 3 and model not in (at.main, at.weak)]
 

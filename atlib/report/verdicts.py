@@ -18,6 +18,7 @@ import numpy as np
 import pandas as pd
 
 from .. import rows
+from ..choices import ATTACKS, NUMBERED
 from ..errors import InputError, Missing, command_line
 from ..files import checkout_path, results_dir
 from ..rows import Archive, archive
@@ -88,7 +89,8 @@ def with_control(s: Statistic) -> Statistic | None:
 
 
 def _adversarial(model: str) -> bool:
-    return model in ("main", "weak", claims.EVERY) or model.startswith(("fgsm-", "pgd-"))
+    kind = NUMBERED.get(model.partition("@")[0].rpartition("-")[0])
+    return model in ("main", "weak", claims.EVERY) or bool(kind and ATTACKS[kind.given["attack"]].projected)
 
 
 def _measure(s: Statistic, dataset: str, known: Rows, ledger: Ledger) -> dict[int, list[Vector]]:

@@ -25,7 +25,7 @@ from torch import nn
 
 from .. import data, evaluation, models
 from ..configuration import find_run
-from ..errors import AtlibError, InputError, Missing
+from ..errors import AtlibError, InputError
 from . import frames
 from .controls import (
     Control,
@@ -127,10 +127,10 @@ def picking(picker: Picker, controls: Sequence[Control], html: Callable[[], str]
 
 
 def first_numbers(dataset: str) -> list[int]:
-    """The test pictures of the kept frames, which come first in a notebook too; none where there are no frames."""
+    """The test pictures of the kept frames, which come first in a notebook too; none where no frames can be read."""
     try:
         return [picture["number"] for picture in frames.load(dataset).about["pictures"]]
-    except Missing:
+    except AtlibError:
         return []
 
 
@@ -195,7 +195,7 @@ def explorer(dataset: str, networks: Sequence[str] = frames.NETWORKS) -> ipywidg
 
     networks: names of shipped networks, or run folders (live only). Live: more levels, any test picture, with all of
     the samples.
-    InputError if there are neither frames nor the data set.
+    Missing if there are neither frames nor the data set.
     """
     found = None if building() else test_pictures(dataset)
     if found is None:
@@ -269,7 +269,7 @@ def kept_pictures(found: frames.Frames, key: str, count: int | None = None) -> C
 
 def stylised(dataset: str) -> ipywidgets.VBox:
     """A picture in other styles (the first is none): SmoothGrad maps and answers of each network. Kept frames only:
-    the stylist's weights are not in this repository. InputError if there are none."""
+    the stylist's weights are not in this repository. Missing if there are none."""
     found = kept(dataset)
     about, arrays = found.about, found.arrays
     classes, names = about["classes"], [one["name"] for one in about["networks"]]
