@@ -17,12 +17,16 @@ from atlib.report import bound, claims, core, forest, inventory, ledger, tables,
 from atlib.report.claims import STATISTICS
 from atlib.report.rule import BEYOND, EXCLUDED, FAILS, HOLDS, NOT_RUN, UNDECIDED, Judged
 from atlib.report.verdicts import Decision, Verdict
-from atlib.rows import frame_of
+from atlib.rows import frame_of, load
 
 
-@pytest.fixture
-def entries(published: pd.DataFrame) -> dict[str, str]:
-    found = re.findall(r'<section class="claim" id="claim-(.*?)">(.*?)</section>', ledger.ledger(published), re.DOTALL)
+@pytest.fixture(scope="module")
+def entries() -> dict[str, str]:
+    """The published ledger's entries by their claims' ids: seconds to make, so once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ATLIB_RESULTS", str(REPOSITORY / "results"))
+        whole = ledger.ledger(load())
+    found = re.findall(r'<section class="claim" id="claim-(.*?)">(.*?)</section>', whole, re.DOTALL)
     assert len(dict(found)) == len(found)
     return dict(found)
 
