@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +95,7 @@ class Config:
         parts = [stem, f"side{self.side}", f"e{self.epochs:g}"]
         parts += [f"a{self.amplitude:g}"] if self.amplitude is not None else []
         common = ("cue", "weights", "batch", "lr", "schedule", "weight_decay", "quick")
-        usual = {field.name: field.default for field in fields(self)} | DEFAULTS[self.dataset.split(":")[0]]
+        usual = USUAL | DEFAULTS[self.dataset.split(":")[0]]
         parts += [f"{name}={getattr(self, name)}" for name in common if getattr(self, name) != usual[name]]
         return "-".join(parts).replace("/", "_")
 
@@ -103,7 +103,7 @@ class Config:
     def run(self) -> str:
         """DATASET/MODEL-w16-s1-HASH, the hash over the whole configuration."""
         # Only what applies: a parameter that a later version adds does not rename the runs that lack it.
-        applies = {name: value for name, value in asdict(self).items() if value is not None and value is not False}
+        applies = {name: value for name, value in vars(self).items() if value is not None and value is not False}
         digest = hashlib.sha256(json.dumps(applies, sort_keys=True).encode()).hexdigest()[:8]
         return f"{data.slug(self.dataset)}/{self.model}-w{self.width}-s{self.seed}-{digest}"
 
@@ -111,6 +111,9 @@ class Config:
     def folder(self) -> Path:
         """Where the run lives."""
         return runs_dir() / self.run
+
+
+USUAL = {field.name: field.default for field in fields(Config)}  # before a data set's own defaults
 
 
 def of_model(name: str) -> dict[str, object]:

@@ -82,7 +82,10 @@ def test_nothing_is_expected_before_a_line_is_whole() -> None:
     frame = published(without="normal@cifar10-width-8")
     assert beyond_accuracy.points(frame)["expected"].isna().all()
     assert beyond_accuracy.table(frame).empty
-    assert "not run" in {text.get_text() for text in beyond_accuracy.figure(frame).texts}
+    drawn = beyond_accuracy.figure(beyond_accuracy.points(frame))
+    assert {len(np.asarray(line.get_xydata())) for line in drawn.axes[0].lines} == {15, 3}  # dots, and no line
+    nothing = beyond_accuracy.figure(beyond_accuracy.points(frame[frame["dataset"] == "shapes"]))
+    assert "not run" in {text.get_text() for text in nothing.texts}
 
 
 def test_two_seeds_have_no_interval() -> None:
@@ -91,7 +94,7 @@ def test_two_seeds_have_no_interval() -> None:
 
 
 def test_the_figure_draws_a_line_per_seed_and_every_network() -> None:
-    drawn = beyond_accuracy.figure(published())
+    drawn = beyond_accuracy.figure(beyond_accuracy.points(published()))
     assert [axis.get_title() for axis in drawn.axes] == list(beyond_accuracy.PANELS.values())
     axis = drawn.axes[0]
     assert (axis.get_xscale(), axis.get_yscale()) == ("logit", "logit")

@@ -1,6 +1,7 @@
 """What is said of harder attacks, from made-up rows."""
 
 import math
+from dataclasses import replace
 
 import pandas as pd
 

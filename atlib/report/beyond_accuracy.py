@@ -121,19 +121,16 @@ def _signed(points: pd.Series) -> str:
     return f"{points.mean():+z.1f}{ends}".replace("-", "−")
 
 
-def figure(frame: pd.DataFrame) -> plots.Drawing:
-    """Accuracy under each of PANELS against clean accuracy, on logit axes: a dot per network and seed, a line per seed.
-
-    "not run" where no seed's line is whole.
-    """
-    found = points(frame)
-    found = found[found["under"].isin(PANELS) & found["expected"].notna()]
+def figure(found: pd.DataFrame) -> plots.Drawing:
+    """Accuracy under each of PANELS against clean accuracy, on logit axes: a dot per network and seed, and a line for
+    each seed whose ordinary networks are all there. found: of `points`."""
+    found = found[found["under"].isin(PANELS)]
     if found.empty:
         return plots.not_run()
     with plots.sheet(1, len(PANELS), 3.0 * len(PANELS), 3.9, sharex=True) as (drawing, axes):
         for axis, (under, title) in zip(axes[0], PANELS.items(), strict=True):
             here = found[found["under"] == under]
-            for _, mine in here.groupby("seed"):
+            for _, mine in here[here["expected"].notna()].groupby("seed"):
                 line = mine[mine["name"].isin(line_of())]
                 at = np.linspace(found["clean"].min(), found["clean"].max(), 50)
                 drawn = [float(expected(line["clean"].to_numpy(), line["distorted"].to_numpy(), x)) for x in at]
