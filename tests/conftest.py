@@ -49,8 +49,11 @@ os.environ["ATLIB_RUNS"], os.environ["ATLIB_DATA"] = str(SCRATCH / "runs"), str(
 hypothesis.settings.register_profile("atlib", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("atlib")
 
-# Files that take longest, in this order: with two workers, one that is begun last is waited for by the other one.
-FIRST = ("test_slurm", "test_campaign", "test_browser", "test_training", "test_own", "test_evaluation", "test_jobs")
+# Files that take longest, in this order: one that is begun last is waited for by all other workers.
+FIRST = (
+    "test_slurm", "test_campaign", "test_browser", "test_training", "test_bare", "test_own", "test_live_browser",
+    "test_widgets", "test_evaluation", "test_jobs", "test_audit",
+)  # fmt: skip
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
