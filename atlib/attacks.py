@@ -224,10 +224,11 @@ def robustness(
     """Which images a network still gets right under PGD, judged at the last iterate and at every iterate, in one pass.
 
     The start and the clean image count as iterates. With `drop_fooled` an image leaves the batch once it is
-    misclassified, which gives the same "always" in a fraction of the time, but no "last". Of what has left, gradients
-    are not asked any more, with a random start not even those of images that are wrong when clean. An image whose
-    gradient is NaN or infinite stays where it is. Parameters as for `pgd`; steps + 1 forward passes (one more with a
-    random start, for the clean images). InputError as for `pgd`; NetworkError for outputs that are NaN or infinite.
+    misclassified, which gives the same "always" in a fraction of the time, but no "last"; its gradient is no longer
+    computed, so that `vanished` says nothing about it. With a random start this includes images that are misclassified
+    when clean. An image whose gradient is NaN or infinite stays where it is. Parameters as for `pgd`; steps + 1 forward
+    passes (one more with a random start, for the clean images). InputError as for `pgd`; NetworkError for outputs that
+    are NaN or infinite.
     """
     check(images, eps, norm, steps, step_size, random_start)
     labels, images = class_labels(labels, images), images.detach()

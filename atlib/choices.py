@@ -50,7 +50,7 @@ class Numbered(NamedTuple):
 
 
 def _names() -> tuple[dict[str, dict[str, str]], dict[str, Numbered]]:
-    """The names of models without a number, with the parameters that they mean, and those that a number follows."""
+    """What models' names mean: whole names, and what stands before a number in the others."""
     plain, numbered = {}, {}
     for attack, about in ATTACKS.items():
         for norm in NORMS if "{norm}" in about.model else ("",):

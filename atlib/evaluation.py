@@ -180,7 +180,7 @@ def columns_of(config: Config, run: str) -> dict[str, object]:
 
 
 def applying(subject: Subject, measure: tuple[str, ...], name: str) -> list[tuple[str, str]]:
-    """`wanted`; InputError if it is empty. name: the network's."""
+    """The pairs of `wanted`; InputError, naming the network, if there are none."""
     pairs = wanted(subject, measure)
     for asked in measure:
         kind, at, level = asked.partition("@")

@@ -27,8 +27,8 @@ from .errors import InputError
 RUN_NAME = re.compile(r"[^/]+/[^/]+-w\d+-s\d+-[0-9a-f]{8}")  # DATASET/MODEL-w16-s1-HASH
 # The folder that contains atlib/: the checkout's root, or site-packages if a wheel was installed (see `repository`).
 REPOSITORY = Path(__file__).resolve().parent.parent
-HELD = (errno.EACCES, errno.EAGAIN)  # flock's errors where another process has the lock,
-MISSING = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)  # and where locks aren't supported
+HELD = (errno.EACCES, errno.EAGAIN)  # flock's errors where another process has the lock
+MISSING = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)  # flock's errors where locks aren't supported
 PATIENCE = 0.3  # seconds to wait: `held_for` briefly takes a shared lock to see whether another process holds one
 
 
@@ -144,9 +144,10 @@ def load_arrays(path: Path) -> dict[str, np.ndarray]:
 def hold(path: Path, note: str, refusal: str, patience: float = PATIENCE) -> Iterator[None]:
     """Lock a file until the block or the process ends, however that happens, and write into it who holds the lock.
 
-    It is the lock of `hold_for_children`; the library filelock has none that a child process inherits, and none that
-    says who holds it. note: who holds it, for others to read. InputError if another process still has the lock after
-    `patience` seconds (its message: `refusal`, then that process's note), or if the file system has no locks.
+    It is the lock of `hold_for_children`, which child processes inherit. The library filelock has none that says who
+    holds it, and rented machines that train (`campaign.bare`) needn't have it. note: who holds it, for others to read.
+    InputError if another process still has the lock after `patience` seconds (its message: `refusal`, then that
+    process's note), or if the file system has no locks.
     """
     with hold_for_children(path, note, refusal, patience) as lock:
         try:

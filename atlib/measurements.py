@@ -96,8 +96,8 @@ class Findings(NamedTuple):
 
 class Measurement(NamedTuple):
     """levels: those that apply to a subject (none: not measured); measure: gives the findings at one; lacks: a line on
-    what is missing to measure one here (empty: nothing); outdated: whether, by its record, an earlier measurement
-    measured something else than would be measured now; on_request: levels that apply where the measurement is asked for
+    what is missing to measure one here (empty: nothing); outdated: whether an earlier measurement, by its record,
+    no longer matches what would be measured now; on_request: levels that apply where the measurement is asked for
     by its name, whatever `levels` gives."""
 
     levels: Callable[[Subject], tuple[str, ...]]

@@ -48,7 +48,7 @@ class Cues(NamedTuple):
 
 
 def drawn_alike(one: str, other: str) -> bool:
-    """Whether two digests of training pictures (see `training.inputs_of`) are of the same, but for the rounding."""
+    """Whether two digests (`training.inputs_of`) are of training pictures that are the same up to rounding."""
     known = any({one[:16], other[:16]} == set(pair) for pair in DRAWN_ALIKE)
     return one == other or known
 

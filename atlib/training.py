@@ -45,8 +45,9 @@ def inputs_of(dataset: data.Dataset) -> dict[str, str]:
 def other_pictures(config: Config, recorded: Mapping, found: Mapping) -> bool:
     """Whether a run's record or checkpoint speaks of other training pictures than `inputs_of` found now.
 
-    Records of before 2026-11-27 have no digest; of them only a folder's are compared, by their source: what lies in a
-    folder can change under its name, while any other data set has one content in whatever file it came.
+    Records of before 2026-11-27 have no digest; of them only a folder's are compared, by their source, since what lies
+    in a folder can change under its name. For other data sets the test pictures, whose digest is in the record of the
+    evaluation, are compared when more is measured of the network (`measured.Table`) and when a row is verified.
     """
     if "pictures_digest" in recorded:
         digests = recorded["pictures_digest"], found["pictures_digest"]
@@ -343,7 +344,7 @@ class Run:
         return describe(line, self.config)
 
     def now(self, loss: float | Tensor) -> str:
-        """Where the training is, in a line: as `describe`, between two lines of the log."""
+        """How far the training has come, as a line of text between two lines of the log."""
         config, last = self.config, self.log[-1] if self.log else None
         reached = f"  hold-out {last['accuracy']:.3f}  {attacked(last)}" if last else ""
         left = (self.total - self.step) * self.seconds / max(1, self.step)

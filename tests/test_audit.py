@@ -11,11 +11,16 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 
 from atlib import models
 from atlib.campaign import audit, shipping
+from atlib.configuration import Config
+from atlib.data import Split
 from atlib.errors import InputError, Missing
 from atlib.files import REPOSITORY, load_tensors, save_tensors
+from atlib.measurements import Subject
+from atlib.report import tables
 from atlib.rows import load, measurement, row_id
 
 RESULTS = REPOSITORY / "results"
@@ -52,6 +57,19 @@ def test_a_changed_number_is_noticed(published_folder: None) -> None:
     row = rows[rows["distortion"] == "clean"].iloc[[0]].assign(value=0.5)
     found = audit.audit(row_id(row.iloc[0]), row)
     assert not found.agrees and "DIFFERS" in str(found)
+
+
+def test_other_test_pictures_are_refused(published_folder: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = tables.in_main_setting(load(), "cifar10")
+    row = rows[(rows["model"] == "normal") & (rows["distortion"] == "clean")].iloc[0]
+    black = Split(torch.zeros(3, 3, 32, 32, dtype=torch.uint8), torch.zeros(3, dtype=torch.long))
+
+    def subject(config: Config, weights: Path, device: torch.device) -> Subject:
+        return Subject(models.load(weights)[0], black, 32, device, None, config, dataset="cifar10")
+
+    monkeypatch.setattr(audit.evaluation, "subject_from", subject)
+    with pytest.raises(InputError, match=r"^cifar10: the test pictures here \(digest .*\) aren't those measured then"):
+        audit.audit(row_id(row))
 
 
 @pytest.mark.parametrize(("again", "status", "said"), [(0.5, 0, "agrees"), (0.6, 1, "DIFFERS")])
@@ -107,7 +125,8 @@ def test_what_is_missing_is_said(published_folder: None, tmp_path: Path, monkeyp
     other = frame[(frame["dataset"] == "shapes") & (frame["seed"] == 3)].iloc[0]
     with pytest.raises(Missing, match=f"^{other['run']}: its weights are neither under .* nor in .*; train it"):
         audit.audit(row_id(other))
-    cifar = frame[(frame["dataset"] == "cifar10") & (frame["model"] == "normal") & (frame["seed"] == 1)].iloc[0]
+    main = tables.in_main_setting(frame, "cifar10")
+    cifar = main[(main["model"] == "normal") & (main["seed"] == 1)].iloc[0]
     with pytest.raises(InputError, match="cifar10"):  # no data here, and no network to get it
         audit.audit(row_id(cifar))
 

@@ -302,7 +302,8 @@ def test_a_sentence_that_the_rows_do_not_bear_out_is_refused(change, message, pu
 
 
 def test_a_page_s_sentence_is_bound_to_its_verdicts_and_takes_its_numbers_from_rows(published: pd.DataFrame) -> None:
-    clean = published[(published["dataset"] == "cifar10") & (published["model"] == "normal")]
+    clean = tables.in_main_setting(published, "cifar10")
+    clean = clean[clean["model"] == "normal"]
     clean = clean[(clean["distortion"] == "saturation") & (clean["level"] == "inf") & (clean["metric"] == "accuracy")]
     text = "Of all pictures {kept normal@cifar10 saturation@inf} %.\n\nAnd {points low-pass-better@cifar10}."
     said = bound.say(text, published, {"low-pass-better@cifar10": "holds"})

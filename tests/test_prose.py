@@ -201,7 +201,8 @@ def three_seeds(frame: pd.DataFrame) -> bool:
 
 def trained(frame: pd.DataFrame, dataset: str, model: str) -> list[tuple[str, float | None]]:
     """The precision and the share of changed batches with which a model's three networks were trained."""
-    mine = frame[(frame["dataset"] == dataset) & (frame["model"] == model) & (frame["seed"] <= 3)]
+    mine = tables.in_main_setting(frame, dataset)
+    mine = mine[(mine["model"] == model) & (mine["seed"] <= 3)]
     records = [read_json(REPOSITORY / "results" / f"{run}.json") for run in sorted(set(mine["run"]))]
     assert len(records) == 3
     return [(record["training"]["precision"], record["config"].get("share")) for record in records]

@@ -71,8 +71,19 @@ def record_of(run: str) -> dict[str, Any]:
     return read_json(path.with_name(f"{path.name}.json"))
 
 
+def _check_pictures(subject: measurements.Subject, measured: str | None) -> None:
+    """InputError unless the test pictures are those of a digest (None: not recorded). Those of `shapes` are generated,
+    and differ between processors by rounding."""
+    if measured is not None and subject.dataset != "shapes" and subject.content != measured:
+        here, then = subject.content[:12], measured[:12]
+        raise InputError(
+            f"{subject.dataset}: the test pictures here (digest {here}) aren't those measured then ({then})"
+        )
+
+
 def audit(row: str, frame: pd.DataFrame | None = None) -> Audit:
-    """Measure one published row of a run again. Missing, in one line, if its weights or the row itself aren't there.
+    """Measure one published row of a run again. Missing, in one line, if its weights or the row itself aren't there;
+    InputError if the test pictures here are others than those that were measured.
 
     The tables of what distortions leave are measured again by `destroyed`.
     """
@@ -84,8 +95,10 @@ def audit(row: str, frame: pd.DataFrame | None = None) -> Audit:
     one_of("measurement", name, measurements.MEASUREMENTS)
     if pd.isna(published["total"]) or not published["total"]:
         raise InputError(f"row = {row!r}: of no image, there is nothing to compare")
-    config = config_of(record_of(run)["config"], run)
+    record = record_of(run)
+    config = config_of(record["config"], run)
     subject = evaluation.subject_from(config, weights_of(run), training.device_of_choice())
+    _check_pictures(subject, record["evaluation"].get("pictures"))
     with evaluation.exact():
         found = measurements.MEASUREMENTS[name].measure(subject, level)
     values = {found_row.metric: found_row.value for found_row in found.rows}

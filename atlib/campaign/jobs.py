@@ -4,7 +4,8 @@ papermill writes the parameters that it was given into a cell of their own, whic
 notebook doesn't know one of the names, papermill only warns and runs with the default of the parameter that the user
 meant. Here an unknown name is an error.
 
-Names and types are checked before torch is imported, which takes seconds.
+Names, the attack with what belongs to it, and the budget are checked before torch is imported, which takes seconds;
+all else is checked after that, before any work.
 """
 
 from __future__ import annotations

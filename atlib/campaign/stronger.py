@@ -214,6 +214,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked = parser.parse_args(arguments)
     settings = Settings(asked.steps, asked.targets, asked.queries)
     check(settings, asked.pictures, asked.minutes)
+    results_dir()  # before all else: it names the checkout if there is none
     provenance.committed()  # published rows name the commit that measured them
     suite(settings, 0)  # a missing library is reported before any work starts
     published()  # and so is a file that the rows couldn't be added to

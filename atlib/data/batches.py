@@ -38,7 +38,7 @@ def augment(images: Tensor, kind: str, side: int, generator: torch.Generator) ->
 
 
 def sent(values: Tensor, device: torch.device) -> Tensor:
-    """The same values on a device. To a GPU through pinned memory, so that nobody waits until they have arrived."""
+    """The same values on a device; to a GPU asynchronously, through pinned memory."""
     if values.device == device or device.type != "cuda":
         return values.to(device)
     return values.pin_memory().to(device, non_blocking=True) if values.device.type == "cpu" else values.to(device)

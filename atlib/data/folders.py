@@ -30,7 +30,8 @@ LAYOUTS = (
 )
 SYSTEM = ("__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found", "__pycache__")
 HASHES = 1  # format of the file that keeps hashes between loads
-SETTLED = 2 * 10**9  # nanoseconds after a change; sooner, a second change might leave a file's times unchanged
+# Hashes of files that changed fewer nanoseconds ago aren't kept: file times are too coarse to show a second change.
+SETTLED = 2 * 10**9
 
 
 class Listing(NamedTuple):

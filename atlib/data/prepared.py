@@ -145,7 +145,7 @@ def read_cache(path: Path, source: str, side: int) -> Prepared | None:
         if about["format"] != FORMAT or about["source"] != source:
             return None
         found = Prepared(
-            # "c": what a caller writes stays in memory. Of an array that can't be written, torch warns.
+            # "c": what a caller writes stays in memory. torch warns about read-only arrays.
             torch.from_numpy(check_images(path / "images.npy", (len(about["labels"]), 3, side, side))),
             torch.tensor(about["labels"], dtype=torch.int64),
             tuple(about["classes"]),

@@ -33,7 +33,16 @@ from tqdm.auto import tqdm
 
 from .. import attacks, data, models, provenance, saliency, style, transforms
 from ..errors import InputError, Missing, command_line, one_of
-from ..files import file_hash, load_tensors, read_json, results_dir, save_arrays, tensor_digest, write_json
+from ..files import (
+    checkout_path,
+    file_hash,
+    load_tensors,
+    read_json,
+    results_dir,
+    save_arrays,
+    tensor_digest,
+    write_json,
+)
 
 NETWORKS = ("normal", "underfit", "pgd-linf-8")
 BUDGETS = ("normal", "pgd-linf-1", "pgd-linf-2", "pgd-linf-4", "pgd-linf-8")
@@ -251,6 +260,7 @@ def make(name: str, samples: int = SAMPLES, folder: Path | None = None) -> Path:
 
     InputError if the data set, its networks (models/NAME) or the stylist's weights are missing.
     """
+    checkout_path("models")  # without a checkout there are no networks
     one_of("DATASET", name, sorted({known.split("/")[0] for known in models.shipped()}))
     provenance.committed()
     dataset, networks = data.load(name), networks_of(name)

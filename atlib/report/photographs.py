@@ -178,6 +178,7 @@ def make(samples: int = frames.SAMPLES, folder: Path | None = None) -> Path:
 
     InputError if the data set, the networks or the stylist's weights are not at hand.
     """
+    results_dir()  # before all else: it names the checkout if there is none
     provenance.committed()  # what is published names the commit that made it
     began = provenance.record(torch.device("cpu"))
     dataset, found = data.load(DATASET, side=SIDE), networks()
