@@ -209,11 +209,9 @@ def test_rows_of_maps_are_their_distortions_and_measured_again_by_themselves(run
 def test_a_map_statistic_can_be_audited(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(measurements, "MAP_PICTURES_ELSEWHERE", 12)
     monkeypatch.setattr(saliency, "SAMPLES", 3)
-    monkeypatch.setattr(
-        audit,
-        "record_of",
-        lambda name: read_json(run / "training.json") | {"training": read_json(run / "training.json")},
-    )
+    training, measured = read_json(run / "training.json"), read_json(run / "evaluation.json")
+    record = training | {"training": training, "evaluation": measured}
+    monkeypatch.setattr(audit, "record_of", lambda name: record)
     row = cell(rows_of(run), "patch-shuffle@4", "map_distance")
     found = audit.audit(row_id(row), rows_of(run))
     assert found.agrees and found.published == row["value"] > 0.3 and found.tolerance == audit.TOLERANCE_MEAN
