@@ -45,8 +45,14 @@ def commit() -> str:
     git's answer gets "-dirty" if one of SOURCES differs from the commit. It is "unknown" without git, and for a copy
     without a `.git` of its own, even inside another repository. git is asked once per process; a long job asks at its
     start, since code that is committed or edited later isn't the code that runs.
+
+    ATLIB_COMMIT is for copies that git knows nothing of. In a checkout it can't pass edited code off as committed: if
+    it names a commit of this repository, it gets "-dirty" unless that is the commit checked out, without edits.
     """
-    return os.environ.get("ATLIB_COMMIT") or _from_git()
+    said, found = os.environ.get("ATLIB_COMMIT"), _from_git()
+    if not said or found == "unknown" or said == found or not _is_commit(said):
+        return said or found
+    return said.removesuffix("-dirty") + "-dirty"
 
 
 def committed(*more: str) -> str:
@@ -73,6 +79,16 @@ def _from_git() -> str:
         return _git("rev-parse", "HEAD") + ("-dirty" if _changed(*SOURCES) else "")
     except (OSError, subprocess.SubprocessError):
         return "unknown"
+
+
+@functools.cache
+def _is_commit(name: str) -> bool:
+    """Whether the repository has that commit."""
+    try:
+        _git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+    except (OSError, subprocess.SubprocessError):
+        return False
+    return True
 
 
 def _git(*words: str) -> str:

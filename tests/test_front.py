@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from atlib import rows
-from atlib.errors import InputError
+from atlib.errors import InputError, Missing
 from atlib.files import REPOSITORY, checkout_path
 from atlib.report import bound, front, ledger, tables, verdicts
 
@@ -91,7 +91,7 @@ def test_a_sentence_takes_the_effects_of_single_cells(frame: pd.DataFrame) -> No
     said = bound.filled("{of_two saturation-less-sensitive@cifar10}", "here", frame, link=False)
     of_three = bound.filled("{points saturation-less-sensitive@cifar10}", "here", frame, link=False)
     assert said != of_three and float(said.split()[0]) == pytest.approx(gain_on_pictures_of_two(frame), abs=0.051)
-    with pytest.raises(InputError, match="no such number in the rows"):  # a claim of one cell
+    with pytest.raises(Missing, match="no such number in the rows"):  # a claim of one cell
         bound.filled("{second shape-bias@shapes}", "here", frame)
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 
-from atlib.errors import InputError
+from atlib.errors import AtlibError, InputError
 from atlib.files import REPOSITORY, checkout_path
 from atlib.report import bound, claims, core, forest, inventory, ledger, tables, verdicts, waiting
 from atlib.report.claims import STATISTICS
@@ -296,7 +296,7 @@ def test_a_sentence_that_the_rows_do_not_bear_out_is_refused(change, message, pu
     content["conclusion"][1] |= change
     path = tmp_path / "answer.yaml"
     path.write_text(yaml.safe_dump(content))
-    with pytest.raises(InputError, match=message) as caught:
+    with pytest.raises(AtlibError, match=message) as caught:
         bound.conclusion(published, path)
     assert content["conclusion"][1]["heading"] in str(caught.value) and "\n" not in str(caught.value)
 

@@ -23,7 +23,7 @@ from torch import Tensor
 
 from atlib import attacks, saliency, transforms
 from atlib.data.pictures import square
-from atlib.errors import InputError
+from atlib.errors import InputError, Missing
 from atlib.files import REPOSITORY
 from atlib.report import export, frames, live
 
@@ -233,7 +233,7 @@ def test_written_parts_give_back_every_file(tmp_path: Path) -> None:
 
 
 def test_a_stale_network_or_a_missing_runtime_stops_the_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match=r"ort\.wasm\.min\.js: not there; `make vendor` fetches it"):
+    with pytest.raises(Missing, match=r"ort\.wasm\.min\.js: not there; `make vendor` fetches it"):
         live.write(tmp_path / "live", tmp_path)
     monkeypatch.setattr(export, "FORMAT", export.FORMAT + 1)
     with pytest.raises(InputError, match="run `make live`"):

@@ -149,6 +149,24 @@ def test_without_git_it_is_unknown_and_the_environment_comes_first(
     provenance._from_git.cache_clear()  # the answer is of this test alone
 
 
+def test_the_environment_cannot_pass_edited_code_off_as_committed(git: Git, monkeypatch: pytest.MonkeyPatch) -> None:
+    head = git("rev-parse", "HEAD")
+    monkeypatch.setenv("ATLIB_COMMIT", head)
+    assert provenance.committed() == head
+    monkeypatch.setenv("ATLIB_COMMIT", "0" * 40)  # of no commit here: the copy's own business
+    assert provenance.commit() == "0" * 40
+    git("commit", "-q", "--allow-empty", "-m", "another")
+    provenance._from_git.cache_clear()
+    monkeypatch.setenv("ATLIB_COMMIT", head)  # a commit that isn't checked out
+    assert provenance.commit() == f"{head}-dirty"
+    monkeypatch.setenv("ATLIB_COMMIT", git("rev-parse", "HEAD"))
+    (provenance.REPOSITORY / MARKING[0]).write_text("edited")
+    provenance._from_git.cache_clear()
+    assert provenance.commit() == git("rev-parse", "HEAD") + "-dirty"
+    with pytest.raises(InputError, match="-dirty': rows are published only from committed code"):
+        provenance.committed()
+
+
 @pytest.mark.parametrize(
     "publishing",
     [

@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from ..errors import InputError, one_of
+from ..errors import InputError, Missing, one_of
 from ..files import checkout_path
 from . import claims, lens, one_answer, tables, verdicts
 from .ledger import verdict_words
@@ -85,7 +85,8 @@ def _check(rests_on: Mapping[str, str], where: str, frame: pd.DataFrame) -> None
 
 
 def filled(text: str, where: str, frame: pd.DataFrame, link: bool = True) -> str:
-    """A text with the numbers in its places; InputError for a place that can't be filled.
+    """A text with the numbers in its places; InputError for a place that can't be filled, Missing for a number that
+    the rows don't have.
 
     link: whether a claim's number leads to the claim in the ledger, where its rows are listed.
     """
@@ -108,7 +109,7 @@ def filled(text: str, where: str, frame: pd.DataFrame, link: bool = True) -> str
         else:
             said = _at(decision, under or "", where) if what == "at" else NUMBERS[what](decision)
         if "nan" in said:
-            raise InputError(f"{where}: {found[0]}: no such number in the rows")
+            raise Missing(f"{where}: {found[0]}: no such number in the rows")
         return f'<a class="number" href="{tables.LEDGER}#claim-{name}">{said}</a>' if link else said
 
     said = PLACE.sub(number, " ".join(text.split()))

@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from .. import models
-from ..errors import InputError, command_line, one_of
+from ..errors import InputError, Missing, command_line, one_of
 from ..files import atomic, checkout_path, file_hash, load_tensors, read_json, write_json
 
 if TYPE_CHECKING:
@@ -214,7 +214,8 @@ def export(target: Path | None = None) -> list[Path]:
 
 
 def check_fresh(target: Path | None = None, names: Sequence[str] = NAMES) -> None:
-    """InputError if an exported network is missing, damaged, or of other weights than those that are shipped."""
+    """Missing if an exported network isn't there or is damaged, InputError if it is of other weights than those that are
+    shipped, or of another version of this module."""
     target = target or folder()
     record = read_json(target / RECORD)
     if record.get("format") != FORMAT:
@@ -223,7 +224,7 @@ def check_fresh(target: Path | None = None, names: Sequence[str] = NAMES) -> Non
         weights, exported = target / f"{name}.safetensors", target / f"{name}.onnx"
         found = record["networks"].get(name, {})
         if not exported.is_file() or file_hash(exported) != found.get("onnx"):
-            raise InputError(f"{exported}: missing or damaged; run `make live`")
+            raise Missing(f"{exported}: missing or damaged; run `make live`")
         if file_hash(weights) != found.get("weights"):
             raise InputError(f"{exported}: stale, {weights.name} has changed; run `make live`")
 

@@ -18,7 +18,7 @@ from typing import Any
 import pandas as pd
 
 from .. import rows
-from ..errors import InputError
+from ..errors import InputError, Missing
 from ..files import REPOSITORY, atomic, checkout_path, load_tensors, read_json, results_dir, tensor_digest
 from . import export, frames, tables
 from .rule import NOT_RUN
@@ -76,13 +76,13 @@ def bundle(entry: str, folder: Path | None = None) -> str:
 def write(target: Path, vendor: Path | None = None) -> None:
     """Write what the page loads into a folder: scripts, networks, and all of it again as scripts of base64.
 
-    InputError if an exported network is stale, or the runtime isn't there.
+    InputError if an exported network is stale, Missing if one or the runtime isn't there.
     """
     export.check_fresh()
     vendor = vendor or REPOSITORY / "book" / "_static" / "vendor" / "ort"
     for name in RUNTIME:
         if not (vendor / name).is_file():
-            raise InputError(f"{vendor / name}: not there; `make vendor` fetches it")
+            raise Missing(f"{vendor / name}: not there; `make vendor` fetches it")
     worker = bundle("worker.js").encode()
     networks = {f"{name}.onnx": (export.folder() / f"{name}.onnx").read_bytes() for name in export.NAMES}
     runtime = {name: (vendor / name).read_bytes() for name in RUNTIME}

@@ -5,7 +5,7 @@ from pathlib import Path
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 
-from atlib.errors import InputError
+from atlib.errors import AtlibError
 from atlib.report import live
 
 PAGE = "notebooks/try"
@@ -16,7 +16,7 @@ def write(app: Sphinx, exception: Exception | None) -> None:
         return
     try:
         live.write(Path(app.outdir) / "_static" / "live")
-    except InputError as error:
+    except AtlibError as error:
         raise ExtensionError(str(error)) from None
 
 
