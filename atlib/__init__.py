@@ -37,6 +37,7 @@ if TYPE_CHECKING:  # for type checkers and editors, which don't run __getattr__
         stronger,
         style,
         suspicions,
+        tensors,
         textures,
         training,
         transforms,
@@ -55,7 +56,7 @@ __version__ = "0.1.0"
 __all__ = [
     "attacks", "barred", "between", "configuration", "data", "errors", "evaluation", "examples", "files", "gradients",
     "measured", "measurements", "models", "networks", "own", "progress", "provenance", "rows", "saliency", "shapes",
-    "stronger", "style", "suspicions", "textures", "training", "transforms", "underfit",
+    "stronger", "style", "suspicions", "tensors", "textures", "training", "transforms", "underfit",
 ]  # fmt: skip
 
 

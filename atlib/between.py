@@ -22,9 +22,10 @@ from . import attacks, models, saliency
 from .configuration import Config, config_of
 from .data import slug
 from .errors import InputError, Missing, NetworkError
-from .files import load_meta, load_tensors, read_json, runs_dir, tensor_digest
+from .files import read_json, runs_dir
 from .measurements import Findings, Row, Subject, batches, ratio, register
 from .rows import ANOTHER_CLASS, TO_NEXT_SEED, TO_NORMAL
+from .tensors import load_meta, load_tensors, tensor_digest
 
 NAME = "between"
 SEEDS = 3  # a network's next seed is 2 for 1, 3 for 2 and 1 for 3; other seeds have none

@@ -1,4 +1,4 @@
-"""What a network can be trained against, in one table.
+"""What can be chosen by name: what a network is trained against, its first layer, what pictures of `shapes` differ by.
 
 It imports nothing, so that parameters can be checked before torch is loaded, which takes seconds.
 """
@@ -8,6 +8,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 NORMS = ("linf", "l2")
+STEMS = {"3x3": (3, 1), "3x3-stride2": (3, 2), "7x7": (7, 2)}  # kernel and stride of a network's first layer
+CUES = ("both", "shape", "texture")  # what tells the class in pictures of the data set shapes
 
 
 class Attack(NamedTuple):

@@ -1,4 +1,7 @@
-"""What a run is: its parameters, their defaults and checks, and its name, which holds a hash of all of them."""
+"""What a run is: its parameters, their defaults and checks, and its name, which holds a hash of all of them.
+
+Nothing here imports torch, except where ImageNet weights are named.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,10 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-from . import data, models
-from .choices import ATTACKS, BELONGS, NORMS, NUMBERED, PLAIN, UNDERFIT
+from . import registry
+from .choices import ATTACKS, BELONGS, CUES, NORMS, NUMBERED, PLAIN, STEMS, UNDERFIT
 from .errors import InputError, budget_in_255ths, in_range, nearest, one_of
 from .files import RUN_NAME, results_dir, runs_dir
-from .shapes import CUES
 
 CORRUPTIONS = {"noise": 0.1, "blur": 1.0}  # and their usual sigma
 SCHEDULES = ("one-cycle", "steps")
@@ -105,7 +107,7 @@ class Config:
         # Only what applies: a parameter that a later version adds does not rename the runs that lack it.
         applies = {name: value for name, value in vars(self).items() if value is not None and value is not False}
         digest = hashlib.sha256(json.dumps(applies, sort_keys=True).encode()).hexdigest()[:8]
-        return f"{data.slug(self.dataset)}/{self.model}-w{self.width}-s{self.seed}-{digest}"
+        return f"{registry.slug(self.dataset)}/{self.model}-w{self.width}-s{self.seed}-{digest}"
 
     @property
     def folder(self) -> Path:
@@ -144,10 +146,10 @@ def resolve(**given: object) -> Config:
     for name in given:
         one_of("parameter", name, names)
     config = Config(**given)  # type: ignore[arg-type]
-    _, side = data.check(config.dataset, config.side)
+    _, side = registry.check(config.dataset, config.side)
     kind = config.dataset.split(":")[0]
     if kind == "folder":
-        config = replace(config, dataset=f"folder:{data.folder_path(config.dataset)}")
+        config = replace(config, dataset=f"folder:{registry.folder_path(config.dataset)}")
     usual = DEFAULTS[kind]
     chosen = {name: value if getattr(config, name) is None else getattr(config, name) for name, value in usual.items()}
     config = replace(config, **chosen)  # type: ignore[arg-type]
@@ -156,7 +158,7 @@ def resolve(**given: object) -> Config:
     one_of("attack", config.attack, ATTACKS)
     config = _resolve_attack(config)
     one_of("quick", config.quick, (True, False))
-    one_of("stem", config.stem, models.STEMS)
+    one_of("stem", config.stem, STEMS)
     one_of("schedule", config.schedule, SCHEDULES)
     one_of("precision", config.precision, PRECISIONS)
     in_range("epochs", config.epochs, 0, 10_000, open_low=True)
@@ -166,6 +168,8 @@ def resolve(**given: object) -> Config:
     in_range("batch", config.batch, 2, 65_536, whole=True)
     in_range("seed", config.seed, 0, 2**31 - 1, whole=True)
     if config.weights:
+        from . import models  # imports torch, to ask torchvision for its names; all other checks do without it
+
         models.check_imagenet(config.weights)
         check_start(config.weights, config)
     # plain numbers: numpy's can't be written as JSON, on which the run's name depends
@@ -266,7 +270,7 @@ def _resolve_match(match: object, dataset: str) -> str | None:
         folder = runs / str(match) if trained_elsewhere(str(match)) else find_run(str(match), "match")
         if runs not in folder.parents:
             raise InputError(f"match = {match!r}: must be a run under {runs_dir()}, or an accuracy") from None
-        if folder.parent.name != data.slug(dataset):
+        if folder.parent.name != registry.slug(dataset):
             raise InputError(f"match = {match!r}: must be a run on {dataset}, not on {folder.parent.name}") from None
         return folder.relative_to(runs).as_posix()
     in_range("match", target, 0, 1, open_low=True)

@@ -18,10 +18,11 @@ from torch import nn
 from . import barred, between, data, gradients, measurements, models, progress, provenance, saliency, training
 from .configuration import Config, config_of, dataset_arguments, find_run
 from .errors import AtlibError, InputError, NetworkError, one_of
-from .files import load_tensors, read_json, tensor_digest
+from .files import read_json
 from .measured import Table
 from .measurements import TABLE_1, Subject, check_finite, map_pictures, warning
 from .progress import say
+from .tensors import load_tensors, tensor_digest
 
 REGISTERING = (barred, between)  # modules that register further measurements as they are imported
 

@@ -20,7 +20,7 @@ from . import attacks, data, gradients, progress, saliency, style, training, tra
 from .choices import ATTACKS
 from .configuration import Config
 from .errors import InputError, NetworkError
-from .files import tensor_digest
+from .tensors import tensor_digest
 
 BATCH = 250  # images per pass; chunks of this size fit a processor's cache at width 16
 # Table 1's attack (the official code's gen_result.py): PGD-40, 8/255, step 2/255, zero start.

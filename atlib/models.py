@@ -16,10 +16,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
+from .choices import STEMS
 from .errors import InputError, in_range, nearest, one_of
-from .files import data_dir, file_hash, load_state, load_tensors, repository, save_tensors
+from .files import data_dir, file_hash, repository
+from .tensors import load_state, load_tensors, save_tensors
 
-STEMS = {"3x3": (3, 1), "3x3-stride2": (3, 2), "7x7": (7, 2)}
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 
 from . import models
 from .errors import InputError, NetworkError, nearest
-from .files import load_state
+from .tensors import load_state
 
 SOURCES = ("atlib:DATASET/MODEL", "torchvision:NAME", "timm:NAME", "module:function")
 ALIKE = 0.01  # how far the same answers may differ between processors, as a share of the largest

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from . import data, evaluation, examples, measurements, provenance, training
 from .errors import InputError, in_range, one_of
-from .files import hold, read_json, runs_dir, tensor_digest, writable, write_json
+from .files import hold, read_json, runs_dir, writable, write_json
 from .networks import (
     ALIKE,
     SOURCES,
@@ -37,6 +37,7 @@ from .networks import (
 )
 from .progress import say
 from .suspicions import suspicions
+from .tensors import tensor_digest
 
 ANSWERED = 8  # test pictures whose answers tell whether a network is still the one that was measured
 LONGEST_NAME = 60  # characters of a network's name that are kept

@@ -8,11 +8,13 @@ import platform
 import subprocess
 from importlib import metadata
 from pathlib import Path
-
-import torch
+from typing import TYPE_CHECKING
 
 from .errors import InputError
 from .files import REPOSITORY
+
+if TYPE_CHECKING:
+    import torch
 
 # What a number depends on, as git's pathspecs: the library layer, what turns a notebook's parameters into a run, the
 # modules of the report that measure, and the versions. Changes elsewhere (tables, pages, tests) leave its
@@ -129,6 +131,8 @@ def versions() -> dict[str, str]:
 
 def hardware(device: torch.device) -> dict[str, object]:
     """The processor, threads and device (for CUDA also the GPU's name) that a run was computed on."""
+    import torch
+
     found: dict[str, object] = {
         "processor": processor(),
         "threads": torch.get_num_threads(),

@@ -15,6 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from .choices import CUES
 from .draws import rand, randn
 from .errors import InputError, in_range, one_of
 
@@ -23,7 +24,6 @@ SILHOUETTES = ("disc", "square", "triangle", "diamond", "cross", "ring", "star",
 TEXTURES = (
     "rows", "columns", "rising", "falling", "checks", "fine-rows", "fine-columns", "lattice", "grain", "blobs",
 )  # fmt: skip
-CUES = ("both", "shape", "texture")
 # Pictures are rounded to whole grey levels, which two processors may do differently where a value lies between two.
 # Each pair is of the same training pictures: how their digest begins on an AMD EPYC, and on an Intel Xeon.
 DRAWN_ALIKE = (

@@ -24,7 +24,8 @@ from torch import Tensor, nn
 from . import attacks, data, gradients, models, progress, provenance, shapes, transforms, underfit
 from .configuration import CORRUPTIONS, Config, dataset_arguments
 from .errors import InputError, NetworkError
-from .files import hold, load_tensors, runs_dir, save_tensors, tensor_digest, writable, write_json
+from .files import hold, runs_dir, writable, write_json
+from .tensors import load_tensors, save_tensors, tensor_digest
 
 CHECKPOINT_SECONDS = 30.0
 LOOKS_PER_EPOCH = 4  # how often a network without an attack is looked at, for the underfit control

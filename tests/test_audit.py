@@ -18,10 +18,11 @@ from atlib.campaign import audit, shipping
 from atlib.configuration import Config
 from atlib.data import Split
 from atlib.errors import InputError, Missing
-from atlib.files import REPOSITORY, load_tensors, save_tensors
+from atlib.files import REPOSITORY
 from atlib.measurements import Subject
 from atlib.report import tables
 from atlib.rows import load, measurement, row_id
+from atlib.tensors import load_tensors, save_tensors
 
 RESULTS = REPOSITORY / "results"
 

@@ -17,8 +17,9 @@ import pytest
 from atlib import evaluation, training
 from atlib.campaign import bare, doing, grid, needs, running
 from atlib.errors import InputError
-from atlib.files import REPOSITORY, data_dir, load_tensors, read_json, results_dir, runs_dir, write_json
+from atlib.files import REPOSITORY, data_dir, read_json, results_dir, runs_dir, write_json
 from atlib.rows import load
+from atlib.tensors import load_tensors
 from helpers import PATIENCE
 
 LACKS = (

@@ -16,11 +16,12 @@ from atlib.between import Other
 from atlib.campaign import publishing
 from atlib.configuration import Config, resolve
 from atlib.errors import InputError, NetworkError
-from atlib.files import REPOSITORY, load_tensors, tensor_digest, write_json
+from atlib.files import REPOSITORY, write_json
 from atlib.measured import Table
 from atlib.measurements import Subject
 from atlib.report import claims, quantities, waiting
 from atlib.rows import load, measurement
+from atlib.tensors import load_tensors, tensor_digest
 from helpers import LINE, RUN, Halves, write_csv
 
 CPU = torch.device("cpu")

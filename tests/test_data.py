@@ -34,7 +34,8 @@ from atlib.configuration import resolve
 from atlib.data import archives, folders, loading, prepared
 from atlib.data.pictures import Content
 from atlib.errors import InputError
-from atlib.files import REPOSITORY, file_hash, read_json, tensor_digest
+from atlib.files import REPOSITORY, file_hash, read_json
+from atlib.tensors import tensor_digest
 
 RNG = np.random.default_rng(0)
 Files = dict[str, bytes]

@@ -27,9 +27,10 @@ from torch import Tensor, nn
 from atlib import attacks, data, evaluation, files, measured, measurements, models, provenance, training
 from atlib.configuration import Config, dataset_arguments
 from atlib.errors import InputError, NetworkError
-from atlib.files import REPOSITORY, load_tensors, read_json, runs_dir, save_tensors, tensor_digest, write_json
+from atlib.files import REPOSITORY, read_json, runs_dir, write_json
 from atlib.measurements import Findings, Row, Subject
 from atlib.rows import COLUMNS
+from atlib.tensors import load_tensors, save_tensors, tensor_digest
 from helpers import flipped, one_line, rows_of, tiny
 
 pytestmark = pytest.mark.usefixtures("commit")

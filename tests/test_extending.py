@@ -16,9 +16,9 @@ import torch
 from PIL import Image
 from torch import nn
 
-from atlib import attacks, choices, configuration, data, measurements, training, transforms
+from atlib import attacks, choices, configuration, data, measurements, registry, training, transforms
 from atlib.campaign import jobs
-from atlib.data import archives, registry
+from atlib.data import archives
 from atlib.errors import InputError
 from atlib.files import REPOSITORY
 from atlib.measurements import Findings, Subject

@@ -11,8 +11,9 @@ import torch
 
 from atlib import data, models, saliency, transforms
 from atlib.errors import InputError, Missing
-from atlib.files import REPOSITORY, load_tensors, tensor_digest
+from atlib.files import REPOSITORY
 from atlib.report import frames
+from atlib.tensors import load_tensors, tensor_digest
 
 KEPT = REPOSITORY / "results" / "frames"
 NAMES = ("cifar10", "shapes")

@@ -89,7 +89,8 @@ def test_what_marks_a_commit_is_the_ground_layer() -> None:
         for module, path in MODULES.items()
         if layer(module) > 0 and "provenance.record(" in path.read_text(encoding="utf-8")
     }  # what they compute is published with the commit
-    also = {Path("atlib/campaign/cues.py"), Path("atlib/campaign/jobs.py")}  # chooses a strength; makes runs of parameters
+    # one chooses the strength of cue conflict, the other makes runs of a notebook's parameters
+    also = {Path("atlib/campaign/cues.py"), Path("atlib/campaign/jobs.py")}
     assert len(recording) > 5 and marked == lowest | recording | also
     assert {"notebooks/train.ipynb", "notebooks/evaluate.ipynb", "requirements.txt", "constraints.txt"} <= set(listed)
 

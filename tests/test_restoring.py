@@ -10,8 +10,9 @@ import pytest
 from atlib import evaluation, models
 from atlib.campaign import publishing, restoring
 from atlib.errors import InputError, Missing
-from atlib.files import load_meta, runs_dir
+from atlib.files import runs_dir
 from atlib.rows import load
+from atlib.tensors import load_meta
 
 pytestmark = pytest.mark.usefixtures("published_folder")
 

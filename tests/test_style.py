@@ -21,9 +21,10 @@ from torch import Tensor, nn
 
 from atlib import data, evaluation, measurements, style, textures
 from atlib.errors import InputError
-from atlib.files import data_dir, load_meta, load_tensors, read_json, save_tensors, tensor_digest
+from atlib.files import data_dir, read_json
 from atlib.report import plots
 from atlib.style import sets, stylists
+from atlib.tensors import load_meta, load_tensors, save_tensors, tensor_digest
 
 CPU = torch.device("cpu")
 

@@ -37,7 +37,8 @@ from atlib.configuration import (
     resolve,
 )
 from atlib.errors import InputError, Missing, NetworkError
-from atlib.files import REPOSITORY, load_tensors, read_json, runs_dir, tensor_digest, write_json
+from atlib.files import REPOSITORY, read_json, runs_dir, write_json
+from atlib.tensors import load_tensors, tensor_digest
 from helpers import flipped, one_line, tiny
 
 pytestmark = pytest.mark.usefixtures("commit")

@@ -18,7 +18,8 @@ import pandas as pd
 from .. import evaluation, measurements, models, rows, training
 from ..configuration import config_of
 from ..errors import InputError, Missing, command_line, one_of
-from ..files import checkout_path, load_meta, load_tensors, read_json, results_dir, runs_dir, tensor_digest
+from ..files import checkout_path, read_json, results_dir, runs_dir
+from ..tensors import load_meta, load_tensors, tensor_digest
 
 # Sums are rounded in another order on another processor, so that an image at a decision boundary may change sides:
 # two in a thousand, and never fewer than two images. A mean moves far less.

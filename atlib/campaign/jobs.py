@@ -4,8 +4,8 @@ papermill writes the parameters that it was given into a cell of their own, whic
 notebook doesn't know one of the names, papermill only warns and runs with the default of the parameter that the user
 meant. Here an unknown name is an error.
 
-Names, the attack with what belongs to it, and the budget are checked before torch is imported, which takes seconds;
-all else is checked after that, before any work.
+All of it is checked before any work, and before torch is imported, which takes seconds. Only what torch has to be there
+for comes after that: names of ImageNet weights, of measurements and of stylists, and networks from elsewhere.
 """
 
 from __future__ import annotations
@@ -15,14 +15,12 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from .. import registry
 from ..choices import ATTACKS, BELONGS
-from ..errors import InputError, budget_in_255ths, nearest, one_of
-
-if TYPE_CHECKING:
-    from ..configuration import Config
-
+from ..configuration import Config, find_run, resolve
+from ..errors import InputError, nearest, one_of
 
 QUICK = ("clean", "saturation", "conflict")  # what a quick job measures; slower measurements would test nothing more
 
@@ -63,9 +61,6 @@ def check_names(values: Mapping[str, object], history: Sequence[str]) -> None:
 
 def choices() -> tuple[str, ...]:
     """Everything that can be chosen about a run: the parameters of train.ipynb."""
-
-    from ..configuration import Config
-
     return tuple(field.name for field in fields(Config) if field.name != "quick")
 
 
@@ -82,11 +77,6 @@ def train_config(values: Mapping[str, object], history: Sequence[str] = ()) -> C
         if name in BELONGS and attack not in BELONGS[name] and values[name] not in (None, ""):
             allowed = " or ".join(BELONGS[name])
             raise InputError(f"{name} = {values[name]!r}: only with attack {allowed}, not with {attack!r}")
-    if attack in BELONGS["eps"]:
-        budget_in_255ths("eps", values["eps"], str(values["norm"]))
-
-    from ..configuration import resolve
-
     config = resolve(**{name: values[name] for name in choices()})
     return replace(config, quick=True, width=4, epochs=1.0, precision="fp32") if quick() else config
 
@@ -119,17 +109,19 @@ def evaluate_arguments(values: Mapping[str, object], history: Sequence[str] = ()
             raise InputError(f"{name} = {values[name]!r}: must be empty unless model is given; a run has its own")
     if not run and not model and not quick():
         raise InputError("run = '': must name a finished run, as a folder or as DATASET/RUN, e.g. -p run runs/shapes/…")
+    found = find_run(str(run)) if run else None
+    if model:
+        registry.check(str(values["dataset"]), values["side"])  # type: ignore[arg-type]
     from .. import evaluation, own, training
-    from ..configuration import Config, find_run
 
     evaluation.check_measure(names)
     if model:
         given: dict = {name: values[name] for name in ("side", "classes", "weights", "limit", "sample")}
         return {"about": own.subject(str(model), str(values["dataset"]), **given), "measure": names, "again": again}
-    if not run:
+    if found is None:
         defaults = {field.name: field.default for field in fields(Config)}
-        run, names = training.train(train_config(defaults), progress=False), names or QUICK
-    return {"run": find_run(str(run)), "measure": names, "again": again}
+        found, names = training.train(train_config(defaults), progress=False), names or QUICK
+    return {"run": found, "measure": names, "again": again}
 
 
 def evaluate(arguments: Mapping[str, Any]) -> Path:
@@ -149,9 +141,9 @@ def stylise_arguments(values: Mapping[str, object], history: Sequence[str] = ())
     for name in ("styles", "stylist", "weights"):
         if not isinstance(given[name], str):
             raise InputError(f"{name} = {given[name]!r}: must be text")
-    from .. import data, style
+    given |= {"dataset": "shapes", "side": None, "count": 3} if quick() else {}
+    registry.check(str(given["dataset"]), given["side"])  # type: ignore[arg-type]
+    from .. import style
 
     one_of("stylist", given["stylist"], style.STYLISTS)
-    given |= {"dataset": "shapes", "side": None, "count": 3} if quick() else {}
-    data.check(str(given["dataset"]), given["side"])  # type: ignore[arg-type]
     return given

@@ -16,7 +16,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import InputError, Missing, command_line
-from ..files import RUN_NAME, checkout_path, load_tensors, results_dir, runs_dir, tensor_digest, writable, write_json
+from ..files import RUN_NAME, checkout_path, results_dir, runs_dir, writable, write_json
+from ..tensors import load_tensors, tensor_digest
 from .audit import record_of, weights_of
 
 FILES = {"rows.csv": "csv", "predictions.npz": "npz"}  # in a run's folder, and how results/ names them

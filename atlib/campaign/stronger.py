@@ -25,10 +25,11 @@ import torch
 from .. import data, evaluation, gradients, models, networks, provenance, training
 from ..configuration import config_of, find_run
 from ..errors import InputError, command_line, in_range
-from ..files import atomic, hold, load_arrays, read_json, results_dir, runs_dir, save_arrays, tensor_digest, writable
+from ..files import atomic, hold, load_arrays, read_json, results_dir, runs_dir, save_arrays, writable
 from ..measurements import Subject, map_order
 from ..progress import say
 from ..stronger import ATTACKS, QUERIES, STEPS, TARGETS, Settings, one_batch, suite
+from ..tensors import tensor_digest
 
 BATCH = 50  # pictures that are kept together: some minutes of work
 PATIENCE = 120.0  # seconds to wait for another process, which writes a small file

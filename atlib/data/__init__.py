@@ -3,18 +3,13 @@
     pictures = data.load("shapes")
     images = data.prepare(pictures.test.images[:100], pictures.side)
 
-Its modules, from the bottom up: `registry` lists what is known about each data set; `datasets` defines what `load`
-returns; `pictures` turns files into squares; `npz`, `archives`, `folders` and `prepared` are the sources of pictures,
-and `loading` chooses among them; `batches` prepares what a network sees.
+Above `atlib.registry`, which lists what is known about each data set, its modules are, from the bottom up: `datasets`
+defines what `load` returns; `pictures` turns files into squares; `npz`, `archives`, `folders` and `prepared` are the
+sources of pictures, and `loading` chooses among them; `batches` prepares what a network sees.
 """
 
 from ..files import data_dir
-from .batches import augment, crop, prepare, sent, to_float
-from .datasets import Conflict, Dataset, Split, hold_out
-from .folders import Listing, class_order, list_folder
-from .loading import at_hand, load
-from .pictures import SUFFIXES, is_picture, split_classes, square
-from .registry import (
+from ..registry import (
     AUGMENTATIONS,
     CIFAR10,
     DATASETS,
@@ -27,6 +22,11 @@ from .registry import (
     slug,
     stored_side,
 )
+from .batches import augment, crop, prepare, sent, to_float
+from .datasets import Conflict, Dataset, Split, hold_out
+from .folders import Listing, class_order, list_folder
+from .loading import at_hand, load
+from .pictures import SUFFIXES, is_picture, split_classes, square
 
 __all__ = [
     "AUGMENTATIONS",

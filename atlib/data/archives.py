@@ -15,8 +15,8 @@ import numpy as np
 
 from ..errors import InputError
 from ..files import file_hash
+from ..registry import CIFAR10, Archive
 from .pictures import Content, Entry, is_picture, read_pictures, split_classes
-from .registry import CIFAR10, Archive
 
 
 def fetch(name: str, archive: Archive, root: Path, progress: bool) -> Path:

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import InputError, in_range, one_of
-from .registry import AUGMENTATIONS
+from ..registry import AUGMENTATIONS
 
 PADDING = 4  # CIFAR-10's zero padding before the random crop
 

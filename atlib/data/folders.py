@@ -15,8 +15,8 @@ from typing import NamedTuple
 
 from ..errors import InputError, one_of
 from ..files import atomic, file_hash
+from ..registry import is_utf8
 from .pictures import SUFFIXES, Content, Picture, is_picture, read_pictures, split_classes
-from .registry import is_utf8
 
 HELD_OUT = ("test", "val", "valid", "validation")  # names of the part to test on; the first one found is used
 OTHER_PARTS = (

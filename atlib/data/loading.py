@@ -10,13 +10,14 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import InputError
-from ..files import data_dir, tensor_digest
+from ..files import data_dir
+from ..registry import Spec, check, folder_path, slug, stored_side
+from ..tensors import tensor_digest
 from .archives import READERS, fetch, one_line
 from .datasets import Conflict, Dataset, Split, hold_out
 from .folders import list_folder, read_folder
 from .npz import find_npz, from_npz
 from .prepared import read_cache, write_cache
-from .registry import Spec, check, folder_path, slug, stored_side
 
 
 def load(

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from ..errors import InputError
 from ..files import file_hash
+from ..registry import CIFAR10, Spec, stored_side
 from .datasets import Dataset, Split, hold_out
-from .registry import CIFAR10, Spec, stored_side
 
 
 def find_npz(name: str, root: Path, stored: int) -> Path | None:

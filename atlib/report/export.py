@@ -27,7 +27,8 @@ from torch import Tensor
 
 from .. import models
 from ..errors import InputError, Missing, command_line, one_of
-from ..files import atomic, checkout_path, file_hash, load_tensors, read_json, write_json
+from ..files import atomic, checkout_path, file_hash, read_json, write_json
+from ..tensors import load_tensors
 
 if TYPE_CHECKING:
     import onnx
@@ -214,8 +215,8 @@ def export(target: Path | None = None) -> list[Path]:
 
 
 def check_fresh(target: Path | None = None, names: Sequence[str] = NAMES) -> None:
-    """Missing if an exported network isn't there or is damaged, InputError if it is of other weights than those that are
-    shipped, or of another version of this module."""
+    """Missing if an exported network isn't there or is damaged, InputError if its weights are no longer those that are
+    shipped, or if another version of this module wrote it."""
     target = target or folder()
     record = read_json(target / RECORD)
     if record.get("format") != FORMAT:

@@ -33,16 +33,8 @@ from tqdm.auto import tqdm
 
 from .. import attacks, data, models, provenance, saliency, style, transforms
 from ..errors import InputError, Missing, command_line, one_of
-from ..files import (
-    checkout_path,
-    file_hash,
-    load_tensors,
-    read_json,
-    results_dir,
-    save_arrays,
-    tensor_digest,
-    write_json,
-)
+from ..files import checkout_path, file_hash, read_json, results_dir, save_arrays, write_json
+from ..tensors import load_tensors, tensor_digest
 
 NETWORKS = ("normal", "underfit", "pgd-linf-8")
 BUDGETS = ("normal", "pgd-linf-1", "pgd-linf-2", "pgd-linf-4", "pgd-linf-8")

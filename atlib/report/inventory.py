@@ -14,8 +14,9 @@ from .. import models
 from ..campaign import grid
 from ..campaign.plan import digits
 from ..configuration import config_of
-from ..files import load_tensors, results_dir
+from ..files import results_dir
 from ..rows import row_id
+from ..tensors import load_tensors
 from . import rule, tables, verdicts
 from .rule import NOT_RUN
 from .tables import Cell, frame_of, percent, short

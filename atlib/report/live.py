@@ -19,7 +19,8 @@ import pandas as pd
 
 from .. import rows
 from ..errors import InputError, Missing
-from ..files import REPOSITORY, atomic, checkout_path, load_tensors, read_json, results_dir, tensor_digest
+from ..files import REPOSITORY, atomic, checkout_path, read_json, results_dir
+from ..tensors import load_tensors, tensor_digest
 from . import export, frames, tables
 from .rule import NOT_RUN
 

@@ -35,7 +35,8 @@ from tqdm.auto import tqdm
 from .. import data, models, provenance, rows, saliency, style, transforms
 from ..configuration import find_run
 from ..errors import InputError, command_line, one_of
-from ..files import atomic, load_tensors, read_json, results_dir, runs_dir, tensor_digest
+from ..files import atomic, read_json, results_dir, runs_dir
+from ..tensors import load_tensors, tensor_digest
 from . import frames, webp
 from .frames import Frames
 

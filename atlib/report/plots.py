@@ -21,7 +21,7 @@ from torch import Tensor
 from .. import attacks, data, evaluation, measurements, models, saliency, shapes, transforms
 from ..choices import ATTACKS
 from ..configuration import Config
-from ..files import load_tensors
+from ..tensors import load_tensors
 from .statistics import t_interval
 
 # One colour per family of networks on every page (Okabe and Ito's palette: safe for colour-blind readers).

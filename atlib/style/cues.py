@@ -20,7 +20,8 @@ from torch import Tensor
 
 from .. import data
 from ..errors import InputError, in_range, one_of
-from ..files import data_dir, load_tensors, read_json, save_tensors, tensor_digest, write_json
+from ..files import data_dir, read_json, write_json
+from ..tensors import load_tensors, save_tensors, tensor_digest
 from .sources import STYLE_SIDE
 from .stylists import Stylist, resized, stylise
 

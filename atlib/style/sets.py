@@ -16,18 +16,8 @@ from tqdm.auto import tqdm
 
 from .. import data, provenance
 from ..errors import InputError, in_range, nearest
-from ..files import (
-    data_dir,
-    held_for,
-    hold,
-    load_meta,
-    load_tensors,
-    read_json,
-    save_tensors,
-    tensor_digest,
-    writable,
-    write_json,
-)
+from ..files import data_dir, held_for, hold, read_json, writable, write_json
+from ..tensors import load_meta, load_tensors, save_tensors, tensor_digest
 from .sources import SOURCES, Styles, choose
 from .stylists import STYLISTS, Stylist, find_stylist, stylise, uninstalled
 

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ..errors import InputError, one_of
-from ..files import data_dir, file_hash, load_state, tensor_digest
+from ..files import data_dir, file_hash
+from ..tensors import load_state, tensor_digest
 from ..transforms import check_images, check_range
 
 

@@ -1,5 +1,8 @@
 """What is known about each data set: side, augmentation, official archive, deviations from the paper; and a check of
-the name, side and parameters that a user asks for."""
+the name, side and parameters that a user asks for.
+
+It doesn't import torch, so that a job's parameters are checked before that takes its seconds.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ import re
 from pathlib import Path
 from typing import NamedTuple
 
-from ..errors import InputError, in_range, one_of
-from ..files import expanded
+from .errors import InputError, in_range, one_of
+from .files import expanded
 
 AUGMENTATIONS = ("pad-crop-flip", "flip", "crop-flip", "none")
 CIFAR10 = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
@@ -128,17 +131,16 @@ def check(name: str, side: int | None = None, **parameters: object) -> tuple[Spe
     if side is not None:
         low, high = {"flip": (64, 512), "crop-flip": (16, 512)}.get(spec.augmentation, (spec.side, spec.side))
         in_range("side", side, low, high, whole=True)
-    allowed = generator_parameters() if name == "shapes" else {}
     for parameter in parameters:
-        if not allowed:
+        if name != "shapes":
             raise InputError(f"{parameter} = {parameters[parameter]!r}: only the data set shapes has parameters")
-        one_of("parameter of shapes", parameter, allowed)
+        one_of("parameter of shapes", parameter, generator_parameters())
     return spec, side or spec.side
 
 
 def generator_parameters() -> dict[str, object]:
     """Name and default of every parameter of `shapes`."""
-    from .. import shapes
+    from . import shapes
 
     return {name: p.default for name, p in inspect.signature(shapes.generate).parameters.items()}
 
