@@ -8,8 +8,26 @@ from __future__ import annotations
 from typing import NamedTuple
 
 NORMS = ("linf", "l2")
-STEMS = {"3x3": (3, 1), "3x3-stride2": (3, 2), "7x7": (7, 2)}  # kernel and stride of a network's first layer
 CUES = ("both", "shape", "texture")  # what tells the class in pictures of the data set shapes
+
+
+class Stem(NamedTuple):
+    """A network's first layer: side and stride of its kernel, and whether a maximum over 3×3 with stride 2 follows.
+
+    recipe: what `Config.recipe` calls it.
+    """
+
+    kernel: int
+    stride: int
+    recipe: str
+    pooled: bool = False
+
+
+STEMS = {
+    "3x3": Stem(3, 1, "stride1"),
+    "3x3-stride2": Stem(3, 2, "stride2"),
+    "7x7": Stem(7, 2, "stem7", pooled=True),
+}
 
 
 class Attack(NamedTuple):

@@ -93,8 +93,7 @@ class Config:
     @property
     def recipe(self) -> str:
         """What a network has in common with those that it may be compared with, as a short string."""
-        stem = {"3x3": "stride1", "3x3-stride2": "stride2", "7x7": "stem7"}[str(self.stem)]
-        parts = [stem, f"side{self.side}", f"e{self.epochs:g}"]
+        parts = [STEMS[str(self.stem)].recipe, f"side{self.side}", f"e{self.epochs:g}"]
         parts += [f"a{self.amplitude:g}"] if self.amplitude is not None else []
         common = ("cue", "weights", "batch", "lr", "schedule", "weight_decay", "quick")
         usual = USUAL | DEFAULTS[self.dataset.split(":")[0]]

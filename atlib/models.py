@@ -48,14 +48,14 @@ class ResNet18(nn.Module):
 
     def __init__(self, classes: int, width: int, stem: str, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
-        kernel, stride = STEMS[stem]
+        first = STEMS[stem]
         self.mean: Tensor
         self.std: Tensor
         self.register_buffer("mean", torch.tensor(mean).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(std).view(1, 3, 1, 1))
-        self.conv1 = nn.Conv2d(3, width, kernel, stride, kernel // 2, bias=False)
+        self.conv1 = nn.Conv2d(3, width, first.kernel, first.stride, first.kernel // 2, bias=False)
         self.bn1 = nn.BatchNorm2d(width)
-        self.pool = nn.MaxPool2d(3, 2, 1) if stem == "7x7" else nn.Identity()
+        self.pool = nn.MaxPool2d(3, 2, 1) if first.pooled else nn.Identity()
         for stage in range(4):
             outputs = width * 2**stage
             inputs = width if stage == 0 else outputs // 2

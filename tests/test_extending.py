@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import io
 import re
@@ -11,18 +12,20 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import jupytext
+import pandas as pd
 import pytest
 import torch
 from PIL import Image
 from torch import nn
 
-from atlib import attacks, choices, configuration, data, measurements, registry, training, transforms
+from atlib import attacks, choices, configuration, data, measurements, models, registry, training, transforms
 from atlib.campaign import jobs
 from atlib.data import archives
 from atlib.errors import InputError
 from atlib.files import REPOSITORY
 from atlib.measurements import Findings, Subject
-from atlib.report import claims
+from atlib.report import claims, tables
 
 PAGE = (REPOSITORY / "book" / "extending.md").read_text(encoding="utf-8")
 
@@ -78,11 +81,11 @@ def test_the_attack_and_its_measurement(monkeypatch: pytest.MonkeyPatch) -> None
     space = dict(vars(attacks))
     exec(lines("python", "def shift(model"), space)
     monkeypatch.setattr(attacks, "shift", space["shift"], raising=False)
-    picture = one_bright_pixel()
-    model, labels = Corner(), torch.tensor([0])
-    assert torch.equal(attacks.shift(model, picture, labels, pixels=0), picture)  # type: ignore[attr-defined]
-    moved = attacks.shift(model, picture, labels, pixels=1)  # type: ignore[attr-defined]
-    assert moved[0, 0].nonzero()[:, 1].tolist() == [0] and model(moved).argmax(1).item() == 1
+    shown = {"nn": nn, "torch": torch, "Tensor": torch.Tensor, "attacks": attacks, "pytest": pytest}
+    shown["InputError"] = InputError
+    exec(lines("python", "def test_shift"), shown)
+    shown["test_shift"]()  # type: ignore[operator]
+    model, picture = Corner(), one_bright_pixel()
     monkeypatch.setattr(measurements, "MEASUREMENTS", {})
     exec(lines("python", '@register("shift"'), dict(vars(measurements)))
     test = data.Split((picture.repeat(2, 1, 1, 1) * 255).byte(), torch.tensor([0, 1]))
@@ -151,6 +154,41 @@ def test_training_against_the_attack(monkeypatch: pytest.MonkeyPatch) -> None:
     assert measured.levels(subject) == ("",)
     (row,) = measured.measure(subject, "").rows  # and none of a gradient, which it doesn't follow
     assert (row.metric, row.count, row.total) == ("accuracy_last", 0, 2)
+
+
+def test_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its entry alone makes it known to everything that chooses, builds or names a network."""
+    space = added(choices, '    "7x7": Stem(7, 2, "stem7", pooled=True),\n', lines("python", '"5x5": Stem('))
+    assert list(space["STEMS"]) == [*choices.STEMS, "5x5"]
+    for module in (configuration, models):
+        monkeypatch.setattr(module, "STEMS", space["STEMS"])
+    shown = {"models": models, "torch": torch}
+    exec(lines("python", "def test_a_first_layer_of_5x5"), shown)
+    shown["test_a_first_layer_of_5x5"]()  # type: ignore[operator]
+    config = configuration.resolve(stem="5x5", attack="none")
+    assert config.recipe.startswith("stem5-side32-") and training.build(config, 10)[0].conv1.kernel_size == (5, 5)
+
+
+def test_the_page(published: pd.DataFrame) -> None:
+    """Its cells run as they stand, and what the first one prints has its number from a row."""
+    text = re.findall(r"````markdown\n(.*?)````", PAGE, re.DOTALL)
+    page = jupytext.reads(text[0], fmt="md:myst")
+    assert len(text) == 1 and PAGE.startswith(text[0].partition("# Colours")[0])
+    space: dict[str, Any] = {}
+    said, grid = (run_cell(cell.source, space) for cell in page.cells if cell.cell_type == "code")
+    clean = published[(published["metric"] == "accuracy") & (published["model"] == "pgd-linf-8")]
+    clean = tables.in_main_setting(clean, "cifar10")
+    kept = clean[(clean["distortion"] == "saturation") & (clean["level"] == "inf")]["value"].mean()
+    assert said.data == f"Posterised, they keep {100 * kept:.0f} % of the pictures."
+    assert "#claim-not-just-less-accurate" in grid.data and "The claim of this page and its verdicts." in grid.data
+
+
+def run_cell(source: str, space: dict[str, Any]) -> Any:
+    """What a cell's last expression gives."""
+    *before, last = ast.parse(source).body
+    assert isinstance(last, ast.Expr)
+    exec(compile(ast.Module(before, []), "cell", "exec"), space)
+    return eval(compile(ast.Expression(last.value), "cell", "eval"), space)
 
 
 def test_the_claim(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
