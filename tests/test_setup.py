@@ -162,7 +162,6 @@ model, _ = atlib.models.load(run / "weights.safetensors")
 pictures, labels = torch.rand(2, 3, 32, 32), torch.tensor([0, 1])
 attacked = atlib.attacks.pgd(model, pictures, labels, eps=8 / 255, steps=1)
 maps = atlib.saliency.smoothgrad(model, pictures, labels, samples=2)
-own = atlib.own.evaluate(atlib.own.subject("mine:make", "shapes"), measure=("saturation",), progress=False)
 
 def line(function, *arguments):
     try:
@@ -170,13 +169,14 @@ def line(function, *arguments):
     except InputError as error:
         return str(error)
 
-from atlib.report import own as report
-page = report.write(own).read_text(encoding="utf-8")
+from atlib.report.own.__main__ import main
+assert main(["mine:make", "shapes", "--measure", "saturation"]) == 0
+(page,) = run.parent.glob("*/report.html")
 
 print(json.dumps({
     "file": atlib.__file__, "runs": str(run.parent.parent), "rows": len(open(run / "rows.csv").readlines()),
-    "page": "saturation" in page,
-    "own": sorted(path.name for path in own.iterdir() if path.suffix in (".csv", ".json")),
+    "page": "saturation" in page.read_text(encoding="utf-8"),
+    "own": sorted(path.name for path in page.parent.iterdir() if path.suffix in (".csv", ".json")),
     "shapes": [list(attacked.shape), list(maps.shape)],
     "results": line(atlib.files.results_dir), "shipped": line(atlib.models.load, "cifar10/pgd-linf-8"),
 }))
