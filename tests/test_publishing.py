@@ -17,6 +17,7 @@ import pytest
 
 from atlib.campaign import publishing
 from atlib.errors import InputError, Missing
+from atlib.files import REPOSITORY, RUN_NAME, read_json
 from atlib.report import statistics, verdicts
 from atlib.rows import archive, load, read_predictions, read_rows
 from atlib.training import exclusive
@@ -262,3 +263,18 @@ def test_absent_predictions_are_missing_and_damaged_ones_an_error(run: Path, tmp
     np.savez(tmp_path / "x.npz", a=np.zeros(1))
     with pytest.raises(InputError, match="has no labels"):
         read_predictions(tmp_path / "x.npz")
+
+
+def test_published_records_say_versions_and_hardware_once() -> None:
+    """A measurement has its own only where they differ from the record's."""
+    records = [path for path in (REPOSITORY / "results").glob("*/*.json") if RUN_NAME.fullmatch(_run_of(path))]
+    assert len(records) > 100
+    for path in records:
+        about = read_json(path)["evaluation"]
+        for measurement in about["measurements"].values():
+            for kind in ("versions", "hardware"):
+                assert about[kind] and measurement.get(kind) != about[kind], path
+
+
+def _run_of(path: Path) -> str:
+    return f"{path.parent.name}/{path.stem}"
