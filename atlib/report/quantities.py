@@ -197,6 +197,7 @@ def expand(models: Sequence[str], at: Setting) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+@functools.cache
 def _adversarial(at: Setting) -> list[str]:
     """Adversarially trained models of a setting, other than main and weak, of which the grid has three seeds.
 
