@@ -48,7 +48,7 @@ def command_line(main: Callable[[Sequence[str] | None], int]) -> Main:
     """
 
     @functools.wraps(main)
-    def told(arguments: Sequence[str] | None = None) -> int:
+    def guarded(arguments: Sequence[str] | None = None) -> int:
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="replace")
         try:
@@ -65,7 +65,7 @@ def command_line(main: Callable[[Sequence[str] | None], int]) -> Main:
             print(f"error: {error}", file=sys.stderr)
             return 2
 
-    return told
+    return guarded
 
 
 def nearest(name: str, allowed: Iterable[str]) -> str:

@@ -292,14 +292,14 @@ class Work:
         self.number += 1
         place = f"{self.number} of {len(self.costs)}: {name}@{level}".rstrip("@")
 
-        def told(share: float) -> None:
+        def show(share: float) -> None:
             done = self.done + share * cost
             self.line.show(lambda: f"measuring {place}  {100 * share:.0f} %  {self.time_left(done)}")
             self.announce(done)
 
         self.line.show(f"measuring {place}")
         try:
-            with progress.telling(told):
+            with progress.reporting(show):
                 yield
         except BaseException:
             self.costs[name, level] = 0  # it failed: no longer part of what is left, nor of the pace

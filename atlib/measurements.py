@@ -152,7 +152,7 @@ def batches(subject: Subject, images: Tensor, labels: Tensor) -> Iterator[tuple[
     for some, target in zip(images.split(BATCH), labels.split(BATCH), strict=True):
         yield data.prepare(some.to(subject.device), subject.side), target.to(subject.device)
         done += len(some)
-        progress.tick(done / len(images))
+        progress.report(done / len(images))
 
 
 Change = Callable[[Tensor, range], Tensor]  # float images and their places in the test set, to images

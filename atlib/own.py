@@ -43,7 +43,7 @@ ANSWERED = 8  # test pictures whose answers tell whether a network is still the 
 LONGEST_NAME = 60  # characters of a network's name that are kept
 SAMPLES = ("stratified", "first")  # how `limit` chooses pictures
 # how each interface spells the options
-DOORS = {
+INTERFACES = {
     "python": {"limit": "limit=2000", "measure": 'measure=("saturation@1024",)', "names": "measure"},
     "command line": {"limit": "--limit 2000", "measure": "--measure saturation@1024", "names": "--measure"},
     "papermill": {"limit": "-p limit 2000", "measure": "-p measure saturation@1024", "names": "-p measure"},
@@ -201,17 +201,17 @@ def same(recorded: Sequence[Sequence[float]] | None, answers: np.ndarray) -> boo
 
 
 def evaluate(
-    about: Own, *, measure: tuple[str, ...] = (), again: bool = False, progress: bool = True, door: str = "python"
+    about: Own, *, measure: tuple[str, ...] = (), again: bool = False, progress: bool = True, interface: str = "python"
 ) -> Path:
     """Measure what is missing; returns the folder.
 
     As `evaluation.evaluate`, but a measurement that fails is left out, with a line; NetworkError if none of those
     asked for is left. measure: names of measurements, or single ones such as "saturation@1024"; one that does not
     apply gets a line. A network whose code has changed since, or whose pictures have, is measured in another
-    folder. door: one of DOORS, whose options the terminal and the report name.
+    folder. interface: one of INTERFACES, whose options the terminal and the report name.
     """
     evaluation.check_measure(measure)
-    one_of("door", door, DOORS)
+    one_of("interface", interface, INTERFACES)
     provenance.commit()  # look the commit up now and keep it: files may change while this runs
     if digest_of(about.subject.model, about.groups) != about.digest:
         raise InputError(f"{about.source}: its weights have changed since own.subject saw them; call own.subject again")
@@ -233,13 +233,13 @@ def evaluate(
             "run": run,
             "suspicion": about.suspicion,
         }
-        record |= {"chosen": about.chosen, "answers": about.answers.round(5).tolist(), "door": door}
+        record |= {"chosen": about.chosen, "answers": about.answers.round(5).tolist(), "interface": interface}
         if about.subject.numbers is not None:
             record["numbers"] = about.subject.numbers.tolist()
         before = read_json(folder / "own.json").get("left_out", []) if (folder / "own.json").is_file() else []
         write_json(folder / "own.json", record | {"left_out": before})
         table = evaluation.Table(folder, about.subject, columns, about.digest)
-        hint = "{limit} measures on a sample, {measure} a single one".format(**DOORS[door])
+        hint = "{limit} measures on a sample, {measure} a single one".format(**INTERFACES[interface])
         failed = evaluation.complete(table, measure=measure, again=again, progress=progress, hint=hint)
         for error in failed:
             say(f"left out: {error}")

@@ -116,21 +116,21 @@ def duration(seconds: float) -> str:
 
 # --- Within one measurement ------------------------------------------------------------------------------------------
 
-_told: contextvars.ContextVar[Callable[[float], None] | None] = contextvars.ContextVar("told", default=None)
+_listener: contextvars.ContextVar[Callable[[float], None] | None] = contextvars.ContextVar("listener", default=None)
 
 
 @contextlib.contextmanager
-def telling(told: Callable[[float], None]) -> Iterator[None]:
-    """While this lasts, `tick` calls `told` with the share of the work that is done."""
-    token = _told.set(told)
+def reporting(listener: Callable[[float], None]) -> Iterator[None]:
+    """While this lasts, `report` calls `listener` with the share of the work that is done."""
+    token = _listener.set(listener)
     try:
         yield
     finally:
-        _told.reset(token)
+        _listener.reset(token)
 
 
-def tick(share: float) -> None:
-    """Say that this share (0 to 1) of what is being done is done; heard only within `telling`."""
-    told = _told.get()
-    if told is not None:
-        told(share)
+def report(share: float) -> None:
+    """Say that this share (0 to 1) of what is being done is done; heard only within `reporting`."""
+    listener = _listener.get()
+    if listener is not None:
+        listener(share)

@@ -1123,7 +1123,7 @@ def test_hashes_are_kept_until_a_file_changes(tmp_path: Path, monkeypatch: pytes
         return file_hash(path)
 
     monkeypatch.setattr(folders, "file_hash", counted)
-    monkeypatch.setattr(folders, "SETTLED", 0)
+    monkeypatch.setattr(folders, "STABLE_AFTER", 0)
     before = data.list_folder(own, memory)
     assert len(hashed) == 20
     hashed.clear()
@@ -1143,7 +1143,7 @@ def test_hashes_are_kept_until_a_file_changes(tmp_path: Path, monkeypatch: pytes
 
 def test_hashes_of_files_that_have_just_changed_are_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A second change within a tick of the file system's clock would leave size and times as they are."""
-    monkeypatch.setattr(folders, "SETTLED", 0)
+    monkeypatch.setattr(folders, "STABLE_AFTER", 0)
     own, memory = tmp_path / "own", tmp_path / "hashes.json"
     fill(own, ["cat", "dog"], 10)
     ahead = time.time_ns() + 3600 * 10**9  # so that this doesn't depend on how fast the test is
@@ -1156,7 +1156,7 @@ def test_hashes_of_files_that_have_just_changed_are_not_kept(tmp_path: Path, mon
 def test_swapped_folders_of_equal_sizes_and_times_are_other_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(folders, "SETTLED", 0)
+    monkeypatch.setattr(folders, "STABLE_AFTER", 0)
     own, memory = tmp_path / "own", tmp_path / "hashes.json"
     fill(own, ["cat", "dog"], 10)
     for file in own.rglob("*.png"):

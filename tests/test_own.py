@@ -1051,14 +1051,15 @@ def test_how_long_one_s_own_network_takes_is_counted_from_records() -> None:
     )
 
 
-@pytest.mark.parametrize(("door", "option"), [("python", "measure"), ("papermill", "-p measure")])
-def test_each_way_in_names_its_own_options(door: str, option: str, capsys: pytest.CaptureFixture) -> None:
+@pytest.mark.parametrize(("interface", "option"), [("python", "measure"), ("papermill", "-p measure")])
+def test_each_way_in_names_its_own_options(interface: str, option: str, capsys: pytest.CaptureFixture) -> None:
     """The command line's page spoke of papermill's -p measure, and its estimate of neither's."""
     about = own.subject("mine:good", "shapes")
-    folder = own.evaluate(about, measure=("clean",), door=door)
+    folder = own.evaluate(about, measure=("clean",), interface=interface)
     assert f"A measurement's name is what <code>{option}</code> takes." in page.html(folder)
     refused(
-        lambda: own.evaluate(about, door="window"), "door = 'window': must be one of python, command line, papermill"
+        lambda: own.evaluate(about, interface="window"),
+        "interface = 'window': must be one of python, command line, papermill",
     )
 
 

@@ -87,8 +87,8 @@ def test_a_time_in_words(seconds: float, expected: str) -> None:
 
 def test_ticks_are_heard_only_while_somebody_listens() -> None:
     heard: list[float] = []
-    progress.tick(0.1)
-    with progress.telling(heard.append):
-        progress.tick(0.5)
-    progress.tick(0.9)
+    progress.report(0.1)
+    with progress.reporting(heard.append):
+        progress.report(0.5)
+    progress.report(0.9)
     assert heard == [0.5]

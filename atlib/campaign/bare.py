@@ -152,7 +152,7 @@ class Loop:
         self.processes, self.end, self.lock, self.signals, self.snapshot = processes, end, lock, signals, snapshot
         self.todo = todo
         self.began = self.said = time.time()
-        self.told = False  # why it stopped
+        self.said = False  # why it stopped
 
     @property
     def stopped(self) -> bool:
@@ -174,8 +174,8 @@ class Loop:
             if time.time() - self.said > WORDS_EVERY:
                 self.say("; ".join(job.progress() for job in working))
             time.sleep(0.1)
-        if self.stopped and (waiting or working) and not self.told:
-            self.told = True
+        if self.stopped and (waiting or working) and not self.said:
+            self.said = True
             announcing.stopped(self.signals, self.todo)
         if working:
             self.stop(working)

@@ -128,7 +128,9 @@ def evaluate(arguments: Mapping[str, Any]) -> Path:
     """Measure what `evaluate_arguments` describes; returns the folder."""
     from .. import evaluation, own
 
-    return own.evaluate(**arguments, door="papermill") if "about" in arguments else evaluation.evaluate(**arguments)
+    return (
+        own.evaluate(**arguments, interface="papermill") if "about" in arguments else evaluation.evaluate(**arguments)
+    )
 
 
 def stylise_arguments(values: Mapping[str, object], history: Sequence[str] = ()) -> dict:

@@ -31,7 +31,7 @@ LAYOUTS = (
 SYSTEM = ("__macosx", "@eadir", "#recycle", "$recycle.bin", "system volume information", "lost+found", "__pycache__")
 HASHES = 1  # format of the file that keeps hashes between loads
 # Hashes of files that changed fewer nanoseconds ago aren't kept: file times are too coarse to show a second change.
-SETTLED = 2 * 10**9
+STABLE_AFTER = 2 * 10**9
 
 
 class Listing(NamedTuple):
@@ -235,11 +235,11 @@ def picture_hashes(path: Path, names: Sequence[str], memory: Path | None, progre
             ):
                 hashes[name] = value
                 bar.update()
-    settled = {name: [*marks[name], hashes[name]] for name in names if max(marks[name][1:3]) < now - SETTLED}
-    if memory and settled != known:
+    stable = {name: [*marks[name], hashes[name]] for name in names if max(marks[name][1:3]) < now - STABLE_AFTER}
+    if memory and stable != known:
         # the file only saves time, and the disk may be read-only
         with suppress(InputError), atomic(memory) as temporary:
-            temporary.write_text(json.dumps({"format": HASHES, "files": settled}) + "\n", encoding="utf-8")
+            temporary.write_text(json.dumps({"format": HASHES, "files": stable}) + "\n", encoding="utf-8")
     return hashes
 
 

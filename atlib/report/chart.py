@@ -35,8 +35,8 @@ def chart(title: str, levels: Sequence[str], series: Sequence[Series]) -> str:
     for number, one in enumerate(series):
         shift = 2.5 * (number - (len(series) - 1) / 2)
         parts.append(_line(one, levels, step, shift))
-    told = [f"{one.name}: {said}" for one in series if (said := _said(one, levels))]
-    label = escape("; ".join([f"{title}, accuracy", *told]), quote=True)
+    descriptions = [f"{one.name}: {said}" for one in series if (said := _said(one, levels))]
+    label = escape("; ".join([f"{title}, accuracy", *descriptions]), quote=True)
     return f'<svg viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{label}">{"".join(parts)}</svg>'
 
 
@@ -58,8 +58,8 @@ def _line(one: Series, levels: Sequence[str], step: float, shift: float) -> str:
         if low == low and high == high:
             ends = f'y1="{_y(max(0, low)):.1f}" y2="{_y(min(1, high)):.1f}"'
             parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" {ends}/>')
-        told = escape(f"{one.name}, {level}: {value:.3f}")
-        parts.append(f'<circle cx="{x:.1f}" cy="{_y(value):.1f}" r="3"><title>{told}</title></circle>')
+        point = escape(f"{one.name}, {level}: {value:.3f}")
+        parts.append(f'<circle cx="{x:.1f}" cy="{_y(value):.1f}" r="3"><title>{point}</title></circle>')
     return f'<g class="{one.kind}">{"".join(parts)}</g>'
 
 

@@ -201,7 +201,7 @@ def assembled(
     """
     begin = [control.widget.index for control in controls]
     about = [[control.key, control.slugs(), start] for control, start in zip(controls, begin, strict=True)]
-    told = f'<div class="atlib-about" hidden data-controls="{escape(json.dumps(about))}"></div>'
+    description = f'<div class="atlib-about" hidden data-controls="{escape(json.dumps(about))}"></div>'
     css = "".join(f"<style>{control.style}</style>" for control in controls if control.style)
     reset = ipywidgets.Button(description="reset", tooltip="back to where the controls began")
     reset.add_class("atlib-reset")
@@ -213,6 +213,6 @@ def assembled(
     reset.on_click(back)
     row = ipywidgets.Box([*(control.widget for control in controls), *more, reset])
     row.add_class("atlib-controls")
-    box = ipywidgets.VBox([ipywidgets.HTML(STYLE + css + told), row, shown])
+    box = ipywidgets.VBox([ipywidgets.HTML(STYLE + css + description), row, shown])
     box.add_class("atlib-all")
     return box

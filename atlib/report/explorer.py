@@ -105,11 +105,11 @@ def measured(distortion: str, level: str) -> tuple[str, str]:
 
 def levels_of(distortion: str, frame: pd.DataFrame, archive: rows.Archive) -> list[dict[str, Any]]:
     """What the page says of all test pictures at each level of a distortion."""
-    told = []
+    content = []
     for level in explored.LEVELS[distortion]:
         place = measured(distortion, level)
         shares = [hero.share(frame, name, place[1], distortion=place[0]) for name in NETWORKS]
-        told.append(
+        content.append(
             {
                 "slug": slug(distortion, level),
                 "words": words(distortion, level),
@@ -118,20 +118,20 @@ def levels_of(distortion: str, frame: pd.DataFrame, archive: rows.Archive) -> li
                 "ways": hero.ways(place[1], place[0], archive),
             }
         )
-    return told
+    return content
 
 
 def answers_of(about: Mapping[str, Any]) -> dict[str, list[list[list[Any]]]]:
     """What each network says of each picture at each level: words, whether it is right, and how sure it is."""
     found = Frames({}, dict(about))
-    told = {}
+    content = {}
     for one in about["pictures"]:
         for distortion in explored.LEVELS:
             name = f"{one['number']}-{distortion}"
-            told[name] = [
+            content[name] = [
                 [_answer(found, one, int(best), chance) for best, chance, _ in line] for line in about["answers"][name]
             ]
-    return told
+    return content
 
 
 def _answer(found: Frames, picture: Mapping[str, Any], best: int, chance: float) -> list[Any]:
@@ -155,7 +155,7 @@ def html(frame: pd.DataFrame, folder: Path | None = None) -> str:
     Missing if the frames, or a row of theirs, aren't there.
     """
     about, archive = explored.load(folder), rows.archive()
-    told = {
+    content = {
         "folder": FOLDER,
         "networks": [TITLES[name] for name in NETWORKS],
         "pictures": [{"number": one["number"], "name": one["class"]} for one in about["pictures"]],
@@ -171,20 +171,20 @@ def html(frame: pd.DataFrame, folder: Path | None = None) -> str:
         ],
         "answers": answers_of(about),
     }
-    return page_html(told, about, folder)
+    return page_html(content, about, folder)
 
 
-def page_html(told: dict[str, Any], about: Mapping[str, Any], folder: Path | None = None) -> str:
+def page_html(content: dict[str, Any], about: Mapping[str, Any], folder: Path | None = None) -> str:
     """The page's part around what it says (`html`)."""
     names = list(explored.LEVELS)
-    start = told["distortions"][names.index(START[0])]
-    at, picture = explored.LEVELS[START[0]].index(START[1]), told["pictures"][0]
-    said = told["answers"][f"{picture['number']}-{START[0]}"][at]
+    start = content["distortions"][names.index(START[0])]
+    at, picture = explored.LEVELS[START[0]].index(START[1]), content["pictures"][0]
+    said = content["answers"][f"{picture['number']}-{START[0]}"][at]
     level, sprite = start["levels"][at], f"{FOLDER}{picture['number']}-{START[0]}"
     columns = "".join(
-        _column(n, told["networks"][n], said[n], level, f"{sprite}-maps.webp") for n in range(len(NETWORKS))
+        _column(n, content["networks"][n], said[n], level, f"{sprite}-maps.webp") for n in range(len(NETWORKS))
     )
-    data = json.dumps(told, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
+    data = json.dumps(content, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
     css = "".join(
         (checkout_path("book/live") / name).read_text(encoding="utf-8") for name in ("hero.css", "explorer.css")
     )
@@ -193,7 +193,7 @@ def page_html(told: dict[str, Any], about: Mapping[str, Any], folder: Path | Non
 <div class="hero explorer" data-explorer="root" role="group"
 aria-label="Three photographs, five distortions, three networks"
 style="--levels:{len(start["levels"])};--networks:{len(NETWORKS)};--at:{at}">
-<div class="hero-control">{_photographs(told, folder)}{_distortions(told)}
+<div class="hero-control">{_photographs(content, folder)}{_distortions(content)}
 <div class="explorer-level"><label for="explorer-level" data-explorer="title">{start["title"]}</label>
 <output for="explorer-level" aria-live="off" data-explorer="words">{escape(level["words"])}</output>
 <button type="button" class="explorer-reset" data-explorer="reset">reset</button></div>
@@ -217,23 +217,23 @@ max="{len(start["levels"]) - 1}" step="1" value="{at}" aria-valuetext="{escape(l
 <script>{live.bundle("explorer.js")}</script>"""
 
 
-def _photographs(told: Mapping[str, Any], folder: Path | None) -> str:
+def _photographs(content: Mapping[str, Any], folder: Path | None) -> str:
     """The photographs to choose from, by looking at them."""
     options = "".join(
         f'<label><input type="radio" name="explorer-photo" value="{n}"{" checked" if n == 0 else ""}>'
         f'<i aria-hidden="true" style="background-image:url({thumbnail(one["number"], folder)})"></i>'
         f"<span>{escape(one['name'])}</span></label>"
-        for n, one in enumerate(told["pictures"])
+        for n, one in enumerate(content["pictures"])
     )
     return f'<fieldset class="explorer-photos"><legend>Photograph</legend>{options}</fieldset>'
 
 
-def _distortions(told: Mapping[str, Any]) -> str:
+def _distortions(content: Mapping[str, Any]) -> str:
     """The distortions to choose from."""
     options = "".join(
         f'<label><input type="radio" name="explorer-distortion" value="{n}"'
         f"{' checked' if one['name'] == START[0] else ''}><span>{escape(one['title'])}</span></label>"
-        for n, one in enumerate(told["distortions"])
+        for n, one in enumerate(content["distortions"])
     )
     return f'<fieldset class="explorer-distortions"><legend>What is done to it</legend>{options}</fieldset>'
 

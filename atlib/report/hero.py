@@ -70,7 +70,7 @@ def frames_of(found: Frames, frame: pd.DataFrame) -> list[dict[str, Any]]:
     number = gallery.numbers(found)[0]
     what = gallery.class_of(found, number)
     label = found.about["pictures"][0]["label"]
-    told = []
+    entries = []
     for level in photographs.SATURATION:
         seen = []
         for name, chances in zip(NETWORKS, photographs.chances(found, number, "saturation", level), strict=True):
@@ -87,7 +87,7 @@ def frames_of(found: Frames, frame: pd.DataFrame) -> list[dict[str, Any]]:
                     "spoken": f"{TITLES[name]}: {said}, {'right' if best == label else 'wrong'}",
                 }
             )
-        told.append(
+        entries.append(
             {
                 "level": level,
                 "words": words(level),
@@ -97,7 +97,7 @@ def frames_of(found: Frames, frame: pd.DataFrame) -> list[dict[str, Any]]:
                 "spoken": "; ".join(str(one.pop("spoken")) for one in seen),
             }
         )
-    return told
+    return entries
 
 
 def other_seeds(frame: pd.DataFrame) -> str:
@@ -148,27 +148,29 @@ def html(frame: pd.DataFrame, found: Frames | None = None, start: str = START) -
     """
     found = found or photographs.load()
     number, levels = gallery.numbers(found)[0], list(photographs.SATURATION)
-    told, at = frames_of(found, frame), levels.index(start)
+    entries, at = frames_of(found, frame), levels.index(start)
     sprites = {
         name: webp.address(found.arrays[f"{number}/saturation/{kind}"].tobytes())
         for name, kind in (("shown", "shown"), ("maps", "smoothgrad"))
     }
     style = (checkout_path("book/live") / "hero.css").read_text(encoding="utf-8")
-    data = json.dumps(told, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
-    columns = "".join(_column(name, told[at]["seen"][n], n, share(frame, name, "2")) for n, name in enumerate(NETWORKS))
+    data = json.dumps(entries, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
+    columns = "".join(
+        _column(name, entries[at]["seen"][n], n, share(frame, name, "2")) for n, name in enumerate(NETWORKS)
+    )
     variables = ";".join(
         [f"--levels:{len(levels)}", f"--networks:{len(NETWORKS)}", f"--at:{at}"]
         + [f"--{name}:url({address})" for name, address in sprites.items()]
     )
     return f"""<style>{style}</style>
 <div class="hero" data-hero="root" role="group" aria-label="One photograph, three networks" style="{variables}">
-{_control(told[at]["words"], levels, at)}
+{_control(entries[at]["words"], levels, at)}
 <div class="hero-row">
 <div class="hero-photo"><h3>{escape(gallery.class_of(found, number).capitalize())}<small>from Caltech-101</small></h3>
-<div class="hero-tile hero-shown" role="img" data-hero="shown" aria-label="{escape(told[at]["shown"])}"></div>
-<p class="hero-text">Saturation <span data-hero="words">{escape(told[at]["words"])}</span></p></div>
+<div class="hero-tile hero-shown" role="img" data-hero="shown" aria-label="{escape(entries[at]["shown"])}"></div>
+<p class="hero-text">Saturation <span data-hero="words">{escape(entries[at]["words"])}</span></p></div>
 {columns}</div>
-<p class="hero-ways" data-hero="ways">{escape(told[at]["ways"])}</p>
+<p class="hero-ways" data-hero="ways">{escape(entries[at]["ways"])}</p>
 <p class="hero-text">One network of each kind, on Caltech-101, and one picture: an example. The answer rests on
 three training runs (seeds) or more of each kind, and on all test pictures.</p>
 <p class="hero-spoken" data-hero="spoken" role="status"></p>

@@ -66,10 +66,10 @@ def place(config: Config) -> Any:
     """The notebook's first output, to be updated with `result`; papermill's terminal says what comes after training."""
     from IPython.display import display
 
-    told = coming(config)
+    after = coming(config)
     waiting = f"{config.run}: what it learns to look at is shown here when it is trained"
-    shown = {"text/html": f"<p>{escape(waiting)}</p><p>{escape(told)}</p>", "text/plain": told or waiting}
-    return display(shown, raw=True, metadata={MARK: KEPT} if told else {}, display_id=True)
+    shown = {"text/html": f"<p>{escape(waiting)}</p><p>{escape(after)}</p>", "text/plain": after or waiting}
+    return display(shown, raw=True, metadata={MARK: KEPT} if after else {}, display_id=True)
 
 
 def coming(config: Config) -> str:
@@ -113,9 +113,9 @@ def result(run: Path) -> Page:
     picture = base64.b64encode(plots.glance(run)._repr_png_()).decode()
     alt = "pictures, the network's gradient maps and the normal network's"
     body = numbers(run).to_html(index=False, border=0)
-    told = "".join(f"<p>{escape(line)}</p>" for line in ending(run, config)[:2])
+    ends = "".join(f"<p>{escape(line)}</p>" for line in ending(run, config)[:2])
     commands = escape("\n".join(following(run)))
-    shown = f'<img alt="{alt}" src="data:image/png;base64,{picture}">{body}{told}<pre>{commands}</pre>'
+    shown = f'<img alt="{alt}" src="data:image/png;base64,{picture}">{body}{ends}<pre>{commands}</pre>'
     with atomic(run / LOOK) as temporary:
         temporary.write_text(f"{HEAD}<title>{escape(config.run)}</title>{shown}</html>\n", encoding="utf-8")
     return Page(shown, "\n".join([*ending(run, config), *following(run)]))

@@ -68,17 +68,17 @@ def was_run(notebook: NotebookNode) -> bool:
 
 def settle(notebook: NotebookNode) -> NotebookNode:
     """A twin in its fixed form: cell ids from the content, and no metadata on tools, times or versions."""
-    settled = nbformat.v4.new_notebook(metadata={"kernelspec": KERNEL, "language_info": LANGUAGE})
+    fixed = nbformat.v4.new_notebook(metadata={"kernelspec": KERNEL, "language_info": LANGUAGE})
     if "widgets" in notebook.metadata:
-        settled.metadata["widgets"] = notebook.metadata["widgets"]
+        fixed.metadata["widgets"] = notebook.metadata["widgets"]
     seen: dict[str, int] = {}
     for cell, (kind, text, metadata) in zip(notebook.cells, source(notebook), strict=True):
         name = hashlib.sha256(f"{kind}\n{text}".encode()).hexdigest()[:8]
         seen[name] = seen.get(name, 0) + 1
         extra = {key: cell[key] for key in ("attachments", "execution_count", "outputs") if key in cell}
         new = NotebookNode(id=f"{name}-{seen[name]}", cell_type=kind, source=text, metadata=metadata, **extra)
-        settled.cells.append(nbformat.from_dict(new))
-    return settled
+        fixed.cells.append(nbformat.from_dict(new))
+    return fixed
 
 
 def as_text(notebook: NotebookNode) -> str:

@@ -72,7 +72,7 @@ def sentence(frame: pd.DataFrame) -> str:
     most = some["texture_accuracy"].max()
     ends = some.groupby("model").agg(low=("low", "min"), high=("high", "max"))  # of all seeds of a network
     apart = ends["low"].max() > ends["high"].min()
-    told = "tells the networks apart" if apart else "doesn't tell the networks apart"
+    verdict = "tells the networks apart" if apart else "doesn't tell the networks apart"
     why = (
         "They recognise the content, or say something else. So at this strength the style of another photograph hardly "
         "ever carries its class, and the test can't say whether there is a bias towards texture to be weakened. "
@@ -80,7 +80,9 @@ def sentence(frame: pd.DataFrame) -> str:
         else ""
     )
     least = math.ceil(round(1000 * most, 6)) / 10  # rounded up, as it is a bound
-    return f"No network names the class of the style for more than {least:.1f} % of the pictures. {why}The test {told}."
+    return (
+        f"No network names the class of the style for more than {least:.1f} % of the pictures. {why}The test {verdict}."
+    )
 
 
 def strengths(some: pd.DataFrame, about: Mapping[str, Mapping[str, Any]]) -> str:

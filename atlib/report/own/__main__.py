@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     again, model, dataset = asked.pop("again"), asked.pop("model"), asked.pop("dataset")
     evaluation.check_measure(names)  # before weights and pictures are read
     writable(runs_dir())
-    folder = own.evaluate(own.subject(model, dataset, **asked), measure=names, again=again, door="command line")
+    folder = own.evaluate(own.subject(model, dataset, **asked), measure=names, again=again, interface="command line")
     write(folder)
     closing(folder)
     return 0

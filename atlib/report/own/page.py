@@ -70,7 +70,7 @@ def numbers(folder: Path) -> str:
             "stands at": [_stands(*at) for at in zip(table["stands"], table["low"], table["high"], strict=True)],
         }
     )  # fmt: skip
-    option = own.DOORS[Measured(folder).about.get("door", "command line")]["names"]
+    option = own.INTERFACES[Measured(folder).about.get("interface", "command line")]["names"]
     caption = f"A measurement's name is what <code>{option}</code> takes. "
     if (table["metric"] == "conditional").any():
         caption += "Accuracies under a distortion are conditional: of what the network knows when it is clean. "
@@ -114,8 +114,16 @@ def body(folder: Path) -> str:
     top = "".join(f'<p class="suspicion">{escape(line)}</p>' for line in doubts)
     left = "".join(f"<p>{escape(f'left out: {line}')}</p>" for line in about.get("left_out", []))
     sentences = [*summary(measured), *([of_references(measured)] if measured.references else [])]
-    told = "".join(f"<p>{escape(sentence, quote=False)}</p>" for sentence in sentences).replace(" %", "\u00a0%")
-    parts = [top, told, left, curves(measured), examples(measured), "<h2>All that was measured</h2>", numbers(folder)]
+    paragraphs = "".join(f"<p>{escape(sentence, quote=False)}</p>" for sentence in sentences).replace(" %", "\u00a0%")
+    parts = [
+        top,
+        paragraphs,
+        left,
+        curves(measured),
+        examples(measured),
+        "<h2>All that was measured</h2>",
+        numbers(folder),
+    ]
     return f'<style>{STYLE}</style><div class="own-report">{"".join(parts)}{_origin(measured)}</div>'
 
 

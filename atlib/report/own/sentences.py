@@ -82,8 +82,8 @@ def overall(measured: Measured) -> str:
         )
     table = standing(measured.folder)
     table = table[table["metric"].isin(["conditional", "accuracy_last", "shape_bias"])]
-    told, beyond = table[table["stands"].notna()], _beyond(table)
-    if told.empty:
+    placed, beyond = table[table["stands"].notna()], _beyond(table)
+    if placed.empty:
         nothing = (
             "Nothing that was measured tells this report's normal and adversarially trained networks apart enough."
         )
@@ -92,7 +92,7 @@ def overall(measured: Measured) -> str:
         )
         return between + beyond if beyond else nothing
     # several levels of one distortion, or two ways to count robustness, are one kind of test
-    kinds = told.groupby(told["under"].map(_kind), sort=False)["stands"].median()
+    kinds = placed.groupby(placed["under"].map(_kind), sort=False)["stands"].median()
     median, nearer = float(kinds.median()), int((kinds > 0.5).sum())
     at = f"{median:.2f}".replace("-", "−")
     where = f"On a scale from this report's normal networks (0) to its adversarially trained ones (1) it stands at {at}"
