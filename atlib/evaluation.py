@@ -251,6 +251,8 @@ MANY = 2000  # pictures above which it suggests a sample
 def passes(subject: Subject, name: str, level: str) -> int:
     """What a measurement costs, in forward passes of one picture: roughly, to tell how long it takes."""
     pictures, attack = len(subject.test.labels), TABLE_1["steps"] * GRADIENT
+    if name == "gradient":
+        return pictures * GRADIENT
     if name == "pgd-linf":
         return pictures * attack
     if name == "trained-attack":

@@ -78,7 +78,8 @@ def test_they_are_measured_only_where_they_are_asked_for(config: Config, expecte
     some = subject(config, nn.Identity(), pictures(1))
     assert not [name for name, _ in evaluation.wanted(some) if name == "between"]
     assert evaluation.wanted(some, ("between",)) == [("between", level) for level in expected]
-    assert not [place for place in evaluation.expected(config) if place.startswith("between")]
+    assert not [place for place in evaluation.expected(config) if place.startswith(("between", "gradient"))]
+    assert evaluation.expected(config, ("gradient",)) == ["gradient@"]
 
 
 def test_a_network_is_found_by_what_it_has_in_common() -> None:

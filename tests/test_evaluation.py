@@ -758,9 +758,12 @@ def test_a_network_that_hides_its_gradient_is_not_called_robust(pgd: Path, capsy
     clean = measurements.said(subject).rows[0].value
     assert accuracy["accuracy_last"] == accuracy["accuracy_any"] == clean > 0 and accuracy["vanished"] == 1
     assert measurements.warning(found).startswith(
-        "the gradient of 100 of 100 pictures is zero or not finite, so the attack"
+        "the gradient of 100 of 100 pictures is zero or not finite, so an attack"
     )
     assert measurements.warning(measurements.table_1(evaluation.subject_of(pgd), "8")) == ""
+    # the same, where an attack begins, for rows of attacks that don't say it
+    assert measurements.gradient(subject, "").rows == [Row("vanished", 1.0, 100, 100)]
+    assert measurements.gradient(evaluation.subject_of(pgd), "").rows == [Row("vanished", 0.0, 0, 100)]
     table = evaluation.Table(pgd / "hidden", subject, evaluation.columns_of(PGD, PGD.run), "digest")
     table.folder.mkdir()
     assert evaluation.complete(table, measure=("pgd-linf",), progress=False) == []
