@@ -260,5 +260,5 @@ def test_a_claim_about_two_networks_waits_for_their_measurement() -> None:
     known, published = claims.load(), load(REPOSITORY / "results")
     for name, dataset in (("two-kinds-of-map", "cifar10"), ("large-perturbations-look-like-another-class", "cifar10")):
         own = published["metric"].isin(["distance_to_normal", "distance_to_next_seed", "another_class"])
-        text = waiting.sentence(waiting.waiting(known[name], dataset, published[~own], known))
+        text = waiting.sentence(waiting.waiting(known[name], dataset, waiting.Published(published[~own]), known))
         assert text.startswith("Waits for this measurement of published networks, which needs their weights (pgd-")

@@ -208,14 +208,16 @@ def test_what_is_open_says_which_runs_it_waits_for(published) -> None:
     known = claims.load()
     late = (published["seed"] == 3) | (published["model"] == "underfit")
     some = published[~late | (published["dataset"] != "caltech101")]
-    text = waiting.sentence(waiting.waiting(known["maps-sparser"], "caltech101", some, known))
+    text = waiting.sentence(waiting.waiting(known["maps-sparser"], "caltech101", waiting.Published(some), known))
     assert "normal, seed 3" in text and "pgd-linf-4, seed 3" in text and "core hours" in text
     assert "underfit, seed 1" in text  # the control's
-    done = waiting.waiting(known["maps-sparser"], "cifar10", published, known)
+    done = waiting.waiting(known["maps-sparser"], "cifar10", waiting.Published(published), known)
     assert not done and waiting.sentence(done) == ""
     early = (published["dataset"] != "caltech101") | (published["seed"] < 4)
     early &= (published["dataset"] != "caltech101") | (published["distortion"] != "conflict") | (published["seed"] < 3)
-    asked = waiting.waiting(known["cue-conflict-on-photographs"], "caltech101-cues", published[early], known)
+    asked = waiting.waiting(
+        known["cue-conflict-on-photographs"], "caltech101-cues", waiting.Published(published[early]), known
+    )
     cues = waiting.sentence(asked)
     assert cues.startswith("Waits for 3 runs (pgd-linf-4, seed 4; normal, seed 4; underfit, seed 4)")
     assert "this measurement of published networks, which needs their weights (pgd-linf-4, seed 3; " in cues
@@ -244,7 +246,7 @@ def test_no_claim_waits_for_a_run_that_is_not_in_the_grid() -> None:
         (claim.id, dataset): found.unplanned
         for claim in known.claims
         for dataset in claim.needed
-        if (found := waiting.waiting(claim, dataset, empty, known)).unplanned
+        if (found := waiting.waiting(claim, dataset, waiting.Published(empty), known)).unplanned
     }
     assert not unplanned
 

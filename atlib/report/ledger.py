@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from html import escape
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -130,14 +131,26 @@ def bound_words(claim: Claim) -> str:
 def ledger(frame: pd.DataFrame, known: Ledger | None = None, predictions: Archive | None = None) -> str:
     """Every claim of claims.yaml, what decides it and what the rows say, as HTML; one block per claim."""
     found, whole = verdicts.verdicts(frame, known, predictions), known or claims.load()
-    before, rows = verdicts.earlier() if known is None else {}, traced.without_answers(frame)
-    return "\n".join(_entry(one, frame, rows, whole, before) for one in found)
+    before = verdicts.earlier() if known is None else {}
+    evidence = Evidence(frame, traced.without_answers(frame), waiting.Published(frame), whole, before)
+    return "\n".join(_entry(one, evidence) for one in found)
 
 
-def _entry(found: Verdict, frame: pd.DataFrame, rows: Rows, whole: Ledger, before: dict[tuple[str, str], str]) -> str:
-    claim = found.claim
+class Evidence(NamedTuple):
+    """What the entries are written from: the published rows in three forms, the claims with their settings, and the
+    verdicts before the rules changed, by claim and data set."""
+
+    frame: pd.DataFrame
+    rows: Rows
+    published: waiting.Published
+    whole: Ledger
+    before: dict[tuple[str, str], str]
+
+
+def _entry(found: Verdict, evidence: Evidence) -> str:
+    claim, whole, before = found.claim, evidence.whole, evidence.before
     primary = " · <strong>primary</strong>" if whole.is_primary(claim.id) else ""
-    lines = "".join(_decided(decision, found, frame, rows, whole, before) for decision in found.decisions)
+    lines = "".join(_decided(decision, found, evidence) for decision in found.decisions)
     terms = "".join(
         f"<dt>{escape(term)}</dt><dd>{escape(text)}</dd>"
         for term, text in _about(claim, found, whole.is_primary(claim.id)).items()
@@ -198,16 +211,10 @@ def _before(before: dict[tuple[str, str], str], id: str, dataset: str, now: str)
     return f' <span class="claim-before">(<em>{escape(was)}</em> {when})</span>'
 
 
-def _decided(
-    decision: Decision,
-    found: Verdict,
-    frame: pd.DataFrame,
-    rows: Rows,
-    whole: Ledger,
-    before: dict[tuple[str, str], str],
-) -> str:
+def _decided(decision: Decision, found: Verdict, evidence: Evidence) -> str:
     """One data set's line in a claim's block, with its cells, its control and what it waits for."""
     judged, claim, name = decision.judged, found.claim, decision.dataset
+    frame, rows, published, whole, before = evidence
     only = "" if decision.counts else " (only shown)"
     parts = [f"{escape(tables.named(name))}{only}: {badge(decision.verdict, decision.kind)}"]
     if decision.seeds:
@@ -236,7 +243,7 @@ def _decided(
         text = harder.survives(claim, whole.settings[name], frame, verdict=judged.verdict)
         below += [f"<li>{escape(text)}</li>"] if text else []
     if judged.verdict == NOT_RUN:
-        below += [f"<li>{escape(text)}</li>" for text in _open(claim, name, found, frame, whole)]
+        below += [f"<li>{escape(text)}</li>" for text in _open(claim, name, found, published, whole)]
     listed = f"<ul>{''.join(below)}</ul>" if below else ""
     return f"<li>{''.join(parts)}{listed}{traced.html(claim, decision, rows, whole)}</li>"
 
@@ -264,9 +271,9 @@ def _cell_line(name: str, judged: Judged) -> str:
     return f"<li>{escape(name)}{said} {number_words(judged)}</li>"
 
 
-def _open(claim: Claim, name: str, found: Verdict, frame: pd.DataFrame, whole: Ledger) -> list[str]:
+def _open(claim: Claim, name: str, found: Verdict, published: waiting.Published, whole: Ledger) -> list[str]:
     texts = [
-        waiting.sentence(waiting.waiting(claim, name, frame, whole)),
+        waiting.sentence(waiting.waiting(claim, name, published, whole)),
         waiting.detectable(claim, found.decisions, whole),
     ]
     return [text for text in texts if text]

@@ -217,6 +217,27 @@ def planned() -> tuple[grid.Planned, ...]:
     return tuple(grid.load())
 
 
+@functools.cache
+def _by_network() -> dict[tuple, list[grid.Planned]]:
+    """The grid by data set, width, recipe and model."""
+    found: dict[tuple, list[grid.Planned]] = {}
+    for one in planned():
+        key = (one.config.dataset, one.config.width, one.config.recipe, one.config.model)
+        found.setdefault(key, []).append(one)
+    return found
+
+
+def planned_of(model: str, at: Setting) -> list[grid.Planned]:
+    """The grid's runs of a model that count in a setting."""
+    mine = _by_network().get((at.dataset, at.width, at.recipe, model), [])
+    shares = (one.config.share for one in mine)
+    return [
+        one
+        for one, share in zip(mine, shares, strict=True)
+        if at.counts(one.config.seed) and (not share or math.isclose(share, at.share))
+    ]
+
+
 def reference_of(model: str, reference: str) -> str:
     """The network that a model is compared with; `same` stands for its own name or its own setting."""
     name, _, setting = model.partition("@")

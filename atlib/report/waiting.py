@@ -39,6 +39,16 @@ class Waiting:
         return bool(self.runs or self.measurement or self.lacking or self.unplanned)
 
 
+class Published:
+    """Which runs are published, and which measurements ("NAME@LEVEL") of each. frame: as `rows.load` gives it."""
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self.runs = set(frame["run"])
+        self.measured = {(row["run"], measurement(row)) for row in frame[KEY].drop_duplicates().to_dict("records")}
+        self.places = {place for _, place in self.measured}
+        self.with_conflict = set(frame.loc[frame["distortion"] == "conflict", "dataset"])
+
+
 @functools.cache
 def _hours(folder: str) -> dict[str, float]:
     """Core hours of one run of each block, by the plan; empty where there is none."""
@@ -67,37 +77,27 @@ def _named(s: Statistic, dataset: str, ledger: Ledger) -> list[str]:
     return [*names, *(s.common if "common" in s.metrics else ()), *s.line]
 
 
-def waiting(claim: Claim, dataset: str, frame: pd.DataFrame, ledger: Ledger) -> Waiting:
-    """What is missing before a claim can be decided on a data set. frame: the published rows."""
+def waiting(claim: Claim, dataset: str, published: Published, ledger: Ledger) -> Waiting:
+    """What is missing before a claim can be decided on a data set."""
     s, unmeasured = claim.statistic, []
-    asked = frame["distortion"].eq("conflict") & frame["dataset"].eq(ledger.settings[dataset].dataset)
-    if "conflict@" in s.under and ledger.settings[dataset].dataset != "shapes" and not asked.any():
+    pictures = ledger.settings[dataset].dataset
+    if "conflict@" in s.under and pictures != "shapes" and pictures not in published.with_conflict:
         unmeasured.append("cue-conflict pictures made of photographs")
-    published = set(frame["run"])
-    measured = {(row["run"], measurement(row)) for row in frame[KEY].drop_duplicates().to_dict("records")}
-    anywhere = {place for _, place in measured}
-    asked_of = [place for place in _measurements(s) if place in anywhere or place.startswith("between@")]
+    asked_of = [place for place in _measurements(s) if place in published.places or place.startswith("between@")]
     missing: dict[str, tuple[str, float]] = {}
     lacking, unplanned = [], []
     for model, setting in models_of(claim, dataset, ledger):
         at, name = ledger.settings[setting], model if setting == dataset else f"{model} ({setting})"
-        mine = [
-            planned
-            for planned in quantities.planned()
-            if (planned.config.dataset, planned.config.width, planned.config.recipe, planned.config.model)
-            == (at.dataset, at.width, at.recipe, model)
-            and at.counts(planned.config.seed)
-            and (not planned.config.share or math.isclose(planned.config.share, at.share))
-        ]
+        mine = quantities.planned_of(model, at)
         if len(mine) < ledger.minimum_seeds:
             unplanned.append(name)
         mine = sorted(mine, key=lambda one: one.config.seed)
         wanted = mine if at.seeds and at.seeds[0] > 1 else mine[: ledger.minimum_seeds]
         for planned in wanted:
             called = f"{name}, seed {planned.config.seed}"
-            if planned.run not in published:
+            if planned.run not in published.runs:
                 missing[planned.run] = (called, _cost(planned))
-            elif any((planned.run, place) not in measured for place in asked_of):
+            elif any((planned.run, place) not in published.measured for place in asked_of):
                 lacking.append(called)
     hours = sum(cost for _, cost in missing.values())
     names = tuple(name for name, _ in missing.values())
