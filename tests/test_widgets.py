@@ -20,13 +20,28 @@ from atlib import data, evaluation, models, training
 from atlib.configuration import resolve
 from atlib.errors import InputError
 from atlib.files import REPOSITORY
-from atlib.report import frames, pages, widgets
+from atlib.report import frames, pages, webp, widgets
 from atlib.report.controls import STYLE, Panel, address, frame_html, percent
 
 STATE = "application/vnd.jupyter.widget-state+json"
 
 
 pytestmark = pytest.mark.usefixtures("published_folder")
+COMPRESSED: dict[tuple, bytes] = {}
+
+
+@pytest.fixture(autouse=True)
+def compressed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Frames that several tests draw are compressed for the first of them: it takes most of their time."""
+    smallest = webp.smallest
+
+    def remembered(picture: webp.Picture, quality: int = 85) -> bytes:
+        key = (picture.shape, picture.dtype.str, picture.tobytes(), quality)
+        if key not in COMPRESSED:
+            COMPRESSED[key] = smallest(picture, quality)
+        return COMPRESSED[key]
+
+    monkeypatch.setattr(webp, "smallest", remembered)
 
 
 @pytest.fixture

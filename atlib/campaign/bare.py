@@ -151,8 +151,8 @@ class Loop:
     ) -> None:
         self.processes, self.end, self.lock, self.signals, self.snapshot = processes, end, lock, signals, snapshot
         self.todo = todo
-        self.began = self.said = time.time()
-        self.said = False  # why it stopped
+        self.began = self.last_line = time.time()
+        self.stop_announced = False
 
     @property
     def stopped(self) -> bool:
@@ -171,11 +171,11 @@ class Loop:
                 working.append(self.start(job))
             if waiting and not working:  # what they wait for has failed
                 break
-            if time.time() - self.said > WORDS_EVERY:
+            if time.time() - self.last_line > WORDS_EVERY:
                 self.say("; ".join(job.progress() for job in working))
             time.sleep(0.1)
-        if self.stopped and (waiting or working) and not self.said:
-            self.said = True
+        if self.stopped and (waiting or working) and not self.stop_announced:
+            self.stop_announced = True
             announcing.stopped(self.signals, self.todo)
         if working:
             self.stop(working)
@@ -212,8 +212,8 @@ class Loop:
 
     def say(self, line: str) -> None:
         """A line with the minutes since the beginning."""
-        self.said = time.time()
-        print(f"[{(self.said - self.began) / 60:5.1f} min] {line}", flush=True)
+        self.last_line = time.time()
+        print(f"[{(self.last_line - self.began) / 60:5.1f} min] {line}", flush=True)
 
 
 def last_words(log: Path) -> str:
