@@ -1,4 +1,4 @@
-"""What can be chosen by name: what a network is trained against, its first layer, what pictures of `shapes` differ by.
+"""What is chosen by name: what a network is trained against, its first layer, which cue tells the class in `shapes`.
 
 It imports nothing, so that parameters can be checked before torch is loaded, which takes seconds.
 """

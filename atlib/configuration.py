@@ -167,10 +167,10 @@ def resolve(**given: object) -> Config:
     in_range("batch", config.batch, 2, 65_536, whole=True)
     in_range("seed", config.seed, 0, 2**31 - 1, whole=True)
     if config.weights:
+        check_start(config.weights, config)
         from . import models  # imports torch, to ask torchvision for its names; all other checks do without it
 
         models.check_imagenet(config.weights)
-        check_start(config.weights, config)
     # plain numbers: numpy's can't be written as JSON, on which the run's name depends
     numbers: dict[str, Any] = {name: float(getattr(config, name)) for name in ("epochs", "lr", "weight_decay")}
     for name in ("width", "batch", "seed", "side", "steps"):

@@ -236,7 +236,7 @@ def with_vanished(found: Findings, vanished: Tensor) -> Findings:
 
 @register("gradient", lambda subject: (), on_request=lambda subject: ("",))
 def gradient(subject: Subject, level: str) -> Findings:
-    """The share of clean pictures that give an attack by gradients nothing to follow where it begins.
+    """The share of clean pictures whose gradient is zero or not finite: an attack from there has nothing to follow.
 
     Rows of attacks that were measured before `vanished` was recorded lack it; this makes up for it at the cost of one
     gradient for each picture. (`under_pgd` also counts pictures that lose theirs in later steps.)

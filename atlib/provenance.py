@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     import torch
 
 # What a number depends on, as git's pathspecs: the library layer, what turns a notebook's parameters into a run, the
-# modules of the report that measure, and the versions. Changes elsewhere (tables, pages, tests) leave its
-# commit clean.
+# modules of the campaign and the report that measure, and the versions. Changes elsewhere (tables, pages, tests) leave
+# its commit clean.
 SOURCES = (
     ":(glob)atlib/*.py",
     ":(glob)atlib/data/**/*.py",
@@ -48,13 +48,14 @@ def commit() -> str:
     without a `.git` of its own, even inside another repository. git is asked once per process; a long job asks at its
     start, since code that is committed or edited later isn't the code that runs.
 
-    ATLIB_COMMIT is for copies that git knows nothing of. In a checkout it can't pass edited code off as committed: if
-    it names a commit of this repository, it gets "-dirty" unless that is the commit checked out, without edits.
+    ATLIB_COMMIT is for copies that git knows nothing of. In a checkout, a commit of this repository gets "-dirty"
+    unless it is the one checked out, without edits. A name that git doesn't know is taken as it is.
     """
     said, found = os.environ.get("ATLIB_COMMIT"), _from_git()
-    if not said or found == "unknown" or said == found or not _is_commit(said):
-        return said or found
-    return said.removesuffix("-dirty") + "-dirty"
+    if not said:
+        return found
+    named = "" if found == "unknown" else _full_name(said)
+    return said if named in ("", found) else f"{said}-dirty"
 
 
 def committed(*more: str) -> str:
@@ -84,13 +85,12 @@ def _from_git() -> str:
 
 
 @functools.cache
-def _is_commit(name: str) -> bool:
-    """Whether the repository has that commit."""
+def _full_name(name: str) -> str:
+    """The whole hash of a commit of the repository; empty if it has none of that name."""
     try:
-        _git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+        return _git("rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
     except (OSError, subprocess.SubprocessError):
-        return False
-    return True
+        return ""
 
 
 def _git(*words: str) -> str:

@@ -1,7 +1,8 @@
 """What is known about each data set: side, augmentation, official archive, deviations from the paper; and a check of
 the name, side and parameters that a user asks for.
 
-It doesn't import torch, so that a job's parameters are checked before that takes its seconds.
+It doesn't import torch, which takes seconds, except to look up the parameters of `shapes`; a job's own are checked
+before that.
 """
 
 from __future__ import annotations

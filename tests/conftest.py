@@ -89,7 +89,7 @@ def published(published_folder: None) -> pd.DataFrame:
 
 @pytest.fixture
 def commit(monkeypatch: pytest.MonkeyPatch) -> None:
-    """git is not asked: it takes longer than a tiny run."""
+    """Rows name a commit that no repository has, whatever is being edited here."""
     monkeypatch.setenv("ATLIB_COMMIT", "abc")
 
 

@@ -85,7 +85,7 @@ def test_the_attack_and_its_measurement(monkeypatch: pytest.MonkeyPatch) -> None
     shown["InputError"] = InputError
     exec(lines("python", "def test_shift"), shown)
     shown["test_shift"]()  # type: ignore[operator]
-    model, picture = Corner(), one_bright_pixel()
+    model, picture = shown["Corner"](), one_bright_pixel()  # type: ignore[operator]
     monkeypatch.setattr(measurements, "MEASUREMENTS", {})
     exec(lines("python", '@register("shift"'), dict(vars(measurements)))
     test = data.Split((picture.repeat(2, 1, 1, 1) * 255).byte(), torch.tensor([0, 1]))
@@ -93,14 +93,6 @@ def test_the_attack_and_its_measurement(monkeypatch: pytest.MonkeyPatch) -> None
     found = measurements.MEASUREMENTS["shift"].measure(subject, "1")
     assert isinstance(found, Findings) and found.rows[0].metric == "accuracy_last"
     assert found.arrays["last"].tolist() == [False, False]  # the second was wrong before, and stays so
-
-
-class Corner(nn.Module):
-    """Says 1 where it sees a bright pixel in the first column, 0 otherwise."""
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        left = images[:, 0, :, 0].amax(1)
-        return torch.stack([1 - left, left], 1)
 
 
 def one_bright_pixel() -> torch.Tensor:
@@ -149,7 +141,9 @@ def test_training_against_the_attack(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(training, "perturb", perturb)
     monkeypatch.setattr(training.models, "fold", lambda model: model)  # which has no batch norm
     test = data.Split((one_bright_pixel().repeat(2, 1, 1, 1) * 255).byte(), torch.tensor([0, 1]))
-    subject = Subject(Corner(), test, 4, torch.device("cpu"), None, config)
+    shown = {"nn": nn, "torch": torch, "Tensor": torch.Tensor}
+    exec(lines("python", "def test_shift"), shown)
+    subject = Subject(shown["Corner"](), test, 4, torch.device("cpu"), None, config)  # type: ignore[operator]
     measured = measurements.MEASUREMENTS["trained-attack"]
     assert measured.levels(subject) == ("",)
     (row,) = measured.measure(subject, "").rows  # and none of a gradient, which it doesn't follow
@@ -157,7 +151,7 @@ def test_training_against_the_attack(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_network(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its entry alone makes it known to everything that chooses, builds or names a network."""
+    """Its entry alone makes it known to what checks a configuration and to what builds a network."""
     space = added(choices, '    "7x7": Stem(7, 2, "stem7", pooled=True),\n', lines("python", '"5x5": Stem('))
     assert list(space["STEMS"]) == [*choices.STEMS, "5x5"]
     for module in (configuration, models):

@@ -162,3 +162,13 @@ def test_the_ledger_says_it_below_a_claim_that_holds(monkeypatch):
     entry = ledger.ledger(frame, few).partition('id="claim-robustness-gained"')[2].partition("</section>")[0]
     text = harder.survives(known["robustness-gained"], known.settings["cifar10"], frame)
     assert text.endswith("the claim survives them.") and text in entry
+
+
+def test_whether_an_attack_has_something_to_follow_at_its_start_is_counted_over_networks():
+    base = {"dataset": "cifar10", "distortion": "gradient", "metric": "vanished", "total": 100}
+    found = pd.DataFrame([base | {"count": 0}, base | {"count": 3}, base | {"count": 50, "dataset": "shapes"}])
+    assert harder.at_the_start(found, "cifar10").startswith(
+        "Where an attack begins, 3 of 200 pictures have no gradient"
+    )
+    assert "has a gradient in the one network that was asked" in harder.at_the_start(found.iloc[:1], "cifar10")
+    assert harder.at_the_start(found, "tiny-imagenet") == ""

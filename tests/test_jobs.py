@@ -22,7 +22,7 @@ import pytest
 
 from atlib import own, style
 from atlib.campaign import jobs
-from atlib.choices import ATTACKS, BELONGS, NUMBERED
+from atlib.choices import ATTACKS, BELONGS, NUMBERED, STEMS
 from atlib.configuration import RESOLVE, Config, resolve
 from atlib.errors import InputError
 from atlib.files import REPOSITORY, data_dir, runs_dir, write_json
@@ -216,7 +216,7 @@ BAD_TRAIN: dict[str, Cases] = {
         (0.8, {}, "only with attack none, not with 'pgd'"),
     ],
     "width": [(value, {}, "must be a whole number at least 1 and at most 1024") for value in (0, 16.0, "wide", None)],
-    "stem": [("3x3-stride", {}, "must be one of 3x3, 3x3-stride2, 7x7 (did you mean '3x3-stride2'?)")],
+    "stem": [("3x3-stride", {}, f"must be one of {', '.join(STEMS)} (did you mean '3x3-stride2'?)")],
     "weights": [
         ("IMAGENET1K_V1", {}, "ImageNet weights need width 64 and stem 7x7"),
         ("IMAGENET1K_V1", {"width": 64, "stem": "3x3"}, "ImageNet weights need width 64 and stem 7x7"),
@@ -345,7 +345,7 @@ def test_parameters_are_checked_before_torch_is_imported() -> None:
     asked: dict[str, object] = dict.fromkeys(known("evaluate"), "")
     for_training: list[dict] = [
         {"eps": "2/255"}, {"dataset": "cifar11"}, {"dataset": "folder:/absent"}, {"side": 31}, {"steps": 0},
-        {"stem": "5x5"}, {"cue": "colour"}, {"lr": -1}, {"epochs": 0},
+        {"stem": "9x9"}, {"cue": "colour"}, {"lr": -1}, {"epochs": 0},
         {"attack": "none", "match": "2"}, {"attack": "none", "match": "shapes/absent"},
     ]  # fmt: skip
     wrong: list[tuple[str, str, dict]] = [

@@ -85,7 +85,7 @@ def test_a_time_in_words(seconds: float, expected: str) -> None:
     assert progress.duration(seconds) == expected
 
 
-def test_ticks_are_heard_only_while_somebody_listens() -> None:
+def test_reports_are_heard_only_while_somebody_listens() -> None:
     heard: list[float] = []
     progress.report(0.1)
     with progress.reporting(heard.append):

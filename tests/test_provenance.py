@@ -49,6 +49,7 @@ def git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Git]:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(provenance, "REPOSITORY", tmp_path)
     provenance._from_git.cache_clear()
+    provenance._full_name.cache_clear()
 
     def run(*words: str) -> str:
         who = ("-c", "user.name=x", "-c", "user.email=x@example.org", "-c", "commit.gpgsign=false")
@@ -64,6 +65,7 @@ def git(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Git]:
     run("commit", "-qm", "one")
     yield run
     provenance._from_git.cache_clear()
+    provenance._full_name.cache_clear()
 
 
 @pytest.mark.parametrize("name", LEFT_OUT)
@@ -149,11 +151,15 @@ def test_without_git_it_is_unknown_and_the_environment_comes_first(
     provenance._from_git.cache_clear()  # the answer is of this test alone
 
 
-def test_the_environment_cannot_pass_edited_code_off_as_committed(git: Git, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_commit_of_this_repository_that_is_not_the_code_here_is_marked(
+    git: Git, monkeypatch: pytest.MonkeyPatch
+) -> None:
     head = git("rev-parse", "HEAD")
     monkeypatch.setenv("ATLIB_COMMIT", head)
     assert provenance.committed() == head
-    monkeypatch.setenv("ATLIB_COMMIT", "0" * 40)  # of no commit here: the copy's own business
+    monkeypatch.setenv("ATLIB_COMMIT", head[:12])
+    assert provenance.committed() == head[:12]
+    monkeypatch.setenv("ATLIB_COMMIT", "0" * 40)  # a name that git doesn't know, as of a copy from elsewhere
     assert provenance.commit() == "0" * 40
     git("commit", "-q", "--allow-empty", "-m", "another")
     provenance._from_git.cache_clear()

@@ -4,8 +4,9 @@ papermill writes the parameters that it was given into a cell of their own, whic
 notebook doesn't know one of the names, papermill only warns and runs with the default of the parameter that the user
 meant. Here an unknown name is an error.
 
-All of it is checked before any work, and before torch is imported, which takes seconds. Only what torch has to be there
-for comes after that: names of ImageNet weights, of measurements and of stylists, and networks from elsewhere.
+Parameters are checked before any work, and those of a run before torch is imported, which takes seconds. After that
+come names of ImageNet weights, of measurements and of stylists, what else belongs to a network from elsewhere, and the
+styles, seed and count of stylised pictures, which `style.make` checks.
 """
 
 from __future__ import annotations

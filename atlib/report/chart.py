@@ -58,8 +58,8 @@ def _line(one: Series, levels: Sequence[str], step: float, shift: float) -> str:
         if low == low and high == high:
             ends = f'y1="{_y(max(0, low)):.1f}" y2="{_y(min(1, high)):.1f}"'
             parts.append(f'<line x1="{x:.1f}" x2="{x:.1f}" {ends}/>')
-        point = escape(f"{one.name}, {level}: {value:.3f}")
-        parts.append(f'<circle cx="{x:.1f}" cy="{_y(value):.1f}" r="3"><title>{point}</title></circle>')
+        label = escape(f"{one.name}, {level}: {value:.3f}")
+        parts.append(f'<circle cx="{x:.1f}" cy="{_y(value):.1f}" r="3"><title>{label}</title></circle>')
     return f'<g class="{one.kind}">{"".join(parts)}</g>'
 
 

@@ -215,8 +215,8 @@ def export(target: Path | None = None) -> list[Path]:
 
 
 def check_fresh(target: Path | None = None, names: Sequence[str] = NAMES) -> None:
-    """Missing if an exported network isn't there or is damaged, InputError if its weights are no longer those that are
-    shipped, or if another version of this module wrote it."""
+    """Missing if an exported network isn't there; InputError if it is damaged, if its weights are no longer those that
+    are shipped, or if another version of this module wrote it."""
     target = target or folder()
     record = read_json(target / RECORD)
     if record.get("format") != FORMAT:
@@ -224,8 +224,10 @@ def check_fresh(target: Path | None = None, names: Sequence[str] = NAMES) -> Non
     for name in names:
         weights, exported = target / f"{name}.safetensors", target / f"{name}.onnx"
         found = record["networks"].get(name, {})
-        if not exported.is_file() or file_hash(exported) != found.get("onnx"):
-            raise Missing(f"{exported}: missing or damaged; run `make live`")
+        if not exported.is_file():
+            raise Missing(f"{exported}: not there; run `make live`")
+        if file_hash(exported) != found.get("onnx"):
+            raise InputError(f"{exported}: damaged; run `make live`")
         if file_hash(weights) != found.get("weights"):
             raise InputError(f"{exported}: stale, {weights.name} has changed; run `make live`")
 

@@ -45,6 +45,22 @@ def of(*, strangers: bool, frame: pd.DataFrame | None = None) -> pd.DataFrame:
     return frame[frame["model"].str.startswith(STRANGERS) == strangers] if len(frame) else frame
 
 
+def at_the_start(frame: pd.DataFrame, dataset: str) -> str:
+    """How many clean pictures have no gradient for an attack to begin with, in a sentence; empty if not measured.
+
+    frame: the published rows, of which those of the measurement "gradient" count.
+    """
+    rows = frame[(frame["distortion"] == "gradient") & (frame["metric"] == "vanished") & (frame["dataset"] == dataset)]
+    if rows.empty:
+        return ""
+    every, without = int(rows["total"].sum()), int(rows["count"].sum())
+    networks = f"the {len(rows)} networks that were asked" if len(rows) > 1 else "the one network that was asked"
+    begins = "On the unchanged picture, where PGD-40 begins,"
+    if without:
+        return f"{begins} {without:,} of {every:,} pictures have none, counted over {networks}."
+    return f"{begins} every test picture has a gradient in {networks}."
+
+
 def _name(model: str) -> str:
     """A network's name alone: of "atlib:cifar10/pgd-linf-8", a run or a module and its function."""
     last = model.rpartition(":")[2].rpartition("/")[2]

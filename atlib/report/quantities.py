@@ -230,11 +230,10 @@ def _by_network() -> dict[tuple, list[grid.Planned]]:
 def planned_of(model: str, at: Setting) -> list[grid.Planned]:
     """The grid's runs of a model that count in a setting."""
     mine = _by_network().get((at.dataset, at.width, at.recipe, model), [])
-    shares = (one.config.share for one in mine)
     return [
         one
-        for one, share in zip(mine, shares, strict=True)
-        if at.counts(one.config.seed) and (not share or math.isclose(share, at.share))
+        for one in mine
+        if at.counts(one.config.seed) and (not one.config.share or math.isclose(one.config.share, at.share))
     ]
 
 

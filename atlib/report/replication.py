@@ -45,7 +45,7 @@ def lines(frame: pd.DataFrame) -> pd.DataFrame:
     """A line for each published network: amplitude, network, seed, METRICS, and for each of them NAME_row, its id."""
     found = []
     clean = (frame["distortion"] == "clean") & (frame["metric"] == "accuracy")
-    frame = frame[(frame["distortion"] == "conflict") | clean]  # a twentieth of the rows, before they are searched
+    frame = frame[(frame["distortion"] == "conflict") | clean]  # few of the rows, which are then searched
     for name in SETTINGS:
         at = claims.load().settings[name]
         assert at.recipe is not None
@@ -74,7 +74,12 @@ def wanted() -> int:
 def complete(frame: pd.DataFrame) -> pd.DataFrame:
     """`lines`, if every network of both amplitudes is published; else none of them."""
     found = lines(frame)
-    return found if len(found) == len(SETTINGS) * wanted() else found.iloc[:0]
+    return found if len(found) == _every() else found.iloc[:0]
+
+
+def _every() -> int:
+    """How many networks there are to be at all amplitudes."""
+    return len(SETTINGS) * wanted()
 
 
 def table(frame: pd.DataFrame) -> pd.DataFrame:
@@ -137,11 +142,10 @@ def _paired(found: pd.DataFrame, amplitude: float, network: str, reference: str)
 def sentence(frame: pd.DataFrame) -> str:
     """What the twenty seeds say, in Markdown; before they are all in, how many are, and no number of theirs."""
     found = lines(frame)
-    every = len(SETTINGS) * wanted()
-    if len(found) < every:
+    if len(found) != _every():
         return (
-            f"Of its {every} networks **{len(found)} have been published**. The registration allows no look before the "
-            "last one, so nothing of them is printed or judged until then."
+            f"Of its {_every()} networks **{len(found)} have been published**. The registration allows no look before "
+            "the last one, so nothing of them is printed or judged until then."
         )
     parts = []
     for network in reversed(NETWORKS[1:]):

@@ -40,7 +40,11 @@ class Waiting:
 
 
 class Published:
-    """Which runs are published, and which measurements ("NAME@LEVEL") of each. frame: as `rows.load` gives it."""
+    """Which runs are published, and which measurements ("NAME@LEVEL") of each. frame: as `rows.load` gives it.
+
+    measured: pairs of a run and a measurement of it; places: measurements that any run has; with_conflict: data sets
+    of which some network was shown pictures whose cues contradict each other.
+    """
 
     def __init__(self, frame: pd.DataFrame) -> None:
         self.runs = set(frame["run"])

@@ -142,7 +142,7 @@ def coded(source: Styles, network: Stylist, choice: Tensor, progress: bool) -> T
 
 
 def kept(read: Callable[[Path], Any], path: Path) -> Any:
-    """What a function of atlib.files reads from a stylised test set; if damaged, the InputError says what to do."""
+    """What a function reads from a stylised test set; if damaged, the InputError says what to do."""
     try:
         return read(path)
     except InputError as error:
