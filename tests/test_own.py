@@ -1039,6 +1039,7 @@ def test_how_long_one_s_own_network_takes_is_counted_from_records() -> None:
         published("normal", seed, 0.0, np.zeros(10, np.uint16), {"clean@": 1}, 0.5)
         seconds = {"clean@": clean, "pgd-linf@8": attack, "maps@clean@": 600.0 * (seed - 1)}
         seconds |= {"stylised@generated-ghiasi": 1e5, "maps@stylised@paintings-ghiasi": 1e5, "trained-attack@8": 1e5}
+        seconds |= {"between@clean@": 1e5, "gradient@": 1e5}  # measured only where somebody asks for them
         measurements = {place: {"seconds": one} for place, one in seconds.items()}
         config = asdict(atlib.configuration.resolve(attack="none", width=at.width, seed=seed))
         run = results_dir() / "shapes" / f"normal-w16-s{seed}-0000000{seed}.json"

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from ... import evaluation
 from ...campaign import plan
 from ...configuration import Config
 from ...files import read_json, results_dir
@@ -78,15 +79,16 @@ def how_long(dataset: str) -> str:
     """How long everything that a network from elsewhere is shown took for this report's networks, in sentences.
 
     dataset: by name. From the records of the published networks of its setting: the seconds of each measurement, of
-    those that need no stylised test set and no attack from training.
+    those that nobody has to ask for by name and that need no stylised test set and no attack from training.
     """
     setting = claims.load().settings[dataset]
     rows = load()
     rows = rows[(rows["dataset"] == dataset) & (rows["recipe"] == setting.recipe) & (rows["width"] == setting.width)]
     about = [read_json(results_dir() / f"{run}.json") for run in sorted(rows["run"].unique())]
     seconds = [
-        {place: float(one["seconds"]) for place, one in record["evaluation"]["measurements"].items() if _shown(place)}
+        {place: float(measured[place]["seconds"]) for place in _usual(record["config"]) if place in measured}
         for record in about
+        for measured in [record["evaluation"]["measurements"]]
     ]
     most = max(len(of_each) for of_each in seconds)
     seconds = [of_each for of_each in seconds if len(of_each) == most]  # some networks are measured in part
@@ -106,5 +108,7 @@ def how_long(dataset: str) -> str:
     )
 
 
-def _shown(place: str) -> bool:
-    return "stylised@" not in place and not place.startswith("trained-attack@")
+def _usual(config: dict[str, Any]) -> list[str]:
+    """What is measured of a network from elsewhere on the same pictures."""
+    expected = evaluation.expected(Config(**config))
+    return [place for place in expected if "stylised@" not in place and not place.startswith("trained-attack@")]
