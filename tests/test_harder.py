@@ -167,8 +167,8 @@ def test_the_ledger_says_it_below_a_claim_that_holds(monkeypatch):
 def test_whether_an_attack_has_something_to_follow_at_its_start_is_counted_over_networks():
     base = {"dataset": "cifar10", "distortion": "gradient", "metric": "vanished", "total": 100}
     found = pd.DataFrame([base | {"count": 0}, base | {"count": 3}, base | {"count": 50, "dataset": "shapes"}])
-    assert harder.at_the_start(found, "cifar10").startswith(
-        "Where an attack begins, 3 of 200 pictures have no gradient"
-    )
-    assert "has a gradient in the one network that was asked" in harder.at_the_start(found.iloc[:1], "cifar10")
+    said = harder.at_the_start(found, "cifar10")
+    assert said.endswith(" 3 of 200 pictures have none, counted over the 2 networks that were asked.")
+    said = harder.at_the_start(found.iloc[:1], "cifar10")
+    assert said.endswith(" every test picture has a gradient in the one network that was asked.")
     assert harder.at_the_start(found, "tiny-imagenet") == ""

@@ -241,7 +241,7 @@ BAD_EVALUATE: dict[str, Cases] = {
         ("/nowhere", {}, "no finished run there or under RUNS"),
     ],
     "measure": [
-        ("pgd_linf", {}, "must be one of clean, pgd-linf, "),
+        ("pgd_linf", {}, "must be one of clean, gradient, pgd-linf, "),
         ("pgd_linf", {}, "(did you mean 'pgd-linf'?)"),
         (None, {}, "must be names separated by commas, or empty for all"),
         (["clean"], {}, "must be names separated by commas, or empty for all"),
