@@ -297,33 +297,30 @@ w.VBox([one, two, outer])
 
 
 Specimen = tuple[Path, NotebookNode]
-SmallBook = tuple[Path, dict[str, NotebookNode]]
 
 
 @pytest.fixture(scope="module")
-def small_book(tmp_path_factory: pytest.TempPathFactory, build: Callable[[Path, Path], Path]) -> SmallBook:
-    """A book of three pages with this book's settings: its folder of HTML, and each page's notebook, run."""
-    root = tmp_path_factory.mktemp("small")
+def specimen(
+    tmp_path_factory: pytest.TempPathFactory, build: Callable[[Path, Path], Path]
+) -> tuple[Path, NotebookNode]:
+    """A book of one page with two sliders over nine frames, and the page's notebook."""
+    root = tmp_path_factory.mktemp("sliders")
+    notebook = small_book(root, SPECIMEN)
+    return build(root, root), notebook
+
+
+def small_book(root: Path, page: str) -> NotebookNode:
+    """A book of one page with this book's settings, written to a folder; the page's notebook, run."""
     (root / "_config.yml").write_text((REPOSITORY / "_config.yml").read_text(encoding="utf-8"))
-    toc = "format: jb-book\nroot: notebooks/index\nchapters:\n- file: notebooks/own\n- file: notebooks/marked\n"
-    (root / "_toc.yml").write_text(toc)
-    for name in ("notebooks", "book"):
-        (root / name).mkdir()
+    (root / "_toc.yml").write_text("format: jb-book\nroot: notebooks/index\n")
+    (root / "notebooks").mkdir()
     for name in ("_ext", "_static", "references.bib"):
+        (root / "book").mkdir(exist_ok=True)
         (root / "book" / name).symlink_to(REPOSITORY / "book" / name)
-    notebooks = {}
-    for name, page in {"index": SPECIMEN, "own": OWN, "marked": MARKED}.items():
-        notebooks[name] = pages.read(page)
-        pages.run(notebooks[name], root)
-        nbformat.write(pages.settle(notebooks[name]), root / "notebooks" / f"{name}.ipynb")
-    return build(root, root), notebooks
-
-
-@pytest.fixture(scope="module")
-def specimen(small_book: SmallBook) -> Specimen:
-    """The folder of a page with two sliders over nine frames, and its notebook."""
-    html, notebooks = small_book
-    return html, notebooks["index"]
+    notebook = pages.read(page)
+    pages.run(notebook, root)
+    nbformat.write(pages.settle(notebook), root / "notebooks" / "index.ipynb")
+    return notebook
 
 
 def test_sliders_of_the_specimen_by_keyboard(specimen: Specimen, view: View) -> None:
@@ -422,11 +419,13 @@ STATES = """() => [...document.querySelectorAll(".atlib-controls > :not(.atlib-r
 
 
 @pytest.fixture(scope="module")
-def own(small_book: SmallBook) -> Iterator[tuple[str, str]]:
+def own(tmp_path_factory: pytest.TempPathFactory, build: Callable[[Path, Path], Path]) -> Iterator[tuple[str, str]]:
     """The addresses of a page with two of the book's own widgets: on the disk, and over http."""
-    html, _ = small_book
+    root = tmp_path_factory.mktemp("own")
+    small_book(root, OWN)
+    html = build(root, root)
     with served(html) as site:
-        yield (html / "notebooks" / "own.html").as_uri(), f"{site}/notebooks/own.html"
+        yield (html / "notebooks" / "index.html").as_uri(), f"{site}/notebooks/index.html"
 
 
 def wait_for_states(view: View, *expected: str) -> None:
@@ -544,10 +543,11 @@ figure
 
 
 @pytest.fixture(scope="module")
-def marked(small_book: SmallBook) -> str:
+def marked(tmp_path_factory: pytest.TempPathFactory, build: Callable[[Path, Path], Path]) -> str:
     """The address of a page with folded code, a wide table and a chart."""
-    html, _ = small_book
-    return (html / "notebooks" / "marked.html").as_uri()
+    root = tmp_path_factory.mktemp("marked")
+    small_book(root, MARKED)
+    return (build(root, root) / "notebooks" / "index.html").as_uri()
 
 
 def pixel(shot: Image.Image, place: tuple[int, int]) -> tuple[int, ...]:
