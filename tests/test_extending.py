@@ -86,6 +86,9 @@ def test_the_attack_and_its_measurement(monkeypatch: pytest.MonkeyPatch) -> None
     exec(lines("python", "def test_shift"), shown)
     shown["test_shift"]()  # type: ignore[operator]
     model, picture = shown["Corner"](), one_bright_pixel()  # type: ignore[operator]
+    for wrong in (picture.byte(), picture[0]):  # as the tests of every attack have it
+        with pytest.raises(InputError, match=r"^images = "):
+            attacks.shift(model, wrong, torch.tensor([0]))  # type: ignore[attr-defined]
     monkeypatch.setattr(measurements, "MEASUREMENTS", {})
     exec(lines("python", '@register("shift"'), dict(vars(measurements)))
     test = data.Split((picture.repeat(2, 1, 1, 1) * 255).byte(), torch.tensor([0, 1]))
