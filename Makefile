@@ -16,6 +16,7 @@ TESTED := tests/vendor# JavaScript of the tests, which the book doesn't serve
 PAGES := _config.yml _toc.yml CITATION.cff book/references.bib book/screenshot.webp $(wildcard notebooks/*.ipynb book/_ext/*.py book/_static/*.* book/live/* book/root.html models/cifar10/live.json results/frames/explorer/*.webp atlib/*.py atlib/*/*.py atlib/*/*/*.py)
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
+unexport PYTHONDONTWRITEBYTECODE # else each of the tests' hundreds of processes would compile atlib anew
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 
 .PHONY: help book pdf zip test lint notebooks publish status campaign plan destroyed frames live verify bench vendor clean

@@ -81,10 +81,15 @@ def published_folder(own_folders: None, monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("ATLIB_RESULTS", str(REPOSITORY / "results"))
 
 
+@pytest.fixture(scope="session")
+def read_once() -> pd.DataFrame:
+    return load(REPOSITORY / "results")
+
+
 @pytest.fixture
-def published(published_folder: None) -> pd.DataFrame:
-    """The rows of this repository, whose predictions are found too."""
-    return load()
+def published(published_folder: None, read_once: pd.DataFrame) -> pd.DataFrame:
+    """The rows of this repository, whose predictions are found too; each test has a copy."""
+    return read_once.copy()
 
 
 @pytest.fixture

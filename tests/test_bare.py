@@ -34,6 +34,20 @@ t:
     - {model: [normal, pgd-linf-8], seed: 1}
     - {model: underfit, match: pgd-linf-8, seed: 1}
 """
+TWO_BLOCKS = """
+t:
+  title: everything is measured
+  common: &tiny {dataset: cifar10, width: 4, precision: fp32, epochs: 2, batch: 16, steps: 2}
+  runs:
+    - {model: pgd-linf-8, seed: 1}
+u:
+  title: little is measured
+  measure: [clean, pgd-linf]
+  common: *tiny
+  runs:
+    - {model: normal, seed: 1}
+    - {model: underfit, match: pgd-linf-8, seed: 1}
+"""
 
 
 @pytest.fixture
@@ -63,24 +77,26 @@ def start(path: Path, *words: str, **environment: str) -> subprocess.Popen:
 
 
 def test_it_trains_measures_and_publishes_what_snakemake_and_notebooks_would(path: Path) -> None:
+    path.write_text(TWO_BLOCKS, encoding="utf-8")
     planned = grid.load(path)
-    _, robust, underfit = planned
+    robust, normal, underfit = planned
     assert start(path, "--processes", "2").wait(timeout=900) == 0, path.with_name("log").read_text(encoding="utf-8")
     log = path.with_name("log").read_text(encoding="utf-8")
     lines = log.splitlines()
-    assert lines[:2] == [
+    assert lines[:3] == [
         "0 runs are done, 3 to do",
-        "  block t: 3 to train and measure: normal, pgd-linf-8, underfit",
+        "  block t: 1 to train and measure: pgd-linf-8",
+        "  block u: 2 to train and measure: normal, underfit",
     ]
     assert (
-        lines[2].startswith("cost: roughly ") and "measured just now: training in fp32, measuring in fp32" in lines[2]
+        lines[3].startswith("cost: roughly ") and "measured just now: training in fp32, measuring in fp32" in lines[3]
     )
     assert "not measured here: stylist = 'ghiasi': needs" in log and "to stylise" not in log
     for p in planned:  # each step in a reader's words
         about = f"{p.config.model} on cifar10, seed 1 ({p.run})"
         assert re.search(rf"^\d\d:\d\d  training {re.escape(about)}$", log, re.MULTILINE)
         assert re.search(rf"^\d\d:\d\d  measuring {re.escape(about)}$", log, re.MULTILINE)
-    assert lines[-1] == "0 done, 0 running, 0 failed, 3 pending"  # the stylised test sets can't be made here
+    assert lines[-1] == "2 done, 0 running, 0 failed, 1 pending"  # the stylised test sets can't be made here
     for p in planned:
         assert f"published {p.run}: " in log
         # half-precision weights, and the rows of the very weights
@@ -89,8 +105,8 @@ def test_it_trains_measures_and_publishes_what_snakemake_and_notebooks_would(pat
         record = read_json(results_dir() / f"{p.run}.json")
         assert record["training"]["weights_digest"] == record["evaluation"]["weights_digest"]
         left = {place for place in p.expected if "stylised@" in place}
-        assert left and set(record["evaluation"]["measurements"]) == set(p.expected) - left
-    assert read_json(underfit.folder / "training.json")["source"] == planned[0].run
+        assert bool(left) == (p is robust) and set(record["evaluation"]["measurements"]) == set(p.expected) - left
+    assert read_json(underfit.folder / "training.json")["source"] == normal.run
     assert robust.run in set(load()["run"])
 
     # that these are the rows of Snakemake and the notebooks, test_campaign says

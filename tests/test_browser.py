@@ -296,36 +296,41 @@ w.VBox([one, two, outer])
 """
 
 
-Specimen = tuple[Path, NotebookNode]
+Specimen = tuple[str, NotebookNode]
 
 
 @pytest.fixture(scope="module")
-def specimen(
+def small_book(
     tmp_path_factory: pytest.TempPathFactory, build: Callable[[Path, Path], Path]
-) -> tuple[Path, NotebookNode]:
-    """A book of one page with two sliders over nine frames, and the page's notebook."""
-    root = tmp_path_factory.mktemp("sliders")
-    notebook = small_book(root, SPECIMEN)
-    return build(root, root), notebook
-
-
-def small_book(root: Path, page: str) -> NotebookNode:
-    """A book of one page with this book's settings, written to a folder; the page's notebook, run."""
+) -> tuple[Path, dict[str, NotebookNode]]:
+    """A book of these tests' own pages with this book's settings: the folder of its pages, and their notebooks, run."""
+    root = tmp_path_factory.mktemp("small")
     (root / "_config.yml").write_text((REPOSITORY / "_config.yml").read_text(encoding="utf-8"))
-    (root / "_toc.yml").write_text("format: jb-book\nroot: notebooks/index\n")
-    (root / "notebooks").mkdir()
+    made = {"specimen": SPECIMEN, "own": OWN, "marked": MARKED}
+    first, *others = (f"notebooks/{name}" for name in made)
+    chapters = "".join(f"  - file: {name}\n" for name in others)
+    (root / "_toc.yml").write_text(f"format: jb-book\nroot: {first}\nchapters:\n{chapters}")
+    for name in ("notebooks", "book"):
+        (root / name).mkdir()
     for name in ("_ext", "_static", "references.bib"):
-        (root / "book").mkdir(exist_ok=True)
         (root / "book" / name).symlink_to(REPOSITORY / "book" / name)
-    notebook = pages.read(page)
-    pages.run(notebook, root)
-    nbformat.write(pages.settle(notebook), root / "notebooks" / "index.ipynb")
-    return notebook
+    notebooks = {name: pages.read(text) for name, text in made.items()}
+    for name, notebook in notebooks.items():
+        pages.run(notebook, root)
+        nbformat.write(pages.settle(notebook), root / "notebooks" / f"{name}.ipynb")
+    return build(root, root) / "notebooks", notebooks
+
+
+@pytest.fixture(scope="module")
+def specimen(small_book: tuple[Path, dict[str, NotebookNode]]) -> Specimen:
+    """The address of a page with two sliders over nine frames, and the page's notebook."""
+    folder, notebooks = small_book
+    return (folder / "specimen.html").as_uri(), notebooks["specimen"]
 
 
 def test_sliders_of_the_specimen_by_keyboard(specimen: Specimen, view: View) -> None:
-    html, notebook = specimen
-    view.open((html / "notebooks" / "index.html").as_uri(), widgets=1)
+    address, notebook = specimen
+    view.open(address, widgets=1)
     assert hashes(Sliders(notebook).shown()) == ["ay"]
     keys = [(move.key, *hashes(move.expected)) for move in Sliders(notebook).moves()]
     assert keys[:4] == [("Home", "ay"), ("ArrowRight", "by"), ("End", "cy"), ("ArrowLeft", "by")]
@@ -339,8 +344,8 @@ def test_a_faulty_slider_is_noticed(
     specimen: Specimen, view: View, fault: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(globals(), "MOVING", 10_000.0)
-    html, notebook = specimen
-    view.open((html / "notebooks" / "index.html").as_uri(), widgets=1)
+    address, notebook = specimen
+    view.open(address, widgets=1)
     other = copy.deepcopy(notebook)
     models = other.metadata["widgets"][STATE]["state"]
     if fault == "link":  # the page follows its link, this notebook another
@@ -354,10 +359,10 @@ def test_a_faulty_slider_is_noticed(
 
 
 def test_sliders_of_the_specimen_by_mouse_and_touch(specimen: Specimen, browser: Any) -> None:
-    html, _ = specimen
+    address, _ = specimen
     context = browser.new_context(has_touch=True, viewport=PHONE)
     touched = View(context.new_page())
-    touched.open((html / "notebooks" / "index.html").as_uri(), widgets=1)
+    touched.open(address, widgets=1)
     tracks = touched.page.locator(".noUi-base")
     place = {"x": tracks.nth(0).bounding_box()["width"] - 1, "y": 1}
     tracks.nth(0).click(position=place)
@@ -419,13 +424,11 @@ STATES = """() => [...document.querySelectorAll(".atlib-controls > :not(.atlib-r
 
 
 @pytest.fixture(scope="module")
-def own(tmp_path_factory: pytest.TempPathFactory, build: Callable[[Path, Path], Path]) -> Iterator[tuple[str, str]]:
+def own(small_book: tuple[Path, dict[str, NotebookNode]]) -> Iterator[tuple[str, str]]:
     """The addresses of a page with two of the book's own widgets: on the disk, and over http."""
-    root = tmp_path_factory.mktemp("own")
-    small_book(root, OWN)
-    html = build(root, root)
-    with served(html) as site:
-        yield (html / "notebooks" / "index.html").as_uri(), f"{site}/notebooks/index.html"
+    folder, _ = small_book
+    with served(folder.parent) as site:
+        yield (folder / "own.html").as_uri(), f"{site}/notebooks/own.html"
 
 
 def wait_for_states(view: View, *expected: str) -> None:
@@ -543,11 +546,10 @@ figure
 
 
 @pytest.fixture(scope="module")
-def marked(tmp_path_factory: pytest.TempPathFactory, build: Callable[[Path, Path], Path]) -> str:
+def marked(small_book: tuple[Path, dict[str, NotebookNode]]) -> str:
     """The address of a page with folded code, a wide table and a chart."""
-    root = tmp_path_factory.mktemp("marked")
-    small_book(root, MARKED)
-    return (build(root, root) / "notebooks" / "index.html").as_uri()
+    folder, _ = small_book
+    return (folder / "marked.html").as_uri()
 
 
 def pixel(shot: Image.Image, place: tuple[int, int]) -> tuple[int, ...]:
@@ -589,7 +591,7 @@ def test_a_wide_table_keeps_its_first_column_and_says_that_there_is_more(marked:
     box.evaluate("e => e.scrollTo({left: 1e5, behavior: 'instant'})")
     assert sum(edge()) > sum(dark) + 60
     data = view.page.locator(".rows-data a").first
-    assert data.get_attribute("download") == "index-accuracy-every-network.csv"
+    assert data.get_attribute("download") == "marked-accuracy-every-network.csv"
 
 
 def test_a_chart_lies_on_the_dark_page_s_own_ground(marked: str, view: View) -> None:

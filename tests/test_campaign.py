@@ -37,12 +37,13 @@ t:
 FEW = """
 t:
   title: few pictures
-  measure: [clean, trained-attack, pgd-linf, saturation, patch-shuffle, maps@clean@]
+  measure: [clean, trained-attack, pgd-linf, saturation, patch-shuffle, stylised,
+    maps@clean@, maps@stylised@generated-ghiasi]
   common: {dataset: cifar10, width: 4, precision: fp32, batch: 16}
   runs:
-    - {model: normal, width: 64, stem: 7x7, weights: absent, seed: 1}
     - {model: pgd-linf-8, epochs: 20, seed: 1}
 """
+FAILS_FIRST = FEW.replace("runs:", "runs:\n    - {model: normal, width: 64, stem: 7x7, weights: absent, seed: 1}")
 installed = pytest.mark.skipif(
     not running.SNAKEMAKE.is_file() and "snakemake" not in os.environ.get("ATLIB_REQUIRE", ""),
     reason=f"{running.SNAKEMAKE} not installed (make campaign)",
@@ -97,15 +98,15 @@ def gone(path: Path, seconds: float = PATIENCE) -> None:
 
 @installed
 def test_killed_twice_and_resumed_it_ends_as_if_left_alone(
-    path: Path, few_pictures: None, monkeypatch: pytest.MonkeyPatch
+    path: Path, few_pictures: None, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
+    """It stylises before it measures, and says which stylised sets it can't make here."""
     path.write_text(FEW, encoding="utf-8")
     needs.obstacle.cache_clear()
-    planned = grid.load(path)
-    failing, robust = planned
+    (robust,) = grid.load(path)
 
     # in training: everything at once, as when a machine loses power
-    child = start(path)
+    child = start(path, "--announced")
     until(lambda: grid.held(robust.folder) is not None, child)
     for pid in processes(path):
         with contextlib.suppress(ProcessLookupError):
@@ -115,7 +116,7 @@ def test_killed_twice_and_resumed_it_ends_as_if_left_alone(
     assert not grid.trained(robust)
 
     # in evaluation: the campaign alone; what it had started notices
-    child = start(path)
+    child = start(path, "--announced")
     until(lambda: grid.trained(robust) and grid.held(robust.folder) is not None, child)
     child.kill()
     child.wait()
@@ -125,18 +126,26 @@ def test_killed_twice_and_resumed_it_ends_as_if_left_alone(
     gone(path)
     assert not grid.published(robust)
 
+    path.write_text(FAILS_FIRST, encoding="utf-8")
+    failing, _ = grid.load(path)
     child = start(path)
     assert child.wait(timeout=PATIENCE) == 1  # the run that fails has stopped no other
     log = (path.parent / "log").read_text(encoding="utf-8")
-    table = grid.status(planned).set_index("run")["state"].to_dict()
-    assert table == {robust.run: "done", failing.run: "failed"}, log
-    assert not needs.missing(robust), log
+    state = grid.status([failing, robust]).set_index("run")
+    assert state["state"].to_dict() == {failing.run: "failed", robust.run: "pending"}, log
+    assert state.loc[robust.run, "text"] == "pending, 3 of 24 measurements" and not needs.missing(robust), log
+    assert "not measured here: styles = 'paintings': " in log
+    record = read_json(results_dir() / f"{robust.run}.json")["evaluation"]["measurements"]
+    assert record["stylised@generated-ghiasi"]["stylised"]["count"] == 10 and "maps@stylised@generated-ghiasi" in record
     error = read_json(failing.folder / "failed.json")["error"]
     why = "weights = 'absent': neither a file"
     assert why in error and why in (failing.folder / "train.ipynb").read_text(encoding="utf-8")
     assert f"{failing.run}: failed: {error}" in log
     resumed = load()
     assert not resumed.duplicated(["run", "distortion", "level", "metric"]).any()
+    assert set(resumed.loc[resumed["distortion"] == "stylised", "level"]) == {"generated-ghiasi"}
+    path.write_text(FEW, encoding="utf-8")
+    assert running.run(path=path) == 0 and "1 run is done, 0 to do\n" in capsys.readouterr().out
 
     # the same, undisturbed, and without notebooks
     monkeypatch.setenv("ATLIB_RUNS", str(path.parent / "undisturbed"))
@@ -155,7 +164,7 @@ def test_killed_twice_and_resumed_it_ends_as_if_left_alone(
 @installed
 def test_its_time_over_it_stops_everything_and_nothing_has_failed(path: Path) -> None:
     path.write_text(GRID.replace("epochs: 2", "epochs: 500"), encoding="utf-8")
-    child = start(path, "--minutes", "0.25", "--jobs", "1")
+    child = start(path, "--minutes", "0.25", "--jobs", "1", "--announced")
     assert child.wait(timeout=PATIENCE) == 0  # 500 epochs would take longer
     assert "time limit reached" in (path.parent / "log").read_text(encoding="utf-8")
     gone(path)
@@ -169,7 +178,7 @@ def test_a_second_campaign_says_so_and_a_signal_ends_the_first_quietly(number: s
     path.write_text(GRID.replace("epochs: 2", "epochs: 500"), encoding="utf-8")
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # inherited
     try:
-        child = start(path)
+        child = start(path, "--announced")
     finally:
         signal.signal(signal.SIGINT, before)
     robust = grid.load(path)[0]
@@ -653,22 +662,3 @@ def test_what_stands_in_the_way_of_stylised_sets(pictures: grid.Planned, path: P
     assert needs.find([pictures]).todo == () and needs.find([pictures]).stylised == ()
     shapes = resolve()
     assert needs.stylised_sets(shapes) == {} and evaluation.lacking(shapes) == {}
-
-
-@installed
-def test_a_campaign_stylises_before_it_evaluates_and_says_what_it_leaves_out(
-    pictures: grid.Planned, path: Path, capsys: pytest.CaptureFixture
-) -> None:
-    few = "measure: [clean, stylised, maps@stylised@generated-ghiasi, maps@stylised@paintings-ghiasi]"
-    path.write_text(STYLED.replace("title: pictures", f"title: pictures\n  {few}"), encoding="utf-8")
-    (pictures,) = grid.load(path)
-    assert start(path).wait(timeout=PATIENCE) == 0, (path.parent / "log").read_text(encoding="utf-8")
-    log = (path.parent / "log").read_text(encoding="utf-8")
-    assert "not measured here: styles = 'paintings': " in log
-    rows = load()
-    assert set(rows.loc[rows["distortion"] == "stylised", "level"]) == {"generated-ghiasi"}
-    record = read_json(results_dir() / f"{pictures.run}.json")["evaluation"]["measurements"]
-    assert record["stylised@generated-ghiasi"]["stylised"]["count"] == 10 and "maps@stylised@generated-ghiasi" in record
-    assert grid.status([pictures])["text"].tolist() == ["pending, 4 of 7 measurements"]
-    assert running.run(path=path) == 0
-    assert "1 run is done, 0 to do\n" in capsys.readouterr().out

@@ -19,9 +19,9 @@ from atlib.report import bound, front, ledger, tables, verdicts
 pytestmark = pytest.mark.usefixtures("published_folder")
 
 
-@pytest.fixture(scope="module")
-def frame() -> pd.DataFrame:
-    return rows.load(REPOSITORY / "results")
+@pytest.fixture
+def frame(published: pd.DataFrame) -> pd.DataFrame:
+    return published
 
 
 def gain_on_pictures_of_two(frame: pd.DataFrame) -> float:
@@ -83,16 +83,18 @@ def test_a_sentence_takes_the_effects_of_single_cells(frame: pd.DataFrame) -> No
     one = next(found for found in verdicts.verdicts(frame) if found.claim.id == "stylised-common")
     (_, first), (_, second), *_ = next(d for d in one.decisions if d.dataset == "cifar10").cells
     text = "{first stylised-common@cifar10} and {second stylised-common@cifar10}"
-    said = bound.filled(text, "here", frame, link=False)
+    said = bound.filled(text, "here", bound.Known(frame), link=False)
     expected = [f"{judged.effect:+.2f} [{judged.low:+.2f}, {judged.high:+.2f}]" for judged in (first, second)]
     assert said == " and ".join(expected).replace("-", "−") and expected[0] != expected[1]
-    said = bound.filled("{at stylised-common@cifar10 stylised@generated-ghiasi}", "here", frame, link=False)
+    said = bound.filled(
+        "{at stylised-common@cifar10 stylised@generated-ghiasi}", "here", bound.Known(frame), link=False
+    )
     assert said == f"{100 * first.effect:+.1f}".replace("-", "−")
-    said = bound.filled("{of_two saturation-less-sensitive@cifar10}", "here", frame, link=False)
-    of_three = bound.filled("{points saturation-less-sensitive@cifar10}", "here", frame, link=False)
+    said = bound.filled("{of_two saturation-less-sensitive@cifar10}", "here", bound.Known(frame), link=False)
+    of_three = bound.filled("{points saturation-less-sensitive@cifar10}", "here", bound.Known(frame), link=False)
     assert said != of_three and float(said.split()[0]) == pytest.approx(gain_on_pictures_of_two(frame), abs=0.051)
     with pytest.raises(Missing, match="no such number in the rows"):  # a claim of one cell
-        bound.filled("{second shape-bias@shapes}", "here", frame)
+        bound.filled("{second shape-bias@shapes}", "here", bound.Known(frame))
 
 
 def test_how_sure_counts_the_verdicts(frame: pd.DataFrame) -> None:

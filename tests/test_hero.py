@@ -19,9 +19,9 @@ from test_browser import DESK, PHONE, View, browser, chromium
 __all__ = ("browser", "chromium")  # fixtures
 
 
-@pytest.fixture(scope="module")
-def frame() -> pd.DataFrame:
-    return rows.load(REPOSITORY / "results")
+@pytest.fixture
+def frame(published: pd.DataFrame) -> pd.DataFrame:
+    return published
 
 
 @pytest.fixture(scope="module")

@@ -107,7 +107,7 @@ def test_every_distortion_of_a_run_picture_by_picture(run: Path, subject: Subjec
         for level in distortion.levels:
             changed = [transforms.distort(image[None], name, level, [n]) for n, image in enumerate(images)]
             with torch.no_grad():
-                logits = torch.cat([subject.model(one) for one in changed])
+                logits = subject.model(torch.cat(changed))
             said = arrays[f"{name}@{level}/class"]
             assert (said == logits.argmax(1).numpy()).mean() >= 0.99  # rounding may decide a tie
             found = cell(rows, f"{name}@{level}", "accuracy")

@@ -26,9 +26,9 @@ def published(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ATLIB_RESULTS", str(REPOSITORY / "results"))
 
 
-@pytest.fixture(scope="module")
-def frame() -> pd.DataFrame:
-    return rows.load(REPOSITORY / "results")
+@pytest.fixture
+def frame(published: pd.DataFrame) -> pd.DataFrame:
+    return published
 
 
 def said(frame: pd.DataFrame, answers: dict[str, dict[int, list[int]]], labels: list[int], place: str = UNDER):
@@ -83,10 +83,10 @@ def test_the_table_holds_what_was_counted_and_its_rows(frame: pd.DataFrame) -> N
 
 def test_sentences_fill_in_the_share_of_the_most_frequent_answer(frame: pd.DataFrame) -> None:
     counted = one_answer.shares(frame, "cifar10", "normal", "low-pass@0.2")
-    text = bound.filled("{one_answer normal@cifar10 low-pass@0.2} %", "here", frame)
+    text = bound.filled("{one_answer normal@cifar10 low-pass@0.2} %", "here", bound.Known(frame))
     assert text == f"{100 * np.mean(counted):.0f} %" and len(counted) == 3
     with pytest.raises(InputError, match=r"no answers of pgd-linf-7 on cifar10 under low-pass@0\.2"):
-        bound.filled("{one_answer pgd-linf-7@cifar10 low-pass@0.2}", "here", frame)
+        bound.filled("{one_answer pgd-linf-7@cifar10 low-pass@0.2}", "here", bound.Known(frame))
 
 
 def test_the_sentence_says_both_leads(frame: pd.DataFrame) -> None:

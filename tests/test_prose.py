@@ -438,11 +438,10 @@ def test_the_conclusion_says_which_filter_keeps_more_edges(monkeypatch: pytest.M
 
 
 @pytest.mark.parametrize("text", TYPED)
-def test_what_is_typed_of_rows_to_come_is_still_so(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ATLIB_RESULTS", str(REPOSITORY / "results"))
+def test_what_is_typed_of_rows_to_come_is_still_so(text: str, published: pd.DataFrame) -> None:
     said = [name for name, path in SOURCES.items() if text in " ".join(path.read_text(encoding="utf-8").split())]
     assert said, "no page says it any more: take it out of TYPED"
-    assert TYPED[text](load(REPOSITORY / "results")), f"no longer so, on {', '.join(said)}"
+    assert TYPED[text](published), f"no longer so, on {', '.join(said)}"
 
 
 # A page, and the rows of which one is changed: its sentences are about them.

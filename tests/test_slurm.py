@@ -31,7 +31,7 @@ def left_behind(conf: Path) -> bool:
     if not conf.is_symlink():
         return False
     home = conf.readlink().parent
-    ours = home.name.startswith("test_of_all_jobs") and home.parent.name.startswith("pytest-")
+    ours = home.name.startswith("test_a_job_that_fails") and home.parent.name.startswith("pytest-")
     return ours and not said("pgrep", "-x", "slurmctld|slurmd")
 
 
@@ -39,7 +39,7 @@ def left_behind(conf: Path) -> bool:
 def test_only_its_own_leftover_is_taken_away(tmp_path: Path) -> None:
     conf = tmp_path / "slurm.conf"
     assert not left_behind(conf)
-    conf.symlink_to("/tmp/pytest-of-root/pytest-7/test_of_all_jobs_one_fails_one0/slurm.conf")
+    conf.symlink_to("/tmp/pytest-of-root/pytest-7/test_a_job_that_fails_one_that0/slurm.conf")
     assert left_behind(conf) == (not said("pgrep", "-x", "slurmctld|slurmd"))
     conf.unlink()
     conf.symlink_to("/cm/shared/slurm/slurm.conf")
@@ -145,11 +145,11 @@ nolock: true
 latency-wait: 5
 """
 GRID = """t:
-  title: three runs of three jobs each, the last of which fails in its first
+  title: two runs of three jobs each, the second of which fails in its first
   measure: [clean, saturation@1024]
   common: {dataset: cifar10, width: 4, batch: 16, epochs: 120, precision: fp32}
   runs:
-    - {model: normal, seed: [1, 2]}
+    - {model: normal, seed: 1}
     - {model: normal, width: 64, stem: 7x7, weights: absent, seed: 1}
 """
 
@@ -165,7 +165,7 @@ def holder(planned: grid.Planned) -> int:
     return int((planned.folder / "lock").read_text(encoding="utf-8"))
 
 
-def test_of_all_jobs_one_fails_one_is_killed_one_is_preempted(
+def test_a_job_that_fails_one_that_is_killed_and_one_that_is_preempted(
     slurm: None, few_pictures: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("runs", "results"):
@@ -175,22 +175,19 @@ def test_of_all_jobs_one_fails_one_is_killed_one_is_preempted(
     (tmp_path / "grid.yaml").write_text(GRID)
     planned = grid.load(tmp_path / "grid.yaml")
     words = [sys.executable, "-m", "atlib.campaign", "--grid", str(tmp_path / "grid.yaml"), "run"]
-    words += ["--jobs", "8", "--threads", "1", "--minutes", "25", "--profile", str(tmp_path / "profile")]
-    *good, bad = planned  # the good ones are long enough to be found at work: one is killed, the other preempted
+    words += ["--jobs", "8", "--threads", "1", "--minutes", "25", "--profile", str(tmp_path / "profile"), "--announced"]
+    good, bad = planned  # the good one is long enough to be found at work: first it is killed, then preempted
     with open(tmp_path / "log", "w", encoding="utf-8") as log:
         child = subprocess.Popen(words, cwd=REPOSITORY, stdout=log, stderr=subprocess.STDOUT)
         try:
-            # Snakemake submits in no order that one can rely on, so whichever starts first is killed: waiting for a
-            # certain one, the other could come and go
-            wait_for("a run to kill", lambda: any(grid.held(p.folder) is not None for p in good))
-            killed, preempted = sorted(good, key=lambda p: grid.held(p.folder) is None)
-            os.kill(holder(killed), signal.SIGKILL)  # its kernel
-            wait_for("its failure", (killed.folder / "failed.json").exists)
-            first = read_json(killed.folder / "failed.json")["error"]
-            wait_for("the run to preempt", lambda: grid.held(preempted.folder) is not None)
-            job = job_of(holder(preempted))
+            wait_for("the run to kill", lambda: grid.held(good.folder) is not None)
+            os.kill(holder(good), signal.SIGKILL)  # its kernel
+            wait_for("its failure", (good.folder / "failed.json").exists)
+            first = read_json(good.folder / "failed.json")["error"]
+            wait_for("its second attempt (restart-times)", lambda: grid.held(good.folder) is not None)
+            job = job_of(holder(good))
             said("scontrol", "requeue", job)
-            wait_for("its end", lambda: grid.held(preempted.folder) is None)
+            wait_for("its end", lambda: grid.held(good.folder) is None)
             assert f"JobId={job}" in (shown := said("scontrol", "show", "job", job)) and "Restarts=1" in shown
             wait_for("its place in the queue", lambda: job in said("squeue", "-h", "-t", "PENDING", "-o", "%i").split())
             said("scontrol", "update", f"JobId={job}", "StartTime=now")  # SLURM would wait two minutes
@@ -200,14 +197,11 @@ def test_of_all_jobs_one_fails_one_is_killed_one_is_preempted(
             child.wait()
     text = (tmp_path / "log").read_text(encoding="utf-8")
     table = grid.status(planned).set_index("run")["state"].to_dict()
-    assert first.startswith("the notebook's kernel died")  # and the second attempt, restart-times, came to its end
-    assert table == {p.run: "done" for p in good} | {bad.run: "failed"}, text
-    assert not any(needs.missing(p) for p in good), text
+    assert first.startswith("the notebook's kernel died")
+    assert table == {good.run: "done", bad.run: "failed"}, text
+    assert not needs.missing(good), text
     why = "weights = 'absent': neither a file"
     assert child.returncode == 1 and why in read_json(bad.folder / "failed.json")["error"]
     rows = load()
-    assert (
-        set(rows["run"]) == {p.run for p in good}
-        and not rows.duplicated(["run", "distortion", "level", "metric"]).any()
-    )
+    assert set(rows["run"]) == {good.run} and not rows.duplicated(["run", "distortion", "level", "metric"]).any()
     assert why in (bad.folder / "train.ipynb").read_text(encoding="utf-8")

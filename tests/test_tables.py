@@ -12,7 +12,7 @@ from atlib import choices
 from atlib.campaign import grid
 from atlib.configuration import resolve
 from atlib.files import REPOSITORY, write_json
-from atlib.report import beside_paper, cue_conflict, inventory, plots, statistics, tables
+from atlib.report import beside_paper, cue_conflict, inventory, palette, plots, statistics, tables
 from atlib.rows import find_row, frame_of, load, row_id
 
 
@@ -173,12 +173,12 @@ def test_html_escapes_and_captions(published):
 
 @pytest.mark.parametrize(("model", "family"), [("pgd-l2-12", "pgd-l2"), ("pgd-linf-8", "pgd-linf"), ("fgsm-4", "fgsm")])
 def test_family(model, family):
-    assert plots.family(model) == family
+    assert palette.family(model) == family
 
 
 def test_every_kind_of_network_has_a_colour_of_its_own() -> None:
     for name in (*choices.PLAIN, *choices.NUMBERED):
-        assert plots.family(f"{name}-8" if name in choices.NUMBERED else name) == name
+        assert palette.family(f"{name}-8" if name in choices.NUMBERED else name) == name
 
 
 def test_setting_matches_what_train_does_by_default():

@@ -6,9 +6,11 @@ from verdicts and rows; where the rows have changed a verdict, the sentence is r
 
 from __future__ import annotations
 
+import functools
 import math
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +22,21 @@ from ..files import checkout_path
 from . import claims, lens, one_answer, tables, verdicts
 from .ledger import verdict_words
 from .rule import VERDICTS
-from .verdicts import Decision
+from .verdicts import Decision, Verdict
 
 ANSWER = "book/answer.yaml"
 PLACE = re.compile(r"\{(\w+) ([\w.-]+)@([\w.-]+)(?: ([\w.-]+@[\w.-]*))?\}")
+
+
+@dataclass(frozen=True)
+class Known:
+    """What sentences are held against: rows as `rows.load` gives them, and what these say about each claim."""
+
+    frame: pd.DataFrame
+
+    @functools.cached_property
+    def verdicts(self) -> dict[str, Verdict]:
+        return {one.claim.id: one for one in verdicts.verdicts(self.frame)}
 
 
 def load(path: Path | None = None) -> dict[str, Any]:
@@ -41,13 +54,13 @@ def load(path: Path | None = None) -> dict[str, Any]:
 
 def headline(frame: pd.DataFrame, path: Path | None = None) -> str:
     """The answer in one sentence, as the front page and the README open; without links."""
-    return bound(load(path)["headline"], "headline", frame, link=False)
+    return bound(load(path)["headline"], "headline", Known(frame), link=False)
 
 
 def conclusion(frame: pd.DataFrame, path: Path | None = None) -> str:
     """The conclusion, in Markdown: a heading and its paragraphs for each part."""
-    parts = load(path)["conclusion"]
-    return "\n\n".join(f"## {part['heading']}\n\n{bound(part, part['heading'], frame)}" for part in parts)
+    parts, known = load(path)["conclusion"], Known(frame)
+    return "\n\n".join(f"## {part['heading']}\n\n{bound(part, part['heading'], known)}" for part in parts)
 
 
 def say(text: str, frame: pd.DataFrame, rests_on: Mapping[str, str]) -> str:
@@ -58,38 +71,40 @@ def say(text: str, frame: pd.DataFrame, rests_on: Mapping[str, str]) -> str:
     the text rests on has changed, or a place can't be filled.
     """
     where = f'"{" ".join(text.split()[:6])} …"'
-    _check(rests_on, where, frame)
-    return "\n\n".join(filled(part, where, frame) for part in re.split(r"\n\s*\n", text.strip()))
+    known = Known(frame)
+    _check(rests_on, where, known)
+    return "\n\n".join(filled(part, where, known) for part in re.split(r"\n\s*\n", text.strip()))
 
 
-def bound(entry: Mapping[str, Any], where: str, frame: pd.DataFrame, link: bool = True) -> str:
+def bound(entry: Mapping[str, Any], where: str, known: Known, link: bool = True) -> str:
     """The text of an entry with its numbers; InputError if a verdict that it rests on has changed.
 
     Paragraphs are kept: YAML folds lines, so that a blank line in the file is the one line break that is left.
     """
     where = f"{ANSWER}: {where}"
-    _check(entry["rests_on"], where, frame)
-    return "\n\n".join(filled(part, where, frame, link) for part in entry["text"].strip().split("\n"))
+    _check(entry["rests_on"], where, known)
+    return "\n\n".join(filled(part, where, known, link) for part in entry["text"].strip().split("\n"))
 
 
-def _check(rests_on: Mapping[str, str], where: str, frame: pd.DataFrame) -> None:
+def _check(rests_on: Mapping[str, str], where: str, known: Known) -> None:
     """InputError if a verdict differs from the one that a sentence rests on."""
     for place, expected in rests_on.items():
         claim, _, dataset = str(place).partition("@")
         word = expected.partition(" (")[0]
         one_of(f"{where}: verdict", word, VERDICTS)
-        found = _decision(claim, dataset, where, frame)
+        found = _decision(claim, dataset, where, known)
         now = found.verdict if word == expected else verdict_words(found.verdict, found.kind)
         if now != expected:
             raise InputError(f"{where}: rests on {place} = {expected!r}, and the rows now say {now!r}: read it again")
 
 
-def filled(text: str, where: str, frame: pd.DataFrame, link: bool = True) -> str:
+def filled(text: str, where: str, known: Known, link: bool = True) -> str:
     """A text with the numbers in its places; InputError for a place that can't be filled, Missing for a number that
     the rows don't have.
 
     link: whether a claim's number leads to the claim in the ledger, where its rows are listed.
     """
+    frame = known.frame
 
     def number(found: re.Match[str]) -> str:
         what, name, dataset, under = found.groups()
@@ -102,7 +117,7 @@ def filled(text: str, where: str, frame: pd.DataFrame, link: bool = True) -> str
         if what == "conditional":
             return f"{100 * _conditional(name, dataset, under or 'clean@', where, frame):.0f}"
         one_of(f"{where}: place", what, ["accuracy", "kept", "conditional", "one_answer", "at", "of_two", *NUMBERS])
-        decision = _decision(name, dataset, where, frame)
+        decision = _decision(name, dataset, where, known)
         if what == "of_two":
             two = lens.of_two(name, dataset, frame)
             said = _points(two.effect, two.low, two.high)
@@ -118,10 +133,9 @@ def filled(text: str, where: str, frame: pd.DataFrame, link: bool = True) -> str
     return said
 
 
-def _decision(claim: str, dataset: str, where: str, frame: pd.DataFrame) -> Decision:
-    found = {one.claim.id: one for one in verdicts.verdicts(frame)}
-    one_of(f"{where}: claim", claim, list(found))
-    here = {decision.dataset: decision for decision in found[claim].decisions}
+def _decision(claim: str, dataset: str, where: str, known: Known) -> Decision:
+    one_of(f"{where}: claim", claim, list(known.verdicts))
+    here = {decision.dataset: decision for decision in known.verdicts[claim].decisions}
     one_of(f"{where}: data set of {claim}", dataset, list(here))
     return here[dataset]
 

@@ -12,11 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from . import core, plots
+from .palette import FAMILIES, family
 
 COLOURS = {
-    "normal": plots.FAMILIES["normal"],
-    "underfit": plots.FAMILIES["underfit"],
-    "main": plots.FAMILIES["pgd-linf"],
+    "normal": FAMILIES["normal"],
+    "underfit": FAMILIES["underfit"],
+    "main": FAMILIES["pgd-linf"],
 }
 YARDSTICKS = {"edges": ("|", "edges of the picture"), "untrained": ("x", "random weights")}
 
@@ -114,7 +115,7 @@ def accuracies(panels: Mapping[str, pd.DataFrame], titles: tuple[str, str] = ("o
     with plots.sheet(1, len(panels), 3.5 * len(panels) + 0.4, 3.9, sharex=True, sharey=True) as (figure, axes):
         for axis, (title, found) in zip(axes[0], panels.items(), strict=True):
             for line in found.to_dict("records"):
-                colour = plots.FAMILIES[plots.family(line["model"])]
+                colour = FAMILIES[family(line["model"])]
                 fill = colour if line["whose"] == "ours" else "none"
                 axis.plot(line["clean"], line["robust"], "o", color=colour, markerfacecolor=fill, markersize=7)
                 if line["whose"] == "ours":

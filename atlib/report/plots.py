@@ -22,19 +22,9 @@ from .. import attacks, data, evaluation, measurements, models, saliency, shapes
 from ..choices import ATTACKS
 from ..configuration import Config
 from ..tensors import load_tensors
+from .palette import COLOURS, FAMILIES, MARKERS, family
 from .statistics import t_interval
 
-# One colour per family of networks on every page (Okabe and Ito's palette: safe for colour-blind readers).
-FAMILIES = {
-    "normal": "#000000",
-    "underfit": "#999999",
-    "pgd-linf": "#0072B2",
-    "pgd-l2": "#56B4E9",
-    "fgsm": "#E69F00",
-    "spatial": "#009E73",
-    "noise": "#D55E00",
-    "blur": "#CC79A7",
-}
 STYLE: dict[Any, Any] = {
     "figure.dpi": 110,
     "font.size": 11,
@@ -73,11 +63,6 @@ def sheet(rows: int, columns: int, width: float, height: float, **options: Any) 
     with matplotlib.rc_context(STYLE):
         figure = Drawing(figsize=(width, height), layout="constrained")
         yield figure, figure.subplots(rows, columns, squeeze=False, **options)
-
-
-def family(model: str) -> str:
-    """The family of a model's name: pgd-linf-8 is of pgd-linf."""
-    return next((name for name in sorted(FAMILIES, key=len, reverse=True) if model.startswith(name)), "normal")
 
 
 def at_a_glance(config: Config) -> tuple[str, ...]:
@@ -174,10 +159,7 @@ def show_stylised(path: Path) -> Drawing:
     return figure
 
 
-# One colour and marker for each distortion on every page, in the order of transforms.DISTORTIONS; when the colours are
-# used up they begin again, with other markers.
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#999999", "#E69F00", "#56B4E9")
-MARKERS = ("o", "s", "v", "^", "D", "X", "P", "<", ">", "h", "p")
+# One colour and marker for each distortion on every page, in the order of transforms.DISTORTIONS.
 DISTORTIONS = {
     **dict(zip(transforms.DISTORTIONS, zip(cycle(COLOURS), cycle(MARKERS), strict=False), strict=False)),
     "stylised": ("#000000", "*"),

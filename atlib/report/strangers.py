@@ -21,7 +21,8 @@ from ..errors import InputError, Missing
 from ..files import results_dir
 from ..rows import Archive, Predictions, Stored, archive, correct, load, read_rows
 from . import claims
-from .plots import FAMILIES, Drawing, sheet
+from .palette import FAMILIES
+from .plots import Drawing, sheet
 from .quantities import Vector, mean_over, per_picture
 from .statistics import t_interval
 from .tables import in_setting, percent

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image
 from sphinx.application import Sphinx
 
-from atlib.report import plots
+from atlib.report import palette
 
 IMAGE = re.compile(r'<img ([^>]*src="[^"]*_images/([^"/]+)\.png"[^>]*?)\s*/?>')
 LIGHT = 0.92  # what black becomes
@@ -21,7 +21,7 @@ UNLIKE = 0.12  # a colour further than this from every mixture of an ink with wh
 
 def inks() -> np.ndarray:
     """Black, and the colours of the report's charts, as n×3 values in [0, 1]."""
-    used = dict.fromkeys([*plots.FAMILIES.values(), *plots.COLOURS])
+    used = dict.fromkeys([*palette.FAMILIES.values(), *palette.COLOURS])
     rgb = [[int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)] for colour in used]
     return np.array([[0.0, 0.0, 0.0], *(one for one in rgb if max(one) - min(one) > 0.1)])
 
@@ -46,8 +46,20 @@ def turned(chart: Image.Image) -> Image.Image:
 
     Colours stay, or become as light as their letters have to be.
     """
-    rgb = np.asarray(chart.convert("RGB")) / 255
-    away, span = 1 - rgb.reshape(-1, 3), 1 - inks()
+    pixels = np.asarray(chart.convert("RGB"))
+    each, places = np.unique(pixels @ np.array([1 << 16, 1 << 8, 1]), return_inverse=True)  # a chart has few colours
+    colour, cover = on_dark(np.stack([each >> 16, each >> 8 & 255, each & 255], 1) / 255)
+    out = (255 * np.column_stack([colour, cover])).round().astype(np.uint8)[places.reshape(pixels.shape[:2])]
+    for box in filter(None, chart.info["Pictures"].split(";")):
+        left, top, right, bottom = (max(0, int(edge)) for edge in box.split(","))
+        out[top:bottom, left:right, :3] = pixels[top:bottom, left:right]
+        out[top:bottom, left:right, 3] = 255
+    return Image.fromarray(out)
+
+
+def on_dark(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Colours on white, n×3 in [0, 1], as they are on a dark ground: n×3, and how far each covers it, n."""
+    away, span = 1 - rgb, 1 - inks()
     # of each ink as much as comes nearest to the pixel, on white
     amounts = (away @ span.T / (span**2).sum(1)).clip(0, 1)
     misses = np.abs(away[:, None] - amounts[:, :, None] * span).max(2)
@@ -57,13 +69,8 @@ def turned(chart: Image.Image) -> Image.Image:
     colour = np.array([readable(ink) for ink in inks()])[best[:, 0]]
     cover = np.where(grey, amount**0.7, amount)  # grey lines stay as clear as on white
     other = missed > UNLIKE
-    colour[other], cover[other] = rgb.reshape(-1, 3)[other], 1.0
-    out = (255 * np.column_stack([colour, cover])).round().astype(np.uint8).reshape(*rgb.shape[:2], 4)
-    for box in filter(None, chart.info["Pictures"].split(";")):
-        left, top, right, bottom = (max(0, int(edge)) for edge in box.split(","))
-        out[top:bottom, left:right, :3] = (255 * rgb[top:bottom, left:right]).round()
-        out[top:bottom, left:right, 3] = 255
-    return Image.fromarray(out)
+    colour[other], cover[other] = rgb[other], 1.0
+    return colour, cover
 
 
 def add(app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: object) -> None:
