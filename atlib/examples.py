@@ -28,7 +28,7 @@ def choose(subject: Subject) -> Tensor:
     return torch.tensor(picked[:COUNT])
 
 
-def look(subject: Subject, place: str, chosen: Tensor) -> dict[str, Tensor]:
+def explain(subject: Subject, place: str, chosen: Tensor) -> dict[str, Tensor]:
     """Pictures under "DISTORTION@LEVEL" (uint8), a network's SmoothGrad maps of their classes (uint8), its answers."""
     images = shown_under(subject, place, chosen)
     labels = subject.test.labels[chosen].to(subject.device)
@@ -55,7 +55,7 @@ def keep(subject: Subject, folder: Path) -> None:
     for place in (place for place in places if f"{place}/pictures" not in kept):
         try:
             with evaluation.exact():
-                found = look(subject, place, chosen)
+                found = explain(subject, place, chosen)
         except NetworkError:
             continue  # the measurement of its maps says so
         arrays |= {f"{place}/{name}": values.numpy() for name, values in found.items()}

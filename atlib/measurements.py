@@ -194,9 +194,9 @@ def _predict(subject: Subject, images: Tensor, labels: Tensor, change: Change | 
     return predicted.astype(np.uint8 if predicted.max() < 256 else np.uint16), torch.cat(probabilities).numpy()
 
 
-def said(subject: Subject, images: Tensor | None = None, change: Change | None = None) -> Findings:
+def classify(subject: Subject, images: Tensor | None = None, change: Change | None = None) -> Findings:
     """Accuracy and mean probability of the true class on the test set, or on others of the same labels; and the class
-    that was said of every image."""
+    that every image was given."""
     labels = subject.test.labels
     predicted, p_true = predict(subject, subject.test.images if images is None else images, labels, change)
     rows = [ratio("accuracy", predicted == labels.numpy()), Row("p_true", float(p_true.mean()), None, len(p_true))]
@@ -206,7 +206,7 @@ def said(subject: Subject, images: Tensor | None = None, change: Change | None =
 @register("clean", lambda subject: ("",))
 def clean(subject: Subject, level: str) -> Findings:
     """The test set as it is."""
-    return said(subject)
+    return classify(subject)
 
 
 def under_pgd(subject: Subject, arguments: dict) -> Findings:
@@ -330,7 +330,7 @@ def distorted(name: str) -> Callable[[Subject, str], Findings]:
 
     def measure(subject: Subject, level: str) -> Findings:
         """The test set, distorted."""
-        found = said(subject, change=distorting(subject, name, level))
+        found = classify(subject, change=distorting(subject, name, level))
         # one predicted class per image is enough to compare networks; thirty probabilities per image take megabytes
         return found._replace(arrays={"class": found.arrays["class"]})
 
@@ -373,7 +373,7 @@ def stylised_outdated(subject: Subject, level: str, record: dict) -> bool:
 def stylised(subject: Subject, level: str) -> Findings:
     """The test set in other styles (level: STYLES-STYLIST), as notebooks/stylise.ipynb keeps it."""
     images, about = style.load(subject.dataset, subject.side, subject.pictures, level)
-    found = said(subject, images[subject.places])
+    found = classify(subject, images[subject.places])
     return Findings(found.rows, {"class": found.arrays["class"]}, {"stylised": style.summary(about)})
 
 

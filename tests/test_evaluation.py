@@ -707,7 +707,7 @@ def test_one_that_fails_does_not_stop_the_others(pgd: Path, registry: dict) -> N
 
     def fails(subject: Subject, level: str) -> Findings:
         subject.model.register_forward_hook(lambda module, given, said: said / 0)
-        return measurements.said(subject)
+        return measurements.classify(subject)
 
     def works(subject: Subject, level: str) -> Findings:
         return Findings([Row("accuracy", 0.5, 1, 2)], {})
@@ -755,7 +755,7 @@ def test_a_network_that_hides_its_gradient_is_not_called_robust(pgd: Path, capsy
     subject.model.register_forward_pre_hook(lambda module, given: ((given[0] * 255).round() / 255,))
     found = measurements.table_1(subject, "8")
     accuracy = {row.metric: row.value for row in found.rows}
-    clean = measurements.said(subject).rows[0].value
+    clean = measurements.classify(subject).rows[0].value
     assert accuracy["accuracy_last"] == accuracy["accuracy_any"] == clean > 0 and accuracy["vanished"] == 1
     assert measurements.warning(found).startswith(
         "the gradient of 100 of 100 pictures is zero or not finite, so an attack"

@@ -45,10 +45,10 @@ def said(frame: pd.DataFrame, answers: dict[str, dict[int, list[int]]], labels: 
 
 def test_the_share_of_one_answer_is_counted_seed_by_seed(frame: pd.DataFrame) -> None:
     archive = said(frame, {"normal": {1: [0, 0, 0, 5], 2: [3, 3, 0, 5], 3: [1, 2, 3, 4]}}, [1, 2, 3, 4])
-    assert one_answer.shares(frame, "caltech101", "normal", UNDER, said=archive) == [0.75, 0.5, 0.25]
+    assert one_answer.shares(frame, "caltech101", "normal", UNDER, predictions=archive) == [0.75, 0.5, 0.25]
     assert one_answer.shares(frame, "caltech101", "normal", UNDER, one_answer.CLUTTER, archive) == [0.75, 0.25, 0.0]
     assert one_answer.shares(frame, "caltech101", "normal", UNDER, 7, archive) == [0.0, 0.0, 0.0]
-    assert one_answer.shares(frame, "caltech101", "underfit", UNDER, said=archive) == []  # never asked
+    assert one_answer.shares(frame, "caltech101", "underfit", UNDER, predictions=archive) == []  # never asked
 
 
 def test_a_lead_is_counted_on_objects_with_and_without_clutter(frame: pd.DataFrame) -> None:

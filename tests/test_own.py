@@ -256,7 +256,7 @@ def test_a_function_may_go_to_another_folder(tmp_path: Path) -> None:
 def test_a_map_that_is_not_finite_is_left_out_of_the_examples() -> None:
     """It was drawn as a black one."""
     with pytest.raises(NetworkError, match="SmoothGrad maps"):
-        examples.look(own.subject("mine:power", "shapes").subject, "clean@", torch.arange(2))
+        examples.explain(own.subject("mine:power", "shapes").subject, "clean@", torch.arange(2))
 
 
 def test_a_shipped_network_is_the_one_of_models() -> None:

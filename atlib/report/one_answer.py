@@ -37,31 +37,36 @@ def runs(frame: pd.DataFrame, dataset: str, model: str) -> dict[int, str]:
 
 
 def shares(
-    frame: pd.DataFrame, dataset: str, model: str, under: str, label: int | None = None, said: Archive | None = None
+    frame: pd.DataFrame,
+    dataset: str,
+    model: str,
+    under: str,
+    label: int | None = None,
+    predictions: Archive | None = None,
 ) -> list[float]:
     """Of all test pictures under a DISTORTION@LEVEL, the share that gets one answer, seed by seed.
 
     label: that answer, a class's number; None: the one that the network gives most often.
     """
-    said, found = said or archive(), []
+    predictions, found = predictions or archive(), []
     for run in runs(frame, dataset, model).values():
         try:
-            counts = np.bincount(_answers(said, run, under).astype(np.int64), minlength=(label or 0) + 1)
+            counts = np.bincount(_answers(predictions, run, under).astype(np.int64), minlength=(label or 0) + 1)
         except Missing:
             continue
         found.append(float((counts.max() if label is None else counts[label]) / counts.sum()))
     return found
 
 
-def _answers(said: Archive, run: str, under: str) -> NDArray[np.integer]:
+def _answers(predictions: Archive, run: str, under: str) -> NDArray[np.integer]:
     """The class that a network gave each test picture; Missing where it wasn't asked."""
-    predictions = said(run)
-    if f"{under}/class" not in predictions:
+    mine = predictions(run)
+    if f"{under}/class" not in mine:
         raise Missing(f"{run}: no answers under {under}")
-    return predictions[f"{under}/class"]
+    return mine[f"{under}/class"]
 
 
-def table(frame: pd.DataFrame, said: Archive | None = None) -> pd.DataFrame:
+def table(frame: pd.DataFrame, predictions: Archive | None = None) -> pd.DataFrame:
     """Caltech-101: the share of all test pictures that each kind of network calls clutter, in per cent, by PLACES."""
     names = core.roles("caltech101")
     kinds = {model: core.ROLES[role] for model, role in names.items()} | {"noise-0.1": "trained on noise"}
@@ -70,7 +75,7 @@ def table(frame: pd.DataFrame, said: Archive | None = None) -> pd.DataFrame:
     for model, kind in kinds.items():
         line: dict[str, object] = {"data set": "Caltech-101 at 112 pixels", "network": kind}
         for under, title in PLACES.items():
-            found = shares(frame, "caltech101", model, under, CLUTTER, said)
+            found = shares(frame, "caltech101", model, under, CLUTTER, predictions)
             here = accuracy[(accuracy["model"] == model) & (accuracy["distortion"] + "@" + accuracy["level"] == under)]
             ids, total = map(row_id, here.sort_values("seed").to_dict("records")), int(here["total"].max())
             line[title] = core.mean_cell(found, ids, total)
@@ -78,7 +83,9 @@ def table(frame: pd.DataFrame, said: Archive | None = None) -> pd.DataFrame:
     return tables.frame_of(lines)
 
 
-def leads(frame: pd.DataFrame, under: str, said: Archive | None = None, reference: str = "normal") -> pd.DataFrame:
+def leads(
+    frame: pd.DataFrame, under: str, predictions: Archive | None = None, reference: str = "normal"
+) -> pd.DataFrame:
     """Caltech-101, seed by seed: by how much networks trained against attacks lead others under a distortion.
 
     reference: the model that they are compared with. Counted on the pictures of objects that the THREE (for any other
@@ -86,14 +93,14 @@ def leads(frame: pd.DataFrame, under: str, said: Archive | None = None, referenc
     lead (over all of them), free (the share of them that neither of the two calls clutter under the distortion),
     lead_free (over these), as fractions.
     """
-    said, at = said or archive(), claims.load().settings["caltech101"]
+    predictions, at = predictions or archive(), claims.load().settings["caltech101"]
     three = THREE if reference in THREE else ("normal", reference, "main")
     by = {name: runs(frame, "caltech101", at.main if name == "main" else name) for name in three}
     lines = []
     for seed in sorted(set.intersection(*(set(found) for found in by.values()))):
-        mine, theirs = (_answers(said, by[name][seed], under) for name in ("main", reference))
-        labels = np.asarray(said(by["normal"][seed])["labels"])
-        known = np.logical_and.reduce([correct(said(found[seed]), "clean@") for found in by.values()])
+        mine, theirs = (_answers(predictions, by[name][seed], under) for name in ("main", reference))
+        labels = np.asarray(predictions(by["normal"][seed])["labels"])
+        known = np.logical_and.reduce([correct(predictions(found[seed]), "clean@") for found in by.values()])
         known &= labels != CLUTTER
         free = known & (mine != CLUTTER) & (theirs != CLUTTER)
         ahead = (mine == labels).astype(float) - (theirs == labels)
@@ -101,18 +108,18 @@ def leads(frame: pd.DataFrame, under: str, said: Archive | None = None, referenc
     return pd.DataFrame(lines, columns=["seed", "lead", "free", "lead_free"])
 
 
-def averaged(frame: pd.DataFrame, reference: str = "normal", said: Archive | None = None) -> pd.DataFrame:
+def averaged(frame: pd.DataFrame, reference: str = "normal", predictions: Archive | None = None) -> pd.DataFrame:
     """`leads` seed by seed, each column's mean over the levels of saturation that the verdict averages."""
     levels = claims.load()["saturation-less-sensitive"].statistic.under
-    return pd.concat([leads(frame, under, said, reference) for under in levels]).groupby("seed").mean()
+    return pd.concat([leads(frame, under, predictions, reference) for under in levels]).groupby("seed").mean()
 
 
-def averaged_sentence(frame: pd.DataFrame, said: Archive | None = None) -> str:
+def averaged_sentence(frame: pd.DataFrame, predictions: Archive | None = None) -> str:
     """How much of the leads under saturation is left on pictures that neither of two networks calls clutter."""
     kinds = {"normal": "ordinary networks", "underfit": "networks stopped early", "noise-0.1": "those trained on noise"}
     parts = []
     for reference, kind in kinds.items():
-        found = averaged(frame, reference, said)
+        found = averaged(frame, reference, predictions)
         parts.append(f"over {kind} {_points(found['lead'])} and {_points(found['lead_free'])}")
     return (
         "Averaged over the four levels that the verdicts count, the lead of networks trained against attacks is, in "
@@ -127,14 +134,15 @@ def _points(values: pd.Series) -> str:
     return f"{100 * values.mean():+.1f} [{100 * low:+.1f}, {100 * high:+.1f}]".replace("-", "−")
 
 
-def sentence(frame: pd.DataFrame, under: str, words: str, said: Archive | None = None) -> str:
+def sentence(frame: pd.DataFrame, under: str, words: str, predictions: Archive | None = None) -> str:
     """How much of a difference on Caltech-101 goes with one answer, in words. words: the distortion in the text."""
-    said = said or archive()
+    predictions = predictions or archive()
     names = {role: model for model, role in core.roles("caltech101").items()}
     share = {
-        role: 100 * float(np.mean(shares(frame, "caltech101", names[role], under, CLUTTER, said))) for role in names
+        role: 100 * float(np.mean(shares(frame, "caltech101", names[role], under, CLUTTER, predictions)))
+        for role in names
     }
-    found = leads(frame, under, said)
+    found = leads(frame, under, predictions)
     lead, rest = (_points(found[name]) for name in ("lead", "lead_free"))
     return (
         f"{words} ordinary networks call {share['normal']:.0f} % of all test pictures *clutter*, those stopped early "
