@@ -34,6 +34,12 @@ class NetworkError(AtlibError):
     """A network whose outputs, gradients or maps are NaN or infinite, or whose outputs are not classes."""
 
 
+def last_line(error: BaseException) -> str:
+    """An error in one line."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[-1] if lines else type(error).__name__
+
+
 class Main(Protocol):
     """A module's command line: takes its arguments (None: those of the process), returns the exit status."""
 

@@ -18,7 +18,7 @@ from torch import nn
 from . import barred, between, data, gradients, measurements, models, progress, provenance, saliency, training
 from .configuration import Config, config_of, dataset_arguments, find_run
 from .errors import AtlibError, InputError, NetworkError, one_of
-from .files import read_json
+from .files import exclusive, read_json
 from .measured import Table
 from .measurements import TABLE_1, Subject, check_finite, map_pictures, warning
 from .progress import say
@@ -142,7 +142,7 @@ def evaluate(run: str | Path, *, measure: tuple[str, ...] = (), again: bool = Fa
     check_measure(measure)
     folder = find_run(str(run))
     provenance.commit()  # look the commit up now and keep it: files may change while this runs
-    with training.exclusive(folder):
+    with exclusive(folder):
         subject, record = subject_of(folder), read_json(folder / "training.json")
         assert subject.config is not None
         columns = columns_of(subject.config, record["run"])

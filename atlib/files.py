@@ -153,6 +153,13 @@ def hold(path: Path, note: str, refusal: str, patience: float = PATIENCE) -> Ite
 
 
 @contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Lock a run's folder; a second process gets an InputError. The lock ends when the process does."""
+    with hold(folder / "lock", str(os.getpid()), f"{folder}: already in use by process"):
+        yield
+
+
+@contextmanager
 def hold_for_children(path: Path, note: str, refusal: str, patience: float = PATIENCE) -> Iterator[int]:
     """Like `hold`, but yields the lock's file descriptor: a process that inherits it also holds the lock.
 

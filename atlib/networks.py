@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 
 from . import models
-from .errors import InputError, NetworkError, nearest
+from .errors import InputError, NetworkError, last_line, nearest
 from .tensors import load_state
 
 SOURCES = ("atlib:DATASET/MODEL", "torchvision:NAME", "timm:NAME", "module:function")
@@ -89,12 +89,6 @@ def fill(model: nn.Module, path: str) -> None:
         model.load_state_dict(state)
     except RuntimeError as error:
         raise InputError(f"weights = {path!r}: not of this network: {last_line(error)}") from None
-
-
-def last_line(error: BaseException) -> str:
-    """An error in one line."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
 
 
 def _atlib(name: str) -> Loaded:

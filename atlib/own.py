@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from . import data, evaluation, examples, measurements, provenance, training
-from .errors import InputError, in_range, one_of
+from .errors import InputError, in_range, last_line, one_of
 from .files import hold, read_json, runs_dir, writable, write_json
 from .networks import (
     ALIKE,
@@ -31,7 +31,6 @@ from .networks import (
     check,
     class_lines,
     fill,
-    last_line,
     network,
     read_classes,
 )

@@ -8,12 +8,10 @@ left alone.
 
 from __future__ import annotations
 
-import contextlib
 import functools
 import math
-import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 
@@ -24,7 +22,7 @@ from torch import Tensor, nn
 from . import attacks, data, gradients, models, progress, provenance, shapes, transforms, underfit
 from .configuration import CORRUPTIONS, Config, dataset_arguments
 from .errors import InputError, NetworkError
-from .files import hold, runs_dir, writable, write_json
+from .files import exclusive, runs_dir, writable, write_json
 from .tensors import load_tensors, save_tensors, tensor_digest
 
 CHECKPOINT_SECONDS = 30.0
@@ -160,13 +158,6 @@ def accuracy(model: nn.Module, split: data.Split, side: int, device: torch.devic
             logits = model(data.prepare(images.to(device), side))
             right += int((logits.argmax(1).cpu() == labels.cpu()).sum())
     return right / len(split.labels)
-
-
-@contextlib.contextmanager
-def exclusive(folder: Path) -> Iterator[None]:
-    """Lock the run's folder; a second process gets an InputError. The lock ends when the process does."""
-    with hold(folder / "lock", str(os.getpid()), f"{folder}: already in use by process"):
-        yield
 
 
 class Run:

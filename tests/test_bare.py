@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from atlib import training
-from atlib.campaign import bare, doing, grid, needs, running
+from atlib.campaign import bare, doing, grid, needs, running, snapshot
 from atlib.errors import InputError
 from atlib.files import REPOSITORY, data_dir, read_json, results_dir, runs_dir, write_json
 from atlib.rows import load
@@ -122,7 +122,7 @@ def test_a_block_may_ask_for_some_measurements_only(path: Path, monkeypatch: pyt
     assert planned.expected == ["clean@", "saturation@1024"]
     (need,) = needs.find([planned]).todo
     assert need.measure == ("clean@", "saturation@1024") and need.stylised == ()
-    assert running.from_snapshot(running.snapshot([need])) == [planned]  # what Snakemake's jobs read
+    assert snapshot.read(snapshot.write([need])) == [planned]  # what Snakemake's jobs read
     assert doing.job("run", planned.run, [planned], bare=True) == 0
     record = read_json(results_dir() / f"{planned.run}.json")
     assert set(record["evaluation"]["measurements"]) == {"clean@", "saturation@1024"}

@@ -297,12 +297,11 @@ w.VBox([one, two, outer])
 
 
 Specimen = tuple[str, NotebookNode]
+SmallBook = tuple[Path, dict[str, NotebookNode]]
 
 
 @pytest.fixture(scope="module")
-def small_book(
-    tmp_path_factory: pytest.TempPathFactory, build: Callable[[Path, Path], Path]
-) -> tuple[Path, dict[str, NotebookNode]]:
+def small_book(tmp_path_factory: pytest.TempPathFactory, build: Callable[[Path, Path], Path]) -> SmallBook:
     """A book of these tests' own pages with this book's settings: the folder of its pages, and their notebooks, run."""
     root = tmp_path_factory.mktemp("small")
     (root / "_config.yml").write_text((REPOSITORY / "_config.yml").read_text(encoding="utf-8"))
@@ -322,7 +321,7 @@ def small_book(
 
 
 @pytest.fixture(scope="module")
-def specimen(small_book: tuple[Path, dict[str, NotebookNode]]) -> Specimen:
+def specimen(small_book: SmallBook) -> Specimen:
     """The address of a page with two sliders over nine frames, and the page's notebook."""
     folder, notebooks = small_book
     return (folder / "specimen.html").as_uri(), notebooks["specimen"]
@@ -424,7 +423,7 @@ STATES = """() => [...document.querySelectorAll(".atlib-controls > :not(.atlib-r
 
 
 @pytest.fixture(scope="module")
-def own(small_book: tuple[Path, dict[str, NotebookNode]]) -> Iterator[tuple[str, str]]:
+def own(small_book: SmallBook) -> Iterator[tuple[str, str]]:
     """The addresses of a page with two of the book's own widgets: on the disk, and over http."""
     folder, _ = small_book
     with served(folder.parent) as site:
@@ -546,7 +545,7 @@ figure
 
 
 @pytest.fixture(scope="module")
-def marked(small_book: tuple[Path, dict[str, NotebookNode]]) -> str:
+def marked(small_book: SmallBook) -> str:
     """The address of a page with folded code, a wide table and a chart."""
     folder, _ = small_book
     return (folder / "marked.html").as_uri()

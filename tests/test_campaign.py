@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from atlib import evaluation, provenance, style
-from atlib.campaign import announcing, doing, grid, jobs, needs, plan, running
+from atlib.campaign import announcing, doing, grid, jobs, needs, plan, running, snapshot
 from atlib.campaign.__main__ import main
 from atlib.configuration import Config, config_of, resolve
 from atlib.errors import InputError, NetworkError
@@ -236,7 +236,7 @@ def test_a_broken_profile_is_one_line_before_anything_starts(
 def test_a_snapshot_of_other_content_is_one_line(content: dict, tmp_path: Path) -> None:
     write_json(tmp_path / "jobs.json", content)
     with pytest.raises(InputError, match=rf"^{tmp_path}/jobs\.json: not the jobs of a campaign \(.*\)$"):
-        running.from_snapshot(tmp_path / "jobs.json")
+        snapshot.read(tmp_path / "jobs.json")
 
 
 def make_campaign(place: Path, needed: str, pip: str) -> subprocess.Popen:
@@ -548,7 +548,7 @@ def test_of_published_runs_only_the_snapshots_of_the_normal_one_are_needed(path:
     assert found.done == (normal,) and found.left == (target,)
     folder = running.stamps(found.todo)
     assert (folder / normal.run / "published").exists() and not (folder / normal.run / "trained").exists()
-    (one, two) = read_json(running.snapshot(found.todo))["jobs"]
+    (one, two) = read_json(snapshot.write(found.todo))["jobs"]
     assert (one["publish"], two["publish"], two["after"]) == (False, True, [normal.run])
     said = "\n".join([*announcing.actions(found), *announcing.omissions(found)])
     assert said.startswith("1 run is done, 1 to do\n  block t: 1 to train and measure: underfit\n")
@@ -651,7 +651,7 @@ def test_what_stands_in_the_way_of_stylised_sets(pictures: grid.Planned, path: P
         "stylised@generated-microast", "stylised@paintings-ghiasi", "stylised@paintings-microast",
         "maps@stylised@paintings-ghiasi",
     }  # fmt: skip
-    (job,) = json.loads(running.snapshot(needs.find([pictures]).todo).read_text(encoding="utf-8"))["jobs"]
+    (job,) = json.loads(snapshot.write(needs.find([pictures]).todo).read_text(encoding="utf-8"))["jobs"]
     assert job["stylised"] == ["stylised/cifar10/32/generated-ghiasi"]
     # not for a run whose measurements on them are published: a set that no pending run needs isn't made
     published(pictures, without="clean@")
@@ -662,3 +662,24 @@ def test_what_stands_in_the_way_of_stylised_sets(pictures: grid.Planned, path: P
     assert needs.find([pictures]).todo == () and needs.find([pictures]).stylised == ()
     shapes = resolve()
     assert needs.stylised_sets(shapes) == {} and evaluation.lacking(shapes) == {}
+
+
+@pytest.mark.parametrize("kind", ["train", "evaluate"])
+def test_a_job_that_runs_a_notebook_takes_no_torch(kind: str, path: Path) -> None:
+    """Beside the notebook's kernel, which has it, a job would need twice the memory for as long as a network trains."""
+    path.write_text("t: {common: {dataset: shapes, width: 4}, runs: [{model: normal}]}", encoding="utf-8")
+    (planned,) = grid.load(path)
+    file = snapshot.write(needs.find([planned]).todo)
+    code = (
+        "import sys\n"
+        "from atlib.campaign import __main__, doing\n"
+        "doing.execute = lambda notebook, folder, given: print(notebook, 'torch' in sys.modules)\n"
+        "status = __main__.main(['job', *sys.argv[1:]])\n"
+        "print(status, 'torch' in sys.modules)\n"
+    )
+    if kind == "evaluate":
+        write_json(planned.folder / "training.json", {})
+    words = [sys.executable, "-c", code, kind, planned.run, "--snapshot", str(file)]
+    done = subprocess.run(words, capture_output=True, encoding="utf-8", env=os.environ | {"ATLIB_COMMIT": "test"})
+    assert done.stdout == f"{int(kind == 'train')} False\n", done.stderr  # 1: it failed, since nothing was trained
+    assert (planned.folder / doing.LOG).read_text(encoding="utf-8") == f"{kind} False\n"

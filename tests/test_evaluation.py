@@ -678,8 +678,8 @@ def test_unfinished_run_is_not_measured(pgd: Path) -> None:
 
 
 def test_a_run_in_use_is_told(pgd: Path) -> None:
-    code = "import sys; from pathlib import Path; from atlib import training\n"
-    code += "with training.exclusive(Path(sys.argv[1])):\n    print('held', flush=True); sys.stdin.read()"
+    code = "import sys; from pathlib import Path; from atlib import files\n"
+    code += "with files.exclusive(Path(sys.argv[1])):\n    print('held', flush=True); sys.stdin.read()"
     command = [sys.executable, "-c", code, str(pgd)]
     holder = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:

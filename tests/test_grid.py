@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from atlib import evaluation, measurements, style, training, transforms
+from atlib import evaluation, measurements, style, transforms
 from atlib.campaign import announcing, grid, plan, publishing
 from atlib.configuration import resolve
 from atlib.errors import InputError
-from atlib.files import REPOSITORY, results_dir, write_json
+from atlib.files import REPOSITORY, exclusive, results_dir, write_json
 from atlib.report import claims
 from atlib.rows import frame_of, load
 
@@ -152,6 +152,21 @@ def publish(planned: grid.Planned, places: list[str]) -> None:
     write_json(path.with_suffix(".json"), {"evaluation": {"measurements": {place: {} for place in places}}})
 
 
+def test_what_is_measured_and_not_in_the_results_is_to_be_published(tmp_path: Path) -> None:
+    normal, *_ = grid.load(written(tmp_path / "grid.yaml", TWO))
+    assert grid.to_publish(normal)  # nothing is measured: publishing says so
+    write_json(normal.folder / "evaluation.json", {"measurements": {"clean@": {}}})
+    assert grid.to_publish(normal)
+    publish(normal, ["clean@"])
+    assert not grid.to_publish(normal)
+    write_json(normal.folder / "evaluation.json", {"measurements": {"clean@": {}, "pgd-linf@8": {}}})
+    assert grid.to_publish(normal)
+    publish(normal, ["clean@", "pgd-linf@8"])
+    assert not grid.to_publish(normal)
+    (results_dir() / f"{normal.run}.csv").unlink()
+    assert grid.to_publish(normal)
+
+
 def test_states_in_the_order_in_which_a_run_goes_through_them(tmp_path: Path) -> None:
     normal, *_ = grid.load(written(tmp_path / "grid.yaml", TWO))
 
@@ -165,7 +180,7 @@ def test_states_in_the_order_in_which_a_run_goes_through_them(tmp_path: Path) ->
     assert now() == ("pending", "pending, begun")
     write_json(normal.folder / "failed.json", {"error": "the loss became nan"})
     assert now() == ("failed", "failed: the loss became nan")
-    with training.exclusive(normal.folder):
+    with exclusive(normal.folder):
         os.utime(normal.folder / "lock", (0, os.stat(normal.folder / "lock").st_mtime - 600))
         assert now() == ("running", "running, 10 min")
     (normal.folder / "failed.json").unlink()

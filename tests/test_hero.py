@@ -25,10 +25,10 @@ def frame(published: pd.DataFrame) -> pd.DataFrame:
 
 
 @pytest.fixture(scope="module")
-def html(frame: pd.DataFrame) -> Iterator[str]:
+def html(read_once: pd.DataFrame) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ATLIB_RESULTS", str(REPOSITORY / "results"))
-        yield hero.html(frame)
+        yield hero.html(read_once)
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,6 @@ import pytest
 
 from atlib import rows
 from atlib.errors import InputError
-from atlib.files import REPOSITORY
 from atlib.report import bound, one_answer, statistics, tables
 
 UNDER = "saturation@1024"
@@ -19,11 +18,6 @@ def interval(values: pd.Series) -> str:
     """A mean over seeds with its interval, in points, as the sentences write it."""
     low, high = statistics.t_interval(values)
     return " ".join([f"{100 * values.mean():+.1f}", f"[{100 * low:+.1f}, {100 * high:+.1f}]"]).replace("-", "−")
-
-
-@pytest.fixture(autouse=True)
-def published(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ATLIB_RESULTS", str(REPOSITORY / "results"))
 
 
 @pytest.fixture

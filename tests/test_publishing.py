@@ -17,10 +17,9 @@ import pytest
 
 from atlib.campaign import publishing
 from atlib.errors import InputError, Missing
-from atlib.files import REPOSITORY, RUN_NAME, read_json
+from atlib.files import REPOSITORY, RUN_NAME, exclusive, read_json
 from atlib.report import statistics, verdicts
 from atlib.rows import archive, load, read_predictions, read_rows
-from atlib.training import exclusive
 from helpers import GOOD, LINE, RUN, write_csv
 
 COMMIT = "c" * 40

@@ -161,8 +161,13 @@ def job_of(pid: int) -> str:
 
 
 def holder(planned: grid.Planned) -> int:
-    """The process that trains a run."""
-    return int((planned.folder / "lock").read_text(encoding="utf-8"))
+    """The process that trains a run; 0 while it hasn't said so yet."""
+    return int((planned.folder / "lock").read_text(encoding="utf-8") or 0)
+
+
+def at_work(planned: grid.Planned) -> bool:
+    """Whether a process of a SLURM job trains a run, and has said so."""
+    return grid.held(planned.folder) is not None and job_of(holder(planned)) != ""
 
 
 def test_a_job_that_fails_one_that_is_killed_and_one_that_is_preempted(
@@ -180,11 +185,11 @@ def test_a_job_that_fails_one_that_is_killed_and_one_that_is_preempted(
     with open(tmp_path / "log", "w", encoding="utf-8") as log:
         child = subprocess.Popen(words, cwd=REPOSITORY, stdout=log, stderr=subprocess.STDOUT)
         try:
-            wait_for("the run to kill", lambda: grid.held(good.folder) is not None)
+            wait_for("the run to kill", lambda: at_work(good))
             os.kill(holder(good), signal.SIGKILL)  # its kernel
             wait_for("its failure", (good.folder / "failed.json").exists)
             first = read_json(good.folder / "failed.json")["error"]
-            wait_for("its second attempt (restart-times)", lambda: grid.held(good.folder) is not None)
+            wait_for("its second attempt (restart-times)", lambda: at_work(good))
             job = job_of(holder(good))
             said("scontrol", "requeue", job)
             wait_for("its end", lambda: grid.held(good.folder) is None)

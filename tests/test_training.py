@@ -37,7 +37,7 @@ from atlib.configuration import (
     resolve,
 )
 from atlib.errors import InputError, Missing, NetworkError
-from atlib.files import REPOSITORY, read_json, runs_dir, write_json
+from atlib.files import REPOSITORY, exclusive, read_json, runs_dir, write_json
 from atlib.tensors import load_tensors, tensor_digest
 from helpers import flipped, one_line, tiny
 
@@ -652,7 +652,7 @@ def test_finished_run_is_not_repeated(counted: list[int], capsys: pytest.Capture
     files = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in config.folder.iterdir()}
     taken = len(counted)
     capsys.readouterr()
-    with training.exclusive(config.folder):  # nor does it wait for one who measures it
+    with exclusive(config.folder):  # nor does it wait for one who measures it
         assert training.train(config, progress=False) == config.folder
     assert len(counted) == taken == 2
     assert capsys.readouterr().out == f"{config.run}: already trained, nothing to do\n"
@@ -943,7 +943,7 @@ def test_underfit_needs_no_hold_on_a_finished_normal_run(tmp_path):
     """While a finished normal run is being evaluated, its underfit control can be chosen."""
     config = resolve(attack="none", width=4, epochs=0.3, precision="fp32")
     normal = training.train(config, progress=False)
-    with training.exclusive(normal):
+    with exclusive(normal):
         underfit = training.train(replace(config, match="0.5"), progress=False)
     assert (underfit / "training.json").is_file()
 

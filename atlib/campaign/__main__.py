@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import command_line
-from . import announcing, bare, doing, grid, running
+from . import doing, grid, snapshot
 
 
 @command_line
@@ -43,6 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     one.add_argument("--snapshot", type=Path, required=True)
     one.add_argument("--bare", action="store_true", help="without notebooks")
     given = parser.parse_args(arguments)
+    if given.command == "job":
+        return doing.job(given.kind, given.name, snapshot.read(given.snapshot), bare=given.bare)
+    from . import announcing, bare, running  # these take torch, which a job that runs a notebook doesn't need
+
     if given.command == "status":
         announcing.status(grid.select(grid.load(given.grid), given.blocks), grid.titles(given.grid))
         return 0
@@ -51,9 +55,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return running.announce(given.blocks, given.announce, **limits, path=given.grid, profile=given.profile)
     if given.command == "run":
         return running.run(given.blocks, **limits, profile=given.profile, path=given.grid, announced=given.announced)
-    if given.command == "bare":
-        return bare.run(given.blocks, processes=given.processes, minutes=given.minutes, path=given.grid)
-    return doing.job(given.kind, given.name, running.from_snapshot(given.snapshot), bare=given.bare)
+    return bare.run(given.blocks, processes=given.processes, minutes=given.minutes, path=given.grid)
 
 
 if __name__ == "__main__":

@@ -24,7 +24,7 @@ from pathlib import Path
 from .. import data, provenance, training
 from ..errors import InputError, in_range
 from ..files import checkout_path, data_dir, results_dir, runs_dir, writable
-from . import announcing, doing, grid, needs, running
+from . import announcing, doing, grid, needs, running, snapshot
 
 WORDS_EVERY = 30.0  # seconds between two lines on what is going on
 LONGEST = 120  # characters of a job's last words: a whole line of a training's log
@@ -85,7 +85,7 @@ def run(blocks: str = "", *, processes: int = 1, minutes: float = 0, path: Path 
             return 0
         check_data(found)
         print(f"rows go to {results_dir()}, weights and records to {runs_dir()}", flush=True)
-        loop = Loop(processes, end, lock, signals, running.snapshot(found.todo), found.todo)
+        loop = Loop(processes, end, lock, signals, snapshot.write(found.todo), found.todo)
         first, *rest = parts(found)
         ended = [loop.work(first)]
         if ended[0]:  # a run that fails stops no other; without the data none can begin
@@ -146,10 +146,10 @@ class Loop:
         end: float,
         lock: int,
         signals: Sequence[int],
-        snapshot: Path,
+        jobs: Path,
         todo: Sequence[needs.Need] = (),
     ) -> None:
-        self.processes, self.end, self.lock, self.signals, self.snapshot = processes, end, lock, signals, snapshot
+        self.processes, self.end, self.lock, self.signals, self.jobs = processes, end, lock, signals, jobs
         self.todo = todo
         self.began = self.last_line = time.time()
         self.stop_announced = False
@@ -183,7 +183,7 @@ class Loop:
 
     def start(self, job: Job) -> Job:
         """Begin one. Threads are shared out, unless OMP_NUM_THREADS says how many each has."""
-        words = [sys.executable, "-m", "atlib.campaign", "job", job.kind, job.name, "--snapshot", str(self.snapshot)]
+        words = [sys.executable, "-m", "atlib.campaign", "job", job.kind, job.name, "--snapshot", str(self.jobs)]
         threads = str(max(1, (os.cpu_count() or 1) // self.processes))
         environment = {"OMP_NUM_THREADS": threads} | running.environment(self.end)
         # a group of its own: Ctrl-C is the loop's to handle

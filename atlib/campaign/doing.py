@@ -17,9 +17,11 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from .. import data, evaluation, networks, provenance, rows, style, training
+import atlib  # modules that take torch are loaded when they are first used: a job that runs a notebook needs no torch
+
+from .. import provenance, rows
 from ..configuration import Config
-from ..errors import InputError, NetworkError, one_of
+from ..errors import InputError, NetworkError, last_line, one_of
 from ..files import REPOSITORY, checkout_path, runs_dir, write_json
 from . import grid, jobs, publishing
 
@@ -152,6 +154,8 @@ def job(kind: str, name: str, planned: Sequence[grid.Planned], *, bare: bool = F
     bare: without notebooks, by the functions that they call.
     """
     one_of("job", kind, JOBS)
+    if bare:  # all of it now, since rows name the commit as it is at the start
+        from .. import evaluation, style, training  # noqa: F401
     wanted = {p.run: p for p in planned}
     if kind not in ("data", "stylise"):
         one_of("run", name, list(wanted))
@@ -168,7 +172,7 @@ def job(kind: str, name: str, planned: Sequence[grid.Planned], *, bare: bool = F
             if kind == "data":
                 say(f"{clock()}  {obtaining(name)}")
                 for side in {p.config.side for p in planned if p.config.dataset == name}:
-                    data.load(name, side=side, progress=False)
+                    atlib.data.load(name, side=side, progress=False)
             elif kind == "stylise":
                 stylise(name, bare, say)
             else:
@@ -188,7 +192,7 @@ def job(kind: str, name: str, planned: Sequence[grid.Planned], *, bare: bool = F
         except Exception as error:
             if time.time() > deadline or stop_file().exists():
                 return STOPPED  # papermill has lost its kernel because we were told to stop
-            line = last_line(error)
+            line = reason(error)
             write_json(failure, {"job": step, "error": line, "time": time.strftime("%Y-%m-%d %H:%M:%S")})
             say(f"{clock()}  failed: {step} {name}: {line}")
             return 1
@@ -204,7 +208,7 @@ def stylise(name: str, bare: bool, say: Callable[[str], None]) -> None:
     styles, _, stylist = level.rpartition("-")
     say(f"{clock()}  stylising the test set of {dataset} at {side} pixels: {level}")
     if bare:
-        style.make(dataset, side=int(side), styles=styles, stylist=stylist, progress=False)
+        atlib.style.make(dataset, side=int(side), styles=styles, stylist=stylist, progress=False)
     else:
         given: dict[str, object] = {"dataset": dataset, "side": int(side), "styles": styles, "stylist": stylist}
         execute("stylise", folder_of("stylise", name), given)
@@ -223,7 +227,7 @@ def advance(step: str, planned: grid.Planned, bare: bool, say: Callable[[str], N
         provenance.committed()
         say(begun(step, planned))
         if bare:
-            training.train(planned.config, progress=False)
+            atlib.training.train(planned.config, progress=False)
         else:
             execute("train", folder, parameters(planned.config))
         if not grid.trained(planned):
@@ -232,10 +236,10 @@ def advance(step: str, planned: grid.Planned, bare: bool, say: Callable[[str], N
         provenance.committed()
         say(begun(step, planned))
         if bare:
-            evaluation.evaluate(folder, measure=planned.measure, progress=False)
+            atlib.evaluation.evaluate(folder, measure=planned.measure, progress=False)
         else:
             execute("evaluate", folder, {"run": str(folder), "measure": ",".join(planned.measure)})
-    if step == "publish" and not grid.published(planned, evaluation.lacking(planned.config, planned.measure)):
+    if step == "publish" and grid.to_publish(planned):
         publishing.publish(folder)
         clean = grid.accuracies(rows.read_rows(folder / "rows.csv"))
         say(f"{clock()}  published {planned.run}: {clean} % clean/under PGD")
@@ -268,8 +272,8 @@ def clock() -> str:
     return time.strftime("%H:%M")
 
 
-def last_line(error: Exception) -> str:
+def reason(error: Exception) -> str:
     """What went wrong, in one line."""
     if type(error).__name__ == "DeadKernelError":
         return "the notebook's kernel died: stopped or killed from outside, or out of memory"
-    return networks.last_line(error)
+    return last_line(error)

@@ -11,7 +11,9 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from .. import evaluation, rows
+import atlib  # atlib.evaluation, which takes torch, is loaded when it is first used
+
+from .. import rows
 from ..configuration import Config, check_start, of_model, resolve
 from ..errors import InputError, one_of
 from ..files import checkout_path, held_for, read_json, results_dir
@@ -59,7 +61,7 @@ class Planned:
     @property
     def expected(self) -> list[str]:
         """Every "NAME@LEVEL" that its block asks for and that applies to it."""
-        return evaluation.expected(self.config, self.measure)
+        return atlib.evaluation.expected(self.config, self.measure)
 
 
 class _Loader(yaml.SafeLoader):
@@ -96,7 +98,7 @@ def load(path: Path | None = None) -> list[Planned]:
                 if asked and not found[-1].expected:
                     raise InputError(f"{where}: measure = {', '.join(asked)!r}: does not apply to {config.run}")
         for measurement in block.get("measure", ()):
-            if not any(evaluation.expected(p.config, (measurement,)) for p in found if p.block == name):
+            if not any(atlib.evaluation.expected(p.config, (measurement,)) for p in found if p.block == name):
                 raise InputError(f"{path}: block {name}: measure = {measurement!r}: applies to none of its runs")
     _check_once(path, found)
     return found
@@ -150,7 +152,7 @@ def _check_measure(where: str, asked: object) -> None:
     if not isinstance(asked, list) or not all(isinstance(name, str) for name in asked):
         raise InputError(f"{where}: measure = {asked!r}: must be a list of measurements, such as [clean, conflict]")
     try:
-        evaluation.check_measure(asked)
+        atlib.evaluation.check_measure(asked)
     except InputError as error:
         raise InputError(f"{where}: {error}") from None
 
@@ -260,25 +262,38 @@ def evaluated(planned: Planned, without: Collection[str] | None = None) -> bool:
 
     without: "NAME@LEVEL" of those that don't matter (None: those for which something is missing here).
     """
-    without = evaluation.lacking(planned.config, planned.measure) if without is None else without
-    wanted, found = set(planned.expected) - set(without), planned.folder / "evaluation.json"
-    if not (trained(planned) and wanted <= measured(found)):
+    found = planned.folder / "evaluation.json"
+    if not (trained(planned) and found.is_file()):
+        return False
+    without = atlib.evaluation.lacking(planned.config, planned.measure) if without is None else without
+    if not set(planned.expected) - set(without) <= measured(found):
         return False
     digests = [read_json(path).get("weights_digest") for path in (planned.folder / "training.json", found)]
     return not all(digests) or digests[0] == digests[1]  # trained again in the same folder
 
 
-def published(planned: Planned, without: Collection[str] = ()) -> bool:
-    """Whether results/ has every measurement that is asked for, except for those of `without`."""
-    return not set(unpublished(planned)) - set(without)
+def published(planned: Planned) -> bool:
+    """Whether results/ has every measurement that is asked for."""
+    return not unpublished(planned)
 
 
 def unpublished(planned: Planned) -> tuple[str, ...]:
     """The measurements that are asked for and that results/ lacks."""
+    found = _in_results(planned)
+    return tuple(place for place in planned.expected if place not in found)
+
+
+def to_publish(planned: Planned) -> bool:
+    """Whether something has been measured here that results/ lacks, or nothing has, which `publish` refuses."""
+    found = measured(planned.folder / "evaluation.json")
+    return not found or not found <= _in_results(planned)
+
+
+def _in_results(planned: Planned) -> set[str]:
+    """The measurements of a run that results/ has."""
     path = results_dir() / planned.run
     there = path.with_name(f"{path.name}.csv").is_file()
-    found = measured(path.with_name(f"{path.name}.json")) if there else set()
-    return tuple(place for place in planned.expected if place not in found)
+    return measured(path.with_name(f"{path.name}.json")) if there else set()
 
 
 def held(folder: Path) -> float | None:

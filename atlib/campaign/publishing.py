@@ -19,9 +19,8 @@ from numpy.typing import NDArray
 
 from ..configuration import find_run
 from ..errors import InputError, Missing, command_line
-from ..files import RUN_NAME, atomic, hold, read_json, results_dir, write_json
+from ..files import RUN_NAME, atomic, exclusive, hold, read_json, results_dir, write_json
 from ..rows import ANOTHER_CLASS, Predictions, correct, measurement, read_predictions, read_rows
-from ..training import exclusive
 
 LOCK = ".publishing.lock"  # in results/: of two processes that publish at once, the second sees what the first wrote
 PATIENCE = 120.0  # seconds that it waits; a publication takes less than one

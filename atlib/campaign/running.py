@@ -13,26 +13,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
 from pathlib import Path
 
 import yaml
 
 from .. import provenance, style, training
-from ..configuration import Config
 from ..errors import InputError, in_range, one_of
 from ..files import (
     REPOSITORY,
     checkout_path,
     data_dir,
     hold_for_children,
-    read_json,
     results_dir,
     runs_dir,
     writable,
-    write_json,
 )
-from . import announcing, doing, grid, needs
+from . import announcing, doing, grid, needs, snapshot
 
 SNAKEFILE = REPOSITORY / "workflow" / "Snakefile"
 SNAKEMAKE = REPOSITORY / ".venv-campaign" / "bin" / "snakemake"
@@ -86,32 +82,6 @@ def stamps(todo: Sequence[needs.Need]) -> Path:
     return folder
 
 
-def snapshot(todo: Sequence[needs.Need]) -> Path:
-    """Write this campaign's jobs to the file that Snakemake reads, so that later edits of the grid don't matter."""
-    content = [
-        {"run": need.run, "block": need.planned.block, "rank": need.planned.rank, "needs": need.planned.needs}
-        | {"dataset": need.planned.config.dataset, "config": asdict(need.planned.config)}
-        | {"after": need.after, "stylised": need.stylised, "publish": bool(need.measure)}
-        | {"measure": need.planned.measure}
-        for need in todo
-    ]
-    path = (runs_dir() / ".campaign" / "jobs.json").resolve()  # Snakemake works in another folder
-    write_json(path, {"jobs": content})
-    return path
-
-
-def from_snapshot(path: Path) -> list[grid.Planned]:
-    """What `snapshot` wrote; InputError for a file of other content."""
-    content = read_json(path)
-    try:
-        return [
-            grid.Planned(j["block"], j["rank"], Config(**j["config"]), j["needs"], measure=tuple(j["measure"]))
-            for j in content["jobs"]
-        ]
-    except (KeyError, TypeError) as error:
-        raise InputError(f"{path}: not the jobs of a campaign ({type(error).__name__}: {error})") from None
-
-
 def profile_folder(profile: str) -> Path:
     """The folder of a profile, given by its name in workflow/profiles or as a path. InputError if there is none."""
     if os.sep not in profile:
@@ -139,7 +109,7 @@ def is_local(profile: Path) -> bool:
 
 def command(todo: Sequence[needs.Need], profile: Path, slots: int, threads: int) -> list[str]:
     """Snakemake's command line."""
-    path = snapshot(todo)
+    path = snapshot.write(todo)
     most = ["--cores", str(slots * threads)] if is_local(profile) else ["--jobs", str(slots)]
     config = {"jobs": str(path), "python": sys.executable, "threads": str(threads)}
     return [

@@ -25,7 +25,7 @@ import torch
 from .. import data, evaluation, gradients, models, networks, provenance, training
 from ..configuration import config_of, find_run
 from ..errors import InputError, command_line, in_range
-from ..files import atomic, hold, load_arrays, read_json, results_dir, runs_dir, save_arrays, writable
+from ..files import atomic, exclusive, hold, load_arrays, read_json, results_dir, runs_dir, save_arrays, writable
 from ..measurements import Subject, map_order
 from ..progress import say
 from ..stronger import ATTACKS, QUERIES, STEPS, TARGETS, Settings, one_batch, suite
@@ -103,7 +103,7 @@ def attack(
     writable(runs_dir())
     subject = about.subject
     order = map_order(len(subject.test.labels))[:pictures]
-    with training.exclusive(folder), evaluation.exact():
+    with exclusive(folder), evaluation.exact():
         for path in folder.glob("*.npz"):  # other batches would have other places, and pictures would count twice
             if (size := int(load_arrays(path).get("batch", BATCH))) != batch:
                 raise InputError(f"batch = {batch}: {folder} was begun with {size}; use that, or delete it")

@@ -28,7 +28,7 @@ ANSWER = "book/answer.yaml"
 PLACE = re.compile(r"\{(\w+) ([\w.-]+)@([\w.-]+)(?: ([\w.-]+@[\w.-]*))?\}")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Known:
     """What sentences are held against: rows as `rows.load` gives them, and what these say about each claim."""
 
@@ -36,6 +36,7 @@ class Known:
 
     @functools.cached_property
     def verdicts(self) -> dict[str, Verdict]:
+        """The verdict on each claim, by the claim's id."""
         return {one.claim.id: one for one in verdicts.verdicts(self.frame)}
 
 

@@ -60,7 +60,7 @@ def turned(chart: Image.Image) -> Image.Image:
 def on_dark(rgb: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Colours on white, n×3 in [0, 1], as they are on a dark ground: n×3, and how far each covers it, n."""
     away, span = 1 - rgb, 1 - inks()
-    # of each ink as much as comes nearest to the pixel, on white
+    # of each ink as much as comes nearest to the colour, on white
     amounts = (away @ span.T / (span**2).sum(1)).clip(0, 1)
     misses = np.abs(away[:, None] - amounts[:, :, None] * span).max(2)
     best = misses.argmin(1)[:, None]
