@@ -97,15 +97,15 @@ def test_what_marks_a_commit_is_the_ground_layer() -> None:
 
 def test_readme_names_every_module_below_the_report() -> None:
     whole = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    for row, package in (("| `atlib/` |", ""), ("| `atlib/campaign/` |", "campaign.")):
-        text = whole.partition(row)[2].partition("\n")[0]
+    for place, package in (("`atlib/`", ""), ("`atlib/campaign/`", "campaign.")):
+        text = whole.partition(f"Inside {place}:\n")[2].partition("\nInside ")[0]
         level = 0 if not package else LAYERS.index("campaign")
         below = {name.removeprefix(package).partition(".")[0] for name in MODULES if layer(name) == level}
         public = {name for name in below if name and not name.startswith("_") and name != "campaign"}
-        assert public == {name for name in public if name in text}
+        assert public and public == {name for name in public if f"`{name}`" in text}
 
 
 def test_readme_names_every_module_of_the_report() -> None:
-    text = (REPOSITORY / "README.md").read_text(encoding="utf-8").partition("Inside `atlib/report/`")[2]
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8").partition("Inside `atlib/report/`:\n")[2]
     here = {name.split(".")[1] for name in MODULES if name.startswith("report.")}
     assert here == {name for name in here if f"`{name}`" in text}
