@@ -20,9 +20,8 @@ from atlib.files import REPOSITORY, write_json
 from atlib.report import explored, explorer, photographs
 from benchmarks.serving import served
 from test_browser import DESK, PHONE, View, axe, browser, chromium, serious, sideways
-from test_hero import frame
 
-__all__ = ("browser", "chromium", "frame")  # fixtures
+__all__ = ("browser", "chromium")  # fixtures
 FOLDER = REPOSITORY / "results" / "frames"
 
 
@@ -35,10 +34,10 @@ def about() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def html(frame: pd.DataFrame) -> Iterator[str]:
+def html(read_once: pd.DataFrame) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ATLIB_RESULTS", str(REPOSITORY / "results"))
-        yield explorer.html(frame)
+        yield explorer.html(read_once)
 
 
 @pytest.fixture(scope="module")
@@ -131,14 +130,14 @@ def test_frames_that_were_not_written_together_are_refused(tmp_path: Path) -> No
 # --- what is said -----------------------------------------------------------------------------------------------------
 
 
-def test_shares_and_counts_are_the_rows(told: dict[str, Any], frame: pd.DataFrame) -> None:
+def test_shares_and_counts_are_the_rows(told: dict[str, Any], published: pd.DataFrame) -> None:
     archive = rows.archive()
     for distortion in told["distortions"]:
         levels = explored.LEVELS[distortion["name"]]
         for level, one in zip(levels, distortion["levels"], strict=True):
             place, strength = explorer.measured(distortion["name"], level)
             for run, share in zip(photographs.NETWORKS.values(), one["shares"], strict=True):
-                assert share == round(rows.find_row(f"{run}:{place}@{strength}/accuracy", frame)["value"], 4)
+                assert share == round(rows.find_row(f"{run}:{place}@{strength}/accuracy", published)["value"], 4)
     low = next(one for one in told["distortions"] if one["name"] == "low-pass")["levels"][3]
     robust, normal = (archive(photographs.NETWORKS[name]) for name in ("pgd-linf-4", "normal"))
     a, b = (one["low-pass@0.2/class"] == one["labels"] for one in (robust, normal))

@@ -19,11 +19,6 @@ from test_browser import DESK, PHONE, View, browser, chromium
 __all__ = ("browser", "chromium")  # fixtures
 
 
-@pytest.fixture
-def frame(published: pd.DataFrame) -> pd.DataFrame:
-    return published
-
-
 @pytest.fixture(scope="module")
 def html(read_once: pd.DataFrame) -> Iterator[str]:
     with pytest.MonkeyPatch.context() as patch:
@@ -38,11 +33,11 @@ def told(html: str) -> list[dict[str, Any]]:
     return json.loads(given[1])
 
 
-def test_shares_are_the_rows(told: list[dict[str, Any]], frame: pd.DataFrame) -> None:
+def test_shares_are_the_rows(told: list[dict[str, Any]], published: pd.DataFrame) -> None:
     assert [one["level"] for one in told] == list(photographs.SATURATION)
     for one in told:
         for run, seen in zip(photographs.NETWORKS.values(), one["seen"], strict=True):
-            row = rows.find_row(f"{run}:saturation@{one['level']}/accuracy", frame)
+            row = rows.find_row(f"{run}:saturation@{one['level']}/accuracy", published)
             assert seen["share"] == round(row["value"], 4)
             assert f"{100 * row['value']:.0f}\u00a0% of all test pictures" in seen["text"]
 
@@ -75,7 +70,8 @@ def test_what_it_rests_on_is_said(html: str) -> None:
     assert "Caltech-101 test pictures (Li" in html
 
 
-def test_other_seeds_that_do_not_agree_are_not_said_to(frame: pd.DataFrame) -> None:
+def test_other_seeds_that_do_not_agree_are_not_said_to(published: pd.DataFrame) -> None:
+    frame = published
     """The sentence was written for networks of which those trained against attacks lead at every seed."""
     at = (frame["distortion"] == "saturation") & (frame["level"] == "inf") & (frame["model"] == "normal")
     with pytest.raises(InputError, match="read it again"):
