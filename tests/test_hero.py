@@ -71,12 +71,11 @@ def test_what_it_rests_on_is_said(html: str) -> None:
 
 
 def test_other_seeds_that_do_not_agree_are_not_said_to(published: pd.DataFrame) -> None:
-    frame = published
     """The sentence was written for networks of which those trained against attacks lead at every seed."""
-    at = (frame["distortion"] == "saturation") & (frame["level"] == "inf") & (frame["model"] == "normal")
+    at = (published["distortion"] == "saturation") & (published["level"] == "inf") & (published["model"] == "normal")
     with pytest.raises(InputError, match="read it again"):
-        hero.other_seeds(frame.assign(value=frame["value"].mask(at, 0.47)))
-    assert hero.other_seeds(frame[frame["seed"] == 2]) == ""
+        hero.other_seeds(published.assign(value=published["value"].mask(at, 0.47)))
+    assert hero.other_seeds(published[published["seed"] == 2]) == ""
 
 
 def test_it_is_small_and_asks_nobody(html: str) -> None:

@@ -284,7 +284,7 @@ def unpublished(planned: Planned) -> tuple[str, ...]:
 
 
 def to_publish(planned: Planned) -> bool:
-    """Whether something has been measured here that results/ lacks, or nothing has, which `publish` refuses."""
+    """Whether results/ lacks something that has been measured here; also if nothing has, so that publishing says so."""
     found = measured(planned.folder / "evaluation.json")
     return not found or not found <= _in_results(planned)
 
