@@ -80,7 +80,7 @@ def test_the_answer_is_refused_when_a_verdict_that_it_rests_on_has_changed(frame
 
 
 def test_a_sentence_takes_the_effects_of_single_cells(frame: pd.DataFrame) -> None:
-    one = next(found for found in verdicts.verdicts(frame) if found.claim.id == "stylised-common")
+    one = verdicts.verdicts(frame)["stylised-common"]
     (_, first), (_, second), *_ = next(d for d in one.decisions if d.dataset == "cifar10").cells
     text = "{first stylised-common@cifar10} and {second stylised-common@cifar10}"
     said = bound.filled(text, "here", bound.Known(frame), link=False)
@@ -99,7 +99,7 @@ def test_a_sentence_takes_the_effects_of_single_cells(frame: pd.DataFrame) -> No
 
 def test_how_sure_counts_the_verdicts(frame: pd.DataFrame) -> None:
     said = front.how_sure(frame, lambda text, page: text)
-    found = verdicts.verdicts(frame)
+    found = list(verdicts.verdicts(frame).values())
     counted, _, beside = said.partition(" On CIFAR-10 a further 16 ")
     others = ledger.counts(found, "cifar10", counting=False)
     assert ledger.judged(others) == 16 and others["holds"] == 1

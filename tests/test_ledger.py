@@ -35,7 +35,7 @@ def entries() -> dict[str, str]:
 
 
 def test_each_claim_has_one_entry_with_its_verdicts_and_numbers(published, entries) -> None:
-    found = {one.claim.id: one for one in verdicts.verdicts(published)}
+    found = verdicts.verdicts(published)
     assert [*entries] == [*found] == [claim.id for claim in claims.load().claims]
     for id, text in entries.items():
         one = found[id]
@@ -63,7 +63,7 @@ def test_an_entry_says_which_rows_had_been_seen_and_which_word_it_had(entries) -
 
 
 def test_a_primary_claim_prints_its_corrected_p(published, entries) -> None:
-    found = {one.claim.id: one for one in verdicts.verdicts(published)}["saturation-less-sensitive"]
+    found = verdicts.verdicts(published)["saturation-less-sensitive"]
     (cifar,) = [one for one in found.decisions if one.dataset == "cifar10"]
     p = min(cifar.judged.above, cifar.judged.below)
     assert cifar.verdict == UNDECIDED and 0.05 < p < 1
@@ -120,7 +120,8 @@ def test_the_sentence_counts_claims_of_the_paper_where_they_count(published) -> 
 
 
 def test_claims_that_hold_everywhere_are_listed(published) -> None:
-    held = [one for one in verdicts.verdicts(published) if one.verdict == HOLDS and one.claim.origin == "paper"]
+    every = verdicts.verdicts(published).values()
+    held = [one for one in every if one.verdict == HOLDS and one.claim.origin == "paper"]
     first, _, rest = ledger.holds_everywhere(published).partition("\n\n")
     assert first.startswith(f"Of the paper's claims, {ledger.in_words(len(held))} hold over all data sets")
     for one, line in zip(held, rest.split("\n"), strict=True):
@@ -150,8 +151,8 @@ def test_a_verdict_that_is_only_shown_isn_t_counted(published) -> None:
 
 
 def test_a_primary_claim_shows_every_set_of_photographs_that_has_judged_it(published) -> None:
-    found, known = {one.claim.id: one for one in verdicts.verdicts(published)}, claims.load()
-    page = forest.primary_marks(list(found.values()), known, "claims.html")
+    found, known = verdicts.verdicts(published), claims.load()
+    page = forest.primary_marks(found, known, "claims.html")
     lines = re.findall(r'<div class="forest-line">.*?</div>', page)
     for primary, line in zip(known.primary, lines, strict=True):
         judged = [d.dataset for d in found[primary.id].decisions if d.verdict != NOT_RUN]
@@ -180,7 +181,7 @@ def test_the_band_of_the_style_sheet_is_the_smallest_effect() -> None:
 
 
 def test_every_claim_stands_in_the_plot_once_and_every_mark_leads_to_its_entry(published) -> None:
-    found, known = verdicts.verdicts(published), claims.load()
+    found, known = list(verdicts.verdicts(published).values()), claims.load()
     page = forest.forest(found, known)
     named = re.findall(r'(?:<p>|<li>)(?:<strong>[^<]*</strong> )?<a href="#claim-([^"]+)"', page)
     assert sorted(named) == sorted(claim.id for claim in known.claims)
@@ -253,7 +254,7 @@ def test_no_claim_waits_for_a_run_that_is_not_in_the_grid() -> None:
 
 def test_the_effect_that_could_be_found_is_said_where_the_scatter_is_known(published) -> None:
     known = claims.load()
-    found = {one.claim.id: one for one in verdicts.verdicts(published)}
+    found = verdicts.verdicts(published)
     text = waiting.detectable(known["maps-sparser"], found["maps-sparser"].decisions, known)
     assert text.startswith("If seeds scatter as on cifar10") and "four cases of five" in text
     assert waiting.detectable(known["maps-sparser"], (), known) == ""  # of which nothing has been judged
@@ -267,11 +268,7 @@ def test_every_sentence_rests_on_verdicts_of_today_and_has_its_numbers(published
     assert said.startswith("## ") and "{" not in said
     assert "\n\nThe SmoothGrad maps of" in said and "\n\n\n" not in said  # paragraphs are kept
     effect = next(
-        d.judged.effect
-        for one in verdicts.verdicts(published)
-        if one.claim.id == "low-pass-better"
-        for d in one.decisions
-        if d.dataset == "cifar10"
+        d.judged.effect for d in verdicts.verdicts(published)["low-pass-better"].decisions if d.dataset == "cifar10"
     )
     assert f">{100 * effect:.1f}</a> points more" in said
 

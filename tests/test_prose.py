@@ -359,8 +359,7 @@ def lead(frame: pd.DataFrame, dataset: str, place: str) -> tuple[float, float]:
 def decision(where: str, frame: pd.DataFrame) -> verdicts.Decision:
     """What was decided of a CLAIM@DATASET."""
     claim, _, dataset = where.partition("@")
-    (found,) = [one for one in verdicts.verdicts(frame) if one.claim.id == claim]
-    (decided,) = [one for one in found.decisions if one.dataset == dataset]
+    (decided,) = [one for one in verdicts.verdicts(frame)[claim].decisions if one.dataset == dataset]
     return decided
 
 

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("published_folder")
 
 
 def decided(claim: str, dataset: str) -> tuple[claims.Claim, verdicts.Decision]:
-    found = {one.claim.id: one for one in verdicts.verdicts(rows.load())}[claim]
+    found = verdicts.verdicts(rows.load())[claim]
     return found.claim, next(one for one in found.decisions if one.dataset == dataset)
 
 
@@ -45,7 +45,7 @@ def test_every_listed_row_is_published_and_the_number_is_the_decision_s() -> Non
     frame, whole = rows.load(), claims.load()
     known = traced.without_answers(frame)
     listed = 0
-    for found in verdicts.verdicts(frame):
+    for found in verdicts.verdicts(frame).values():
         for decision in found.decisions:
             said = traced.lines(found.claim, decision, known, whole)
             assert bool(said) == bool(decision.judged.values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Collection, Hashable, Iterable
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -196,12 +196,12 @@ def _check_once(path: Path, found: list[Planned]) -> None:
         config = planned.config
         cell = (config.dataset, config.model, config.width, config.share, config.recipe)
         first, same = cells.setdefault(cell, planned), cells.setdefault((*cell, config.seed), planned)
-        if same is not planned and not publishing.differences(asdict(config), asdict(same.config)):
+        if same is not planned and not publishing.differences(vars(config), vars(same.config)):
             raise InputError(
                 f"{path}: block {planned.block}: {planned.run} differs from {same.run} (block {same.block}) in "
                 f"precision alone ({config.precision}, not {same.config.precision}), and tables would count it twice"
             )
-        if unlike := publishing.differences(asdict(config), asdict(first.config)):
+        if unlike := publishing.differences(vars(config), vars(first.config)):
             raise InputError(
                 f"{path}: block {planned.block}: {planned.run} differs from {first.run} (block {first.block}) in "
                 f"{', '.join(unlike)}, and tables would average the two"

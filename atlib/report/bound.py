@@ -22,7 +22,7 @@ from ..files import checkout_path
 from . import claims, lens, one_answer, tables, verdicts
 from .ledger import verdict_words
 from .rule import VERDICTS
-from .verdicts import Decision, Verdict
+from .verdicts import Decision, Verdicts
 
 ANSWER = "book/answer.yaml"
 PLACE = re.compile(r"\{(\w+) ([\w.-]+)@([\w.-]+)(?: ([\w.-]+@[\w.-]*))?\}")
@@ -35,9 +35,9 @@ class Known:
     frame: pd.DataFrame
 
     @functools.cached_property
-    def verdicts(self) -> dict[str, Verdict]:
+    def verdicts(self) -> Verdicts:
         """The verdict on each claim, by the claim's id."""
-        return {one.claim.id: one for one in verdicts.verdicts(self.frame)}
+        return verdicts.verdicts(self.frame)
 
 
 def load(path: Path | None = None) -> dict[str, Any]:
@@ -117,11 +117,15 @@ def filled(text: str, where: str, known: Known, link: bool = True) -> str:
             return f"{100 * _one_answer(name, dataset, under or 'clean@', where, frame):.0f}"
         if what == "conditional":
             return f"{100 * _conditional(name, dataset, under or 'clean@', where, frame):.0f}"
-        one_of(f"{where}: place", what, ["accuracy", "kept", "conditional", "one_answer", "at", "of_two", *NUMBERS])
+        one_of(
+            f"{where}: place", what, ["accuracy", "kept", "conditional", "one_answer", "at", "of_two", "q", *NUMBERS]
+        )
         decision = _decision(name, dataset, where, known)
         if what == "of_two":
             two = lens.of_two(name, dataset, frame)
             said = _points(two.effect, two.low, two.high)
+        elif what == "q":
+            said = f"{known.verdicts.q.get((name, dataset), math.nan):.2f}"  # NaN, which is refused, without one
         else:
             said = _at(decision, under or "", where) if what == "at" else NUMBERS[what](decision)
         if "nan" in said:
@@ -176,7 +180,6 @@ NUMBERS: dict[str, Callable[[Decision], str]] = {
     "cells": _cells,
     "control": lambda d: f"{100 * abs(d.control.effect if d.control else math.nan):.1f}",
     "control_points": lambda d: _points(d.control.effect, d.control.low, d.control.high) if d.control else "nan",
-    "q": lambda d: f"{d.q:.2f}",  # NaN, which is refused, for a claim that has none
     "value": lambda d: _interval(d.judged.effect, d.judged.low, d.judged.high, 2),
     "first": lambda d: _cell(d, 0),
     "second": lambda d: _cell(d, 1),

@@ -17,6 +17,7 @@ from ..rows import Archive, archive, row_id
 from . import beside_paper, claims, destroyed_tables, ledger, lens, statistics, tables, verdicts
 from .rule import NOT_RUN
 from .tables import Cell
+from .verdicts import Decision
 
 ROLES = {"normal": "normal", "underfit": "stopped early", "main": "trained against attacks"}
 POINTS = ["role", "model", "level", "seed", "value", "rows"]
@@ -266,14 +267,13 @@ def verdict_grid(ids: Sequence[str], frame: pd.DataFrame, caption: str) -> str:
         f"{caption} In brackets: data sets that are extras for this claim and don't count towards its overall verdict. "
         "Each claim is a link to its numbers."
     )
-    found, whole = verdicts.table(frame), claims.load()
-    found = found[found["id"].isin(ids) & (found["dataset"] != "overall")]
-    judged = found[found["verdict"] != NOT_RUN]
-    sets = [name for name in lens.SETS if name in set(judged["dataset"])]
-    others = [name for name in dict.fromkeys(judged["dataset"]) if name not in sets]
+    found, whole = verdicts.verdicts(frame), claims.load()
+    judged = {name: {one.dataset: one for one in found[name].decisions if one.verdict != NOT_RUN} for name in ids}
+    every = dict.fromkeys(dataset for name in found if name in judged for dataset in judged[name])
+    sets = [name for name in lens.SETS if name in every]
+    others = [name for name in every if name not in sets]
     lines, plain = [], []
-    for name in ids:
-        cells = {str(row["dataset"]): row for _, row in judged[judged["id"] == name].iterrows()}
+    for name, cells in judged.items():
         shown = [_verdict(cells.get(one)) for one in [*sets, *others]] if cells else [_NOT_RUN] * len([*sets, *others])
         claim = tables.claim_cell(whole[name])
         lines.append(
@@ -287,17 +287,17 @@ def verdict_grid(ids: Sequence[str], frame: pd.DataFrame, caption: str) -> str:
 _NOT_RUN = f'<span class="not-run">{NOT_RUN}</span>'
 
 
-def _plain(row: pd.Series | None) -> str:
-    if row is None:
+def _plain(decision: Decision | None) -> str:
+    if decision is None:
         return ""
-    said = ledger.verdict_words(str(row["verdict"]), str(row["kind"]))
-    return said if row["counts"] else f"({said})"
+    said = ledger.verdict_words(decision.verdict, decision.kind)
+    return said if decision.counts else f"({said})"
 
 
-def _verdict(row: pd.Series | None) -> str:
+def _verdict(decision: Decision | None) -> str:
     """A verdict's badge; in brackets where the data set doesn't count."""
-    if row is None:
+    if decision is None:
         return ""
-    badge = ledger.badge(str(row["verdict"]))
-    kind = f"<br><small>{escape(str(row['kind']))}</small>" if row["kind"] else ""
-    return f"{badge}{kind}" if row["counts"] else f'<span class="shown-only">({badge})</span>{kind}'
+    badge = ledger.badge(decision.verdict)
+    kind = f"<br><small>{escape(decision.kind)}</small>" if decision.kind else ""
+    return f"{badge}{kind}" if decision.counts else f'<span class="shown-only">({badge})</span>{kind}'

@@ -8,7 +8,7 @@ stopped early. Positions are percentages, so that the picture is as wide as its 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from html import escape
 
@@ -52,11 +52,10 @@ def forest(found: Sequence[Verdict], known: Ledger, href: str = "") -> str:
     return f'<div class="forest">{_legend()}{body}{_unjudged(found, judged, href)}</div>'
 
 
-def primary_marks(found: Sequence[Verdict], known: Ledger, href: str) -> str:
+def primary_marks(found: Mapping[str, Verdict], known: Ledger, href: str) -> str:
     """The primary claims alone, by the part of the argument that they stand for."""
     parts = {primary.id: primary.part for primary in known.primary}
-    by_id = {one.claim.id: one for one in found}
-    lines = "".join(_line(_on_photographs(by_id[id]), href, False, parts[id]) for id in parts)
+    lines = "".join(_line(_on_photographs(found[id]), href, False, parts[id]) for id in parts)
     return f'<div class="forest">{_legend()}<div class="forest-group">{_axis(False)}{lines}</div></div>'
 
 

@@ -40,7 +40,7 @@ def how_sure(frame: pd.DataFrame, link: Callable[[str, str], str]) -> str:
 
     link: makes a link of a text and a page's name, "claims" or "reproduce".
     """
-    found = verdicts.verdicts(frame)
+    found = list(verdicts.verdicts(frame).values())
     paper = sum(one.claim.origin == "paper" for one in found)
     return (
         f"We broke the paper down into {link(f'{paper} claims', 'claims')} that numbers can test. "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import NamedTuple
@@ -132,19 +131,20 @@ def ledger(frame: pd.DataFrame, known: Ledger | None = None, predictions: Archiv
     """Every claim of claims.yaml, what decides it and what the rows say, as HTML; one block per claim."""
     found, whole = verdicts.verdicts(frame, known, predictions), known or claims.load()
     before = verdicts.earlier() if known is None else {}
-    evidence = Evidence(frame, traced.without_answers(frame), waiting.Published(frame), whole, before)
-    return "\n".join(_entry(one, evidence) for one in found)
+    evidence = Evidence(frame, traced.without_answers(frame), waiting.Published(frame), whole, before, found.q)
+    return "\n".join(_entry(one, evidence) for one in found.values())
 
 
 class Evidence(NamedTuple):
-    """What the entries are written from: the published rows in three forms, the claims with their settings, and the
-    verdicts before the rules changed, by claim and data set."""
+    """What the entries are written from: the published rows in three forms, the claims with their settings, and, by
+    claim and data set, the verdicts before the rules changed and Benjamini and Hochberg's q."""
 
     frame: pd.DataFrame
     rows: Rows
     published: waiting.Published
     whole: Ledger
     before: dict[tuple[str, str], str]
+    q: dict[tuple[str, str], float]
 
 
 def _entry(found: Verdict, evidence: Evidence) -> str:
@@ -214,7 +214,7 @@ def _before(before: dict[tuple[str, str], str], id: str, dataset: str, now: str)
 def _decided(decision: Decision, found: Verdict, evidence: Evidence) -> str:
     """One data set's line in a claim's block, with its cells, its control and what it waits for."""
     judged, claim, name = decision.judged, found.claim, decision.dataset
-    frame, rows, published, whole, before = evidence
+    frame, rows, published, whole, before, q = evidence
     only = "" if decision.counts else " (only shown)"
     parts = [f"{escape(tables.named(name))}{only}: {badge(decision.verdict, decision.kind)}"]
     if decision.seeds:
@@ -223,8 +223,8 @@ def _decided(decision: Decision, found: Verdict, evidence: Evidence) -> str:
         parts.append(f"{of}{number_words(judged)}{_origin(claim)}, {seeds}")
         if len(decision.seeds) > 3 and claim.direction != "equal":
             parts.append(f", {100 * judged.agree:.0f} % of the seeds on the claim’s side of zero")
-    if not math.isnan(decision.q):
-        parts.append(f", q {_small(decision.q)}")
+    if (claim.id, name) in q:
+        parts.append(f", q {_small(q[claim.id, name])}")
     if whole.is_primary(claim.id) and judged.verdict != NOT_RUN:
         parts.append(f", p {_small(min(judged.above, judged.below))} after Holm’s correction (needed: below .05)")
     elif claim.statistic.quantifier == "each" and judged.verdict != NOT_RUN:
@@ -279,19 +279,21 @@ def _open(claim: Claim, name: str, found: Verdict, published: waiting.Published,
     return [text for text in texts if text]
 
 
-def _q_of(found: Verdict) -> str:
+def _q_of(found: Verdict, q: Mapping[tuple[str, str], float]) -> str:
     """The largest q of the data sets that count, after a semicolon; nothing where there is none."""
-    known = [d.q for d in found.decisions if d.counts and not math.isnan(d.q)]
+    places = [(found.claim.id, decision.dataset) for decision in found.decisions if decision.counts]
+    known = [q[place] for place in places if place in q]
     return f"; q {_small(max(known))}".replace("&lt;", "<") if known else ""
 
 
 def holds_everywhere(frame: pd.DataFrame) -> str:
     """Which claims of the paper hold over all data sets that they need, in Markdown: a sentence, and a list of them."""
-    mine = [one for one in verdicts.verdicts(frame) if one.verdict == HOLDS and one.claim.origin == "paper"]
+    found = verdicts.verdicts(frame)
+    mine = [one for one in found.values() if one.verdict == HOLDS and one.claim.origin == "paper"]
     if not mine:
         return "No claim of the paper holds yet over all data sets that it needs."
     lines = [
-        f"- {tables.claim_words(one.claim)} ({', '.join(map(tables.named, one.claim.needed))}{_q_of(one)})"
+        f"- {tables.claim_words(one.claim)} ({', '.join(map(tables.named, one.claim.needed))}{_q_of(one, found.q)})"
         for one in mine
     ]
     holds = "one holds over all data sets that it needs" if len(mine) == 1 else ""
@@ -418,7 +420,7 @@ def in_words(number: int) -> str:
 
 def ledger_sentence(frame: pd.DataFrame) -> str:
     """How many claims of the paper there are, and how they stand on the data sets that have judged most of them."""
-    found = verdicts.verdicts(frame)
+    found = list(verdicts.verdicts(frame).values())
     paper = [one for one in found if one.claim.origin == "paper"]
     rest = {origin: sum(one.claim.origin == origin for one in found) for origin in ("ours", "later", "question")}
     excluded = counts(found, "overall").get(EXCLUDED, 0)

@@ -161,7 +161,7 @@ def sentence(frame: pd.DataFrame) -> str:
 
 def verdicts_html(frame: pd.DataFrame) -> str:
     """The claims that it is to decide, each with a link to its entry in the ledger and its verdict, as HTML."""
-    found = {one.claim.id: one for one in verdicts.verdicts(frame)}
+    found = verdicts.verdicts(frame)
     items = [
         f'<li><a href="{tables.LEDGER}#claim-{id}">{escape(found[id].claim.claim)}</a> '
         f"{ledger.badge(found[id].verdict)}</li>"

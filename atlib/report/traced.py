@@ -122,7 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ledger, frame = claims.load(), rows.load()
     for id in asked:
         one_of("claim", id, [claim.id for claim in ledger.claims])
-    known, found = without_answers(frame), {one.claim.id: one for one in verdicts.verdicts(frame)}
+    known, found = without_answers(frame), verdicts.verdicts(frame)
     for id in asked:
         claim = found[id].claim
         print(f"{id}: {claim.claim}")

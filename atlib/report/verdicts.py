@@ -10,7 +10,7 @@ import functools
 import hashlib
 import math
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -31,7 +31,7 @@ from .statistics import benjamini_hochberg, holm
 EARLIER = "book/verdicts-before-2026-11-27.csv"  # by the rules until then, on the rows of that day
 
 # what the API page lists
-__all__ = ["Decision", "Verdict", "changed", "earlier", "table", "verdict", "verdicts"]
+__all__ = ["Decision", "Verdict", "Verdicts", "changed", "earlier", "table", "verdict", "verdicts"]
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Decision:
     judged: the number that decides, with its verdict. cells: every cell by its name, with its own. control: the same
     judgement against the network stopped early instead of the normal one (None: no such comparison). control_in: the
     cell that decides that comparison. beside: that comparison's result in the cell that decides `judged`, so that the
-    two can be printed side by side. q: Benjamini and Hochberg's, of a claim that isn't primary.
+    two can be printed side by side.
     """
 
     dataset: str
@@ -53,7 +53,6 @@ class Decision:
     control: Judged | None = None
     control_in: str = ""
     beside: Judged | None = None
-    q: float = math.nan
 
     @property
     def kind(self) -> str:
@@ -183,17 +182,70 @@ def _beyond(decision: Decision) -> Decision:
 # --- All of them -----------------------------------------------------------------------------------------------------
 
 
-def verdicts(frame: pd.DataFrame, ledger: Ledger | None = None, predictions: Archive | None = None) -> list[Verdict]:
-    """What the rows say about every claim, in the ledger's order.
+class Verdicts(Mapping[str, Verdict]):
+    """What some rows say about each claim of a ledger, by the claim's id and in the ledger's order.
+
+    A claim is judged when it is first asked for: a page's sentences rest on a few of them. One that is primary is
+    judged together with all others that are, since Holm's correction depends on their number and on each of them.
+    """
+
+    def __init__(self, known: Rows, ledger: Ledger) -> None:
+        self.known, self.ledger = known, ledger
+        self.claims = {claim.id: claim for claim in ledger.claims}
+        self.judged: dict[str, Verdict] = {}
+
+    def __getitem__(self, id: str) -> Verdict:
+        if id not in self.judged:
+            alone = not self.ledger.is_primary(id)
+            self.judged |= self._judge([self.claims[id]] if alone else [self.claims[p.id] for p in self.ledger.primary])
+        return self.judged[id]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.claims)
+
+    def __len__(self) -> int:
+        return len(self.claims)
+
+    @functools.cached_property
+    def q(self) -> dict[tuple[str, str], float]:
+        """Benjamini and Hochberg's q of every decision on a claim that isn't primary, by claim and data set.
+
+        Claims about every cell have none: each is corrected for its cells.
+        """
+        p = {
+            (id, decision.dataset): min(decision.judged.above, decision.judged.below)
+            for id, found in self.items()
+            for decision in found.decisions
+            if not self.ledger.is_primary(id)
+            and decision.judged.verdict != NOT_RUN
+            and found.claim.statistic.quantifier != "each"
+        }
+        return dict(zip(p, benjamini_hochberg(list(p.values())), strict=True))
+
+    def _judge(self, some: Iterable[Claim]) -> dict[str, Verdict]:
+        """Verdicts on claims, of which either all that are primary are given or none."""
+        found = {
+            claim.id: {
+                name: _decision(claim, name, self.known, self.ledger) for name in (*claim.datasets, *claim.shown)
+            }
+            for claim in some
+        }
+        if any(map(self.ledger.is_primary, found)):
+            _correct_primary(found, self.ledger)
+        return {id: _overall(self.claims[id], tuple(decisions.values())) for id, decisions in found.items()}
+
+
+def verdicts(frame: pd.DataFrame, ledger: Ledger | None = None, predictions: Archive | None = None) -> Verdicts:
+    """What the rows say about every claim.
 
     frame: rows as `rows.load` gives them. ledger: whose claims, settings and rule apply (book/claims.yaml).
-    predictions: answers per picture by run (`rows.archive()`). InputError if two runs of one setting, model and seed
-    are there: which one is meant can't be guessed. Without the last two arguments the answer is computed once for a
-    set of rows and kept.
+    predictions: answers per picture by run (`rows.archive()`). InputError, when a claim is judged, if two runs of one
+    setting, model and seed are there: which one is meant can't be guessed. Without the last two arguments each verdict
+    on a set of rows is computed once and kept.
     """
     if ledger is None and predictions is None:
         return _kept(_Frame(frame))
-    return _verdicts(frame, ledger or claims.load(), predictions or archive())
+    return Verdicts(Rows.of(frame, predictions or archive()), ledger or claims.load())
 
 
 class _Frame:
@@ -212,19 +264,8 @@ class _Frame:
 
 
 @functools.lru_cache(maxsize=4)
-def _kept(frame: _Frame) -> list[Verdict]:
-    return _verdicts(frame.frame, claims.load(), archive())
-
-
-def _verdicts(frame: pd.DataFrame, ledger: Ledger, predictions: Archive) -> list[Verdict]:
-    known = Rows.of(frame, predictions)
-    found = {
-        claim.id: {name: _decision(claim, name, known, ledger) for name in (*claim.datasets, *claim.shown)}
-        for claim in ledger.claims
-    }
-    _correct_primary(found, ledger)
-    _add_q(found, ledger)
-    return [_overall(claim, tuple(found[claim.id].values())) for claim in ledger.claims]
+def _kept(frame: _Frame) -> Verdicts:
+    return Verdicts(Rows.of(frame.frame, archive()), claims.load())
 
 
 def _overall(claim: Claim, decisions: tuple[Decision, ...]) -> Verdict:
@@ -247,26 +288,14 @@ def _correct_primary(found: dict[str, dict[str, Decision]], ledger: Ledger) -> N
                 found[id][dataset] = _beyond(replace(found[id][dataset], judged=corrected))
 
 
-def _add_q(found: dict[str, dict[str, Decision]], ledger: Ledger) -> None:
-    """Benjamini and Hochberg's q over every decision on a claim that isn't primary."""
-    places = [
-        (id, dataset)
-        for id, decisions in found.items()
-        for dataset, decision in decisions.items()
-        if not ledger.is_primary(id)
-        and decision.judged.verdict != NOT_RUN
-        and ledger[id].statistic.quantifier != "each"  # corrected for its cells
-    ]
-    p = [min(found[id][dataset].judged.above, found[id][dataset].judged.below) for id, dataset in places]
-    for (id, dataset), q in zip(places, benjamini_hochberg(p), strict=True):
-        found[id][dataset] = replace(found[id][dataset], q=q)
-
-
 def verdict(
     claim: Claim, frame: pd.DataFrame, ledger: Ledger | None = None, predictions: Archive | None = None
 ) -> Verdict:
     """What the rows say about one claim, corrected for nothing; see `verdicts` for the arguments."""
-    ledger, known = ledger or claims.load(), Rows.of(frame, predictions or archive())
+    if ledger is None and predictions is None:
+        known, ledger = _kept(_Frame(frame)).known, claims.load()
+    else:
+        known, ledger = Rows.of(frame, predictions or archive()), ledger or claims.load()
     return _overall(claim, tuple(_decision(claim, name, known, ledger) for name in (*claim.datasets, *claim.shown)))
 
 
@@ -285,18 +314,18 @@ def table(frame: pd.DataFrame, ledger: Ledger | None = None, predictions: Archiv
     the network stopped early in the normal one's place ("" where that can't be asked); units: effect, low and high in
     units of the smallest effect.
     """
-    lines = []
-    for found in verdicts(frame, ledger, predictions):
+    lines, every = [], verdicts(frame, ledger, predictions)
+    for found in every.values():
         claim = found.claim
         about = {name: getattr(claim, name) for name in ("id", "section", "origin", "direction")}
         about["smallest_effect"] = claim.e
         for decision in (Decision("overall", found.verdict, True), *found.decisions):
-            lines.append(about | _line(decision))
+            lines.append(about | _line(decision) | {"q": every.q.get((claim.id, decision.dataset), math.nan)})
     return pd.DataFrame(lines, columns=list(COLUMNS))
 
 
 def _line(decision: Decision) -> dict[str, object]:
-    line: dict[str, object] = {name: getattr(decision, name) for name in ("dataset", "verdict", "counts", "seeds", "q")}
+    line: dict[str, object] = {name: getattr(decision, name) for name in ("dataset", "verdict", "counts", "seeds")}
     line |= {
         name: getattr(decision.judged, name)
         for name in ("kind", "values", "effect", "low", "high", "pictures", "agree")
@@ -319,7 +348,7 @@ def changed(frame: pd.DataFrame) -> pd.DataFrame:
     """
     same = {("mixed", rule.UNDECIDED), ("pending", NOT_RUN)}
     before, lines = earlier(), []
-    for found in verdicts(frame):
+    for found in verdicts(frame).values():
         overall = Decision("overall", found.verdict, True)
         for decision in (overall, *found.decisions):
             was = before.get((found.claim.id, decision.dataset))
