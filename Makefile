@@ -185,8 +185,10 @@ DONE := printf '\n== summary\n%s' "$$summary"; exit $$failed
 lint: .venv/.dev
 	@$(CHECK); $(LINT); $(DONE)
 
+# While the linters use one processor, another compiles the tests, which else every worker of pytest does for itself.
 test: .venv/.bench .venv-campaign/.complete $(VENDOR)/.complete
-	@$(CHECK); $(LINT); check $(BIN)/python -m pytest --nbval -n $(WORKERS) --dist loadfile --no-loadscope-reorder; $(DONE)
+	@$(BIN)/python -m pytest --nbval --collect-only >/dev/null 2>&1 & $(CHECK); $(LINT); wait; \
+	check $(BIN)/python -m pytest --nbval -n $(WORKERS) --dist loadfile --no-loadscope-reorder; $(DONE)
 
 bench: .venv/.bench
 	@$(BIN)/python -m benchmarks

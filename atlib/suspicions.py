@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 import numpy as np
+import scipy
 import torch
-from scipy import optimize, stats
 from torch import Tensor, nn
 
 from . import attacks, data, measurements, models
@@ -45,7 +45,7 @@ def gained(subject: measurements.Subject, some: data.Split, wrap: Callable[[nn.M
     except NetworkError:  # no finite answers to some pictures: the measurements say so
         return None
     won, lost = int((right[1] & ~right[0]).sum()), int((right[0] & ~right[1]).sum())
-    chance = stats.binomtest(won, won + lost, alternative="greater").pvalue if won else 1.0
+    chance = scipy.stats.binomtest(won, won + lost, alternative="greater").pvalue if won else 1.0
     if won - lost < SUSPICION * len(some.labels) or chance > CHANCE:
         return None
     return float(right[0].mean()), float(right[1].mean())
@@ -115,12 +115,12 @@ def _of_classes(source: str, logits: Tensor, labels: Tensor) -> Iterator[str]:
     classes, half = logits.shape[1], len(true) // 2
     table = np.zeros((classes, classes), int)
     np.add.at(table, (said[:half], true[:half]), 1)
-    meant = optimize.linear_sum_assignment(-table)[1]
+    meant = scipy.optimize.linear_sum_assignment(-table)[1]
     before, after = said[half:] == true[half:], meant[said[half:]] == true[half:]
     won, lost = int((after & ~before).sum()), int((before & ~after).sum())
-    chance = stats.binomtest(won, won + lost, alternative="greater").pvalue if won else 1.0
+    chance = scipy.stats.binomtest(won, won + lost, alternative="greater").pvalue if won else 1.0
     right = int((said == true).sum())
-    below = stats.binomtest(right, len(true), 1 / classes, alternative="less").pvalue if len(true) else 1.0
+    below = scipy.stats.binomtest(right, len(true), 1 / classes, alternative="less").pvalue if len(true) else 1.0
     if half and won - lost >= SUSPICION * len(before) and chance <= CHANCE:
         yield (
             f"suspicion: {source} knows {100 * before.mean():.0f} % of {len(before)} test pictures, and "

@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim.sgd import sgd  # its class, torch.optim.SGD, loads torch's compiler first, which takes seconds
 
 from . import attacks, data, gradients, models, progress, provenance, shapes, transforms, underfit
 from .configuration import CORRUPTIONS, Config, dataset_arguments
@@ -28,6 +29,7 @@ from .tensors import load_tensors, save_tensors, tensor_digest
 CHECKPOINT_SECONDS = 30.0
 LOOKS_PER_EPOCH = 4  # how often a network without an attack is looked at, for the underfit control
 CHECK_EVERY = 50  # steps after which a GPU is asked whether the losses were finite: a question makes it wait
+MOMENTUM = 0.9
 QUICK_PGD = 256  # hold-out images for the PGD accuracy printed after each epoch
 
 
@@ -168,9 +170,7 @@ class Run:
         model, self.architecture, weights = build(config, len(dataset.classes))
         self.inputs = inputs_of(dataset) | ({"initial": weights} if weights else {})
         self.model = model.to(device)
-        self.optimiser = torch.optim.SGD(
-            self.model.parameters(), lr=config.lr or 0, momentum=0.9, weight_decay=config.weight_decay
-        )
+        self.momentum: list[Tensor | None] = [None] * len(list(self.model.parameters()))
         self.images, self.labels = dataset.train.images.to(device), dataset.train.labels.to(device)
         self.batch_size = min(int(config.batch or 0), len(self.labels))
         self.steps_per_epoch = len(self.labels) // self.batch_size
@@ -221,16 +221,27 @@ class Run:
             self.model.train()
             logits = self.model(images)
         loss = F.cross_entropy(logits.float(), labels)
-        self.optimiser.zero_grad(set_to_none=True)
+        self.model.zero_grad(set_to_none=True)
         loss.backward()
-        self.optimiser.param_groups[0]["lr"] = learning_rate(self.config, self.step / self.total)
-        self.optimiser.step()
+        self.update(learning_rate(self.config, self.step / self.total))
         self.step += 1
         self.unchecked.append(loss.detach())
         if not self.on_gpu or len(self.unchecked) >= CHECK_EVERY:
             self.check_losses()
         self.losses[adversarial].append(loss.detach() if self.on_gpu else float(loss.detach()))
         return self.losses[adversarial][-1]
+
+    @torch.no_grad()
+    def update(self, rate: float) -> None:
+        """Move the weights along the gradients: SGD with momentum and weight decay."""
+        weights: list[Tensor] = list(self.model.parameters())
+        along = [weight.grad for weight in weights if weight.grad is not None]
+        assert len(along) == len(weights)
+        decay = self.config.weight_decay
+        sgd(
+            weights, along, self.momentum, lr=rate, momentum=MOMENTUM, weight_decay=decay,
+            dampening=0, nesterov=False, maximize=False,
+        )  # fmt: skip
 
     def diverged(self, step: int, error: NetworkError) -> NetworkError:
         """What to raise where the network has no outputs or gradients any more."""
@@ -250,8 +261,7 @@ class Run:
     def save(self) -> None:
         self.check_losses()
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        for name, parameter in self.model.named_parameters():
-            momentum = self.optimiser.state[parameter].get("momentum_buffer")
+        for (name, _), momentum in zip(self.model.named_parameters(), self.momentum, strict=True):
             if momentum is not None:
                 tensors[f"momentum.{name}"] = momentum
         meta = {"step": self.step, "seconds": self.seconds, "log": self.log, "looks": self.looks}
@@ -275,9 +285,8 @@ class Run:
                 "put that back, or delete the checkpoint to start again"
             )
         self.model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
-        for name, parameter in self.model.named_parameters():
-            if f"momentum.{name}" in tensors:
-                self.optimiser.state[parameter]["momentum_buffer"] = tensors[f"momentum.{name}"].to(self.device)
+        kept = [tensors.get(f"momentum.{name}") for name, _ in self.model.named_parameters()]
+        self.momentum = [momentum if momentum is None else momentum.to(self.device) for momentum in kept]
         self.step, self.seconds, self.log, self.looks = (meta[k] for k in ("step", "seconds", "log", "looks"))
         self.precision = meta["precision"]
         if "losses" in meta:  # checkpoints of before 2026-11-28 don't have it

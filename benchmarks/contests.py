@@ -271,13 +271,14 @@ def training_step(plan: Plan, steps: int, bf16: bool) -> list[Row]:
         )  # fmt: skip
         return training.Run(config, dataset, CPU)
 
-    naive = run("fp32")  # the batches, network and optimiser that ours has
+    naive = run("fp32")  # the batches and the network that ours has
     naive.model.to(memory_format=torch.contiguous_format).train()  # type: ignore[call-overload]
+    optimiser = torch.optim.SGD(naive.model.parameters(), lr=0.1, momentum=training.MOMENTUM, weight_decay=5e-4)
 
     def loop() -> float:
         images, labels = naive.batch(naive.step)
         naive.step += 1
-        return naive_step(naive.model, naive.optimiser, images.contiguous(), labels, steps)
+        return naive_step(naive.model, optimiser, images.contiguous(), labels, steps)
 
     contestants: dict[str, Callable[[], Any]] = {"fp32": run("fp32").advance, "naive": loop}
     if bf16:

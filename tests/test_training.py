@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import itertools
 import json
@@ -19,6 +20,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
@@ -311,21 +313,36 @@ def test_learning_rate_reaches_the_optimiser(monkeypatch: pytest.MonkeyPatch) ->
     config = tiny(attack="none", epochs=1, batch=44)
     asked: list[float] = []
     used: list[float] = []
-    step = torch.optim.SGD.step
+    sgd = training.sgd
 
     def rate(config: Config, progress: float) -> float:
         asked.append(progress)
         return 0.01 * len(asked)
 
-    def told(optimiser: torch.optim.SGD) -> None:
-        used.append(optimiser.param_groups[0]["lr"])
-        step(optimiser)
+    def told(*tensors: Any, lr: float, **given: Any) -> None:
+        used.append(lr)
+        sgd(*tensors, lr=lr, **given)
 
     monkeypatch.setattr(training, "learning_rate", rate)
-    monkeypatch.setattr(torch.optim.SGD, "step", told)
+    monkeypatch.setattr(training, "sgd", told)
     training.train(config, progress=False)
     assert asked == pytest.approx([i / 10 for i in range(10)])
     assert used == pytest.approx([0.01 * (i + 1) for i in range(10)])
+
+
+def test_weights_move_as_by_torch_s_own_sgd() -> None:
+    config = tiny(attack="none", epochs=1, batch=44)
+    run = training.Run(config, data.load("shapes", **dataset_arguments(config)), torch.device("cpu"))
+    twin = copy.deepcopy(run.model)
+    optimiser = torch.optim.SGD(twin.parameters(), lr=1.0, momentum=0.9, weight_decay=config.weight_decay)
+    for _ in range(3):
+        images, labels = run.batch(run.step)
+        optimiser.param_groups[0]["lr"] = training.learning_rate(config, run.step / run.total)
+        optimiser.zero_grad()
+        F.cross_entropy(twin.train()(images), labels).backward()
+        optimiser.step()
+        run.advance()
+        assert all(map(torch.equal, run.model.state_dict().values(), twin.state_dict().values()))
 
 
 # --- what is trained --------------------------------------------------------------------------------------------------
@@ -498,6 +515,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored where the te
 training.CHECKPOINT_SECONDS = 0.0
 advance = training.Run.advance
 def told(run):
+    assert "torch._dynamo" not in sys.modules, "torch's compiler takes as long to load as torch itself"
     print("step", run.step, flush=True)
     if run.step == 5:
         time.sleep(600)  # until the signal comes
@@ -575,7 +593,7 @@ def ctrl_c() -> Iterator[None]:
 PLACES: dict[str, tuple[object, str, int, bool]] = {
     "in the forward pass": (models.Block, "forward", 36, False),
     "between gradient and step": (training, "learning_rate", 3, False),
-    "after the step": (torch.optim.SGD, "step", 3, True),
+    "after the step": (training.Run, "update", 3, True),
     "before a look": (training.Run, "look", 2, False),
     "in a look": (training, "accuracy", 2, True),
     "in the last look": (training, "accuracy", 5, False),

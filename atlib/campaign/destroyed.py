@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import scipy
 import torch
-from scipy import stats
 from torch import Tensor
 
 from .. import data, evaluation, measurements, models, provenance, saliency, style, training, transforms
@@ -142,7 +142,7 @@ def baselines(about: measurements.Subject) -> list[Line]:
 def _line(about: measurements.Subject, place: str, metric: str, values: Tensor) -> Line:
     x = values.double().cpu()
     mean, error = float(x.mean()), float(x.std()) / len(x) ** 0.5
-    half = float(stats.t.ppf(0.975, len(x) - 1)) * error if len(x) > 1 else float("nan")
+    half = float(scipy.stats.t.ppf(0.975, len(x) - 1)) * error if len(x) > 1 else float("nan")
     name, _, level = place.partition("@")
     return Line(about.dataset, about.side, name, level, metric, mean, mean - half, mean + half, len(x))
 

@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import scipy
 import torch
-from scipy import stats
 from torch import Tensor, nn
 
 from .. import data, evaluation, models, provenance, saliency
@@ -70,7 +70,7 @@ def lines_of(name: str, sigma: float, found: dict[str, np.ndarray], samples: int
     about: dict[str, Any] = provenance.record(torch.device("cpu"))
     lines: list[dict[str, object]] = []
     for metric, values in found.items():
-        half = float(stats.t.ppf(0.975, len(values) - 1) * stats.sem(values))
+        half = float(scipy.stats.t.ppf(0.975, len(values) - 1) * scipy.stats.sem(values))
         low, high = float(values.mean()) - half, float(values.mean()) + half
         line: dict[str, object] = {
             "model": name,

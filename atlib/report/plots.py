@@ -12,7 +12,6 @@ from typing import Any
 import matplotlib
 import numpy as np
 import pandas as pd
-import seaborn
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -347,6 +346,8 @@ def by_seed(table: pd.DataFrame, names: Mapping[str, str]) -> Drawing:
     table: one line per run with the columns amplitude, network, seed, shape_bias. names: of the networks, from left to
     right, as the axis shows them.
     """
+    import seaborn  # it takes a second, and notebooks that train or measure draw nothing with it
+
     if table.empty:
         return not_run()
     amplitudes = sorted(table["amplitude"].unique())

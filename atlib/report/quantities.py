@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pandas as pd
+import scipy
 from numpy.typing import NDArray
-from scipy import special, stats
 
 from .. import barred
 from ..campaign import grid
@@ -299,7 +299,7 @@ def _rank_correlation(look: Lookup, s: Statistic, cell: Cell) -> Vector:
 
 def rank_correlations(x: NDArray, y: NDArray) -> Vector:
     """Spearman's rank correlation along the first axis; 0 where one side doesn't vary, NaN where a value is missing."""
-    ranks = [stats.rankdata(side, axis=0) for side in (x, y)]
+    ranks = [scipy.stats.rankdata(side, axis=0) for side in (x, y)]
     a, b = (side - side.mean(axis=0) for side in ranks)
     both = np.sqrt((a**2).sum(axis=0) * (b**2).sum(axis=0))
     found = np.divide((a * b).sum(axis=0), both, out=np.zeros_like(both), where=both > 0)
@@ -318,7 +318,7 @@ def _effective_robustness(look: Lookup, s: Statistic, cell: Cell) -> Vector:
 
 def logit(accuracy: NDArray) -> NDArray:
     """log(a / (1 − a)) of accuracies, which are first moved away from 0 and 1 by EXTREME."""
-    return special.logit(np.clip(accuracy, EXTREME, 1 - EXTREME))
+    return scipy.special.logit(np.clip(accuracy, EXTREME, 1 - EXTREME))
 
 
 def expected(clean: NDArray, distorted: NDArray, at: NDArray) -> NDArray:
@@ -332,7 +332,7 @@ def expected(clean: NDArray, distorted: NDArray, at: NDArray) -> NDArray:
     a, b = x - x.mean(axis=0), y - y.mean(axis=0)
     square = (a**2).sum(axis=0)
     slope = np.divide((a * b).sum(axis=0), square, out=np.zeros_like(square), where=square > 0)
-    return special.expit(y.mean(axis=0) + slope * (logit(at) - x.mean(axis=0)))
+    return scipy.special.expit(y.mean(axis=0) + slope * (logit(at) - x.mean(axis=0)))
 
 
 def _average(of: Callable[[str], Vector], cell: Cell) -> Vector:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy import optimize, special, stats
+import scipy  # its parts are loaded on first use, which takes a second for `scipy.stats`
 
 from ..errors import InputError, in_range
 from ..rows import COLUMNS, Archive, Predictions, archive, correct
@@ -50,13 +50,13 @@ def wilson(count: int, total: int, confidence: float = 0.95) -> tuple[float, flo
     in_range("confidence", confidence, 0, 1, open_low=True, open_high=True)
     if total == 0:
         return 0.0, 1.0
-    low, high = stats.binomtest(int(count), int(total)).proportion_ci(confidence, method="wilson")
+    low, high = scipy.stats.binomtest(int(count), int(total)).proportion_ci(confidence, method="wilson")
     return float(low), float(high)
 
 
 def student_quantile(p: float, df: float) -> float:
     """The quantile of Student's t; what `scipy.stats.t.ppf` calls after checks that take ten times as long."""
-    return float(special.stdtrit(df, p))
+    return float(scipy.special.stdtrit(df, p))
 
 
 def t_interval(values: Iterable[float], confidence: float = 0.95) -> tuple[float, float]:
@@ -103,7 +103,7 @@ class Estimate:
 def _twice_tail(distance: float, error: float, df: float) -> float:
     if error == 0:
         return 0.0 if distance > 0 else 1.0
-    return min(1.0, 2 * float(special.stdtr(df, -distance / error)))
+    return min(1.0, 2 * float(scipy.special.stdtr(df, -distance / error)))
 
 
 def estimate(values: Iterable[float], pictures: float = 0.0) -> Estimate:
@@ -145,7 +145,7 @@ def benjamini_hochberg(p: Sequence[float]) -> list[float]:
 
     So it is for tests that are independent or positively dependent (Benjamini and Hochberg 1995).
     """
-    return list(map(float, stats.false_discovery_control(p, method="bh"))) if len(p) else []
+    return list(map(float, scipy.stats.false_discovery_control(p, method="bh"))) if len(p) else []
 
 
 def detectable(deviation: float, seeds: int, smallest: float, confidence: float = 0.95, power: float = 0.8) -> float:
@@ -155,7 +155,7 @@ def detectable(deviation: float, seeds: int, smallest: float, confidence: float 
     """
     in_range("seeds", seeds, 2, whole=True)
     df, critical = seeds - 1, student_quantile((1 + confidence) / 2, seeds - 1)
-    distance = optimize.brentq(lambda nc: float(stats.nct.sf(critical, df, nc)) - power, 0, 50 * critical)
+    distance = scipy.optimize.brentq(lambda nc: float(scipy.stats.nct.sf(critical, df, nc)) - power, 0, 50 * critical)
     return smallest + float(distance) * deviation / math.sqrt(seeds)
 
 
@@ -165,7 +165,7 @@ def spearman(x: Sequence[float], y: Sequence[float]) -> float:
         return math.nan
     if np.ptp(x) == 0 or np.ptp(y) == 0:
         return 0.0
-    return float(stats.spearmanr(x, y).statistic)
+    return float(scipy.stats.spearmanr(x, y).statistic)
 
 
 # --- Per image -----------------------------------------------------------------------------------------------
@@ -209,7 +209,7 @@ class Paired:
     def p(self) -> float:
         """Exact two-sided McNemar test over the images on which they differ (within one pair of runs)."""
         differing = self.only_model + self.only_reference
-        return float(stats.binomtest(self.only_model, differing).pvalue) if differing else 1.0
+        return float(scipy.stats.binomtest(self.only_model, differing).pvalue) if differing else 1.0
 
 
 def paired(model: Predictions, reference: Predictions, under: str, others: Iterable[Predictions] = ()) -> Paired:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from scipy import stats as distributions
+import scipy
 
 from ...files import read_json, repository, results_dir
 from ...measurements import FEWEST_MAPS, MEASUREMENTS, map_order
@@ -21,7 +21,7 @@ from ..statistics import conditional, wilson
 
 APART = 0.05  # what this report's two networks must differ by, for a third to stand between them,
 RESOLVED = 1.0  # and how wide the interval of where it stands may be
-NORMAL = float(distributions.norm.ppf(0.975))
+NORMAL = float(scipy.special.ndtri(0.975))
 KINDS = {"own": "this network", "normal": "normal", "underfit": "underfit", "main": "adversarially trained"}
 Quantities = dict[tuple[str, str], float]
 
@@ -209,7 +209,7 @@ def stands(value: float, error: float, normal: Sequence[float], main: Sequence[f
         return nothing
     errors = [float(np.var(v, ddof=1)) / len(v) for v in (normal, main)]
     each = sum(error**2 / (len(v) - 1) for error, v in zip(errors, (normal, main), strict=True))
-    t = float(distributions.t.ppf(0.975, sum(errors) ** 2 / each if each else len(normal) + len(main) - 2))
+    t = float(scipy.stats.t.ppf(0.975, sum(errors) ** 2 / each if each else len(normal) + len(main) - 2))
     of_normal, of_main = (t**2 * error for error in errors)
     square = b**2 - of_normal - of_main
     if square <= 0:
