@@ -185,9 +185,12 @@ DONE := printf '\n== summary\n%s' "$$summary"; exit $$failed
 lint: .venv/.dev
 	@$(CHECK); $(LINT); $(DONE)
 
-# While the linters use one processor, another compiles the tests, which else every worker of pytest does for itself.
+# While the linters keep one processor busy, another compiles the tests, which every worker of pytest would otherwise do
+# for itself.
 test: .venv/.bench .venv-campaign/.complete $(VENDOR)/.complete
-	@$(BIN)/python -m pytest --nbval --collect-only >/dev/null 2>&1 & $(CHECK); $(LINT); wait; \
+	@printf '\n== compiling the tests while the linters run\n'; \
+	$(BIN)/python -m pytest --nbval --collect-only >/dev/null 2>&1 & trap "kill $$! 2>/dev/null" EXIT; \
+	$(CHECK); $(LINT); wait; \
 	check $(BIN)/python -m pytest --nbval -n $(WORKERS) --dist loadfile --no-loadscope-reorder; $(DONE)
 
 bench: .venv/.bench

@@ -18,7 +18,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.optim.sgd import sgd  # its class, torch.optim.SGD, loads torch's compiler first, which takes seconds
+from torch.optim.sgd import sgd  # the class around it, torch.optim.SGD, imports torch's compiler: that takes seconds
 
 from . import attacks, data, gradients, models, progress, provenance, shapes, transforms, underfit
 from .configuration import CORRUPTIONS, Config, dataset_arguments
@@ -170,7 +170,7 @@ class Run:
         model, self.architecture, weights = build(config, len(dataset.classes))
         self.inputs = inputs_of(dataset) | ({"initial": weights} if weights else {})
         self.model = model.to(device)
-        self.momentum: list[Tensor | None] = [None] * len(list(self.model.parameters()))
+        self.momentum: dict[str, Tensor | None] = {}  # by parameter; empty before the first step
         self.images, self.labels = dataset.train.images.to(device), dataset.train.labels.to(device)
         self.batch_size = min(int(config.batch or 0), len(self.labels))
         self.steps_per_epoch = len(self.labels) // self.batch_size
@@ -233,15 +233,15 @@ class Run:
 
     @torch.no_grad()
     def update(self, rate: float) -> None:
-        """Move the weights along the gradients: SGD with momentum and weight decay."""
-        weights: list[Tensor] = list(self.model.parameters())
-        along = [weight.grad for weight in weights if weight.grad is not None]
-        assert len(along) == len(weights)
-        decay = self.config.weight_decay
+        """Take one step of SGD with momentum and weight decay. rate: the learning rate."""
+        moved = {name: weight for name, weight in self.model.named_parameters() if weight.grad is not None}
+        slopes = [weight.grad for weight in moved.values() if weight.grad is not None]
+        buffers = [self.momentum.get(name) for name in moved]  # `sgd` puts new ones in the place of None
         sgd(
-            weights, along, self.momentum, lr=rate, momentum=MOMENTUM, weight_decay=decay,
+            list(moved.values()), slopes, buffers, lr=rate, momentum=MOMENTUM, weight_decay=self.config.weight_decay,
             dampening=0, nesterov=False, maximize=False,
         )  # fmt: skip
+        self.momentum |= zip(moved, buffers, strict=True)
 
     def diverged(self, step: int, error: NetworkError) -> NetworkError:
         """What to raise where the network has no outputs or gradients any more."""
@@ -261,9 +261,7 @@ class Run:
     def save(self) -> None:
         self.check_losses()
         tensors = {f"model.{k}": v for k, v in self.model.state_dict().items()}
-        for (name, _), momentum in zip(self.model.named_parameters(), self.momentum, strict=True):
-            if momentum is not None:
-                tensors[f"momentum.{name}"] = momentum
+        tensors |= {f"momentum.{name}": kept for name, kept in self.momentum.items() if kept is not None}
         meta = {"step": self.step, "seconds": self.seconds, "log": self.log, "looks": self.looks}
         meta |= {"precision": self.precision, "run": self.config.run, "inputs": self.inputs}
         meta |= {"losses": [[float(loss) for loss in self.losses[kind]] for kind in (False, True)]}
@@ -285,8 +283,7 @@ class Run:
                 "put that back, or delete the checkpoint to start again"
             )
         self.model.load_state_dict({k[6:]: v for k, v in tensors.items() if k.startswith("model.")})
-        kept = [tensors.get(f"momentum.{name}") for name, _ in self.model.named_parameters()]
-        self.momentum = [momentum if momentum is None else momentum.to(self.device) for momentum in kept]
+        self.momentum = {k[9:]: v.to(self.device) for k, v in tensors.items() if k.startswith("momentum.")}
         self.step, self.seconds, self.log, self.looks = (meta[k] for k in ("step", "seconds", "log", "looks"))
         self.precision = meta["precision"]
         if "losses" in meta:  # checkpoints of before 2026-11-28 don't have it

@@ -273,7 +273,10 @@ def training_step(plan: Plan, steps: int, bf16: bool) -> list[Row]:
 
     naive = run("fp32")  # the batches and the network that ours has
     naive.model.to(memory_format=torch.contiguous_format).train()  # type: ignore[call-overload]
-    optimiser = torch.optim.SGD(naive.model.parameters(), lr=0.1, momentum=training.MOMENTUM, weight_decay=5e-4)
+    about = naive.config
+    optimiser = torch.optim.SGD(
+        naive.model.parameters(), lr=about.lr or 0, momentum=training.MOMENTUM, weight_decay=about.weight_decay
+    )
 
     def loop() -> float:
         images, labels = naive.batch(naive.step)

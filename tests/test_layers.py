@@ -73,6 +73,8 @@ for name in {lowest!r}:
     above = [other for other in sys.modules if other.startswith(("atlib.campaign", "atlib.report"))]
     found = [other for other in sys.modules if other in {HEAVY!r}]
     assert not above and not found, (name, above, found)
+importlib.import_module("atlib.report.job")  # as notebooks that train or measure do
+assert not {{"scipy.stats", "seaborn"}} & set(sys.modules), "loaded by what doesn't use it"
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr

@@ -17,7 +17,7 @@ from atlib.report import bound, claims, core, forest, inventory, ledger, tables,
 from atlib.report.claims import STATISTICS
 from atlib.report.rule import BEYOND, EXCLUDED, FAILS, HOLDS, NOT_RUN, UNDECIDED, Judged
 from atlib.report.verdicts import Decision, Verdict
-from atlib.rows import frame_of, load
+from atlib.rows import archive, frame_of, load
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +117,22 @@ def test_the_sentence_counts_claims_of_the_paper_where_they_count(published) -> 
     others = beside["verdict"].value_counts().drop(NOT_RUN, errors="ignore")
     assert f"On CIFAR-10 a further {others.sum()} of the paper's claims are measured but don't count" in text
     assert f"{others[FAILS]} do not and {others[UNDECIDED]} are undecided." in text.partition("a further")[2]
+
+
+def test_a_claim_that_is_asked_for_alone_is_judged_as_among_all(published) -> None:
+    whole = claims.load()
+    every = {(row["id"], row["dataset"]): row for row in verdicts.table(published).to_dict("records")}
+    for id in ("shuffle-hurts-more", "low-pass-better"):
+        alone = verdicts.Verdicts(published, whole, archive())
+        assert id in alone and "low pass" not in alone and not alone.judged
+        for one in alone[id].decisions:
+            there = every[id, one.dataset]
+            assert (one.verdict, one.kind) == (there["verdict"], there["kind"])
+            assert one.judged.effect == pytest.approx(there["effect"], nan_ok=True)
+        primary = {one.id for one in whole.primary}
+        assert set(alone.judged) == (primary if id in primary else {id})
+    with pytest.raises(InputError, match=r"^claim = 'low pass': "):
+        core.verdict_grid(["low pass"], published, "One claim")
 
 
 def test_claims_that_hold_everywhere_are_listed(published) -> None:

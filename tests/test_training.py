@@ -309,7 +309,7 @@ def test_learning_rate_in_the_paper_s_steps() -> None:
     assert rates == pytest.approx([0.2] * 10 + [0.02] * 6 + [0.002] * 4)
 
 
-def test_learning_rate_reaches_the_optimiser(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_learning_rate_reaches_the_step(monkeypatch: pytest.MonkeyPatch) -> None:
     config = tiny(attack="none", epochs=1, batch=44)
     asked: list[float] = []
     used: list[float] = []

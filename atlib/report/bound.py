@@ -125,7 +125,7 @@ def filled(text: str, where: str, known: Known, link: bool = True) -> str:
             two = lens.of_two(name, dataset, frame)
             said = _points(two.effect, two.low, two.high)
         elif what == "q":
-            said = f"{known.verdicts.q.get((name, dataset), math.nan):.2f}"  # NaN, which is refused, without one
+            said = f"{known.verdicts.q.get((name, dataset), math.nan):.2f}"  # NaN is refused below
         else:
             said = _at(decision, under or "", where) if what == "at" else NUMBERS[what](decision)
         if "nan" in said:

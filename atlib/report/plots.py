@@ -346,7 +346,7 @@ def by_seed(table: pd.DataFrame, names: Mapping[str, str]) -> Drawing:
     table: one line per run with the columns amplitude, network, seed, shape_bias. names: of the networks, from left to
     right, as the axis shows them.
     """
-    import seaborn  # it takes a second, and notebooks that train or measure draw nothing with it
+    import seaborn  # importing it takes a second, and notebooks that train or measure draw nothing with it
 
     if table.empty:
         return not_run()

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-import scipy  # its parts are loaded on first use, which takes a second for `scipy.stats`
+import scipy  # not `from scipy import stats`: it is loaded on first use, and that takes a second
 
 from ..errors import InputError, in_range
 from ..rows import COLUMNS, Archive, Predictions, archive, correct
@@ -55,7 +55,10 @@ def wilson(count: int, total: int, confidence: float = 0.95) -> tuple[float, flo
 
 
 def student_quantile(p: float, df: float) -> float:
-    """The quantile of Student's t; what `scipy.stats.t.ppf` calls after checks that take ten times as long."""
+    """The quantile at p, between 0 and 1, of Student's t with df > 0 degrees of freedom (infinity: the normal's).
+
+    The value of `scipy.stats.t.ppf`, whose checks take ten times as long.
+    """
     return float(scipy.special.stdtrit(df, p))
 
 

@@ -183,22 +183,27 @@ def _beyond(decision: Decision) -> Decision:
 
 
 class Verdicts(Mapping[str, Verdict]):
-    """What some rows say about each claim of a ledger, by the claim's id and in the ledger's order.
+    """The verdict on each claim of a ledger, by the claim's id and in the ledger's order.
 
-    A claim is judged when it is first asked for: a page's sentences rest on a few of them. One that is primary is
-    judged together with all others that are, since Holm's correction depends on their number and on each of them.
+    The arguments are those of `verdicts`. A claim is judged when it is first asked for, since a page's sentences rest
+    on only a few. The primary claims are judged together, because Holm's correction depends on all of them. InputError
+    for an id that the ledger doesn't have.
     """
 
-    def __init__(self, known: Rows, ledger: Ledger) -> None:
-        self.known, self.ledger = known, ledger
+    def __init__(self, frame: pd.DataFrame, ledger: Ledger, predictions: Archive) -> None:
+        self.known, self.ledger = Rows.of(frame, predictions), ledger
         self.claims = {claim.id: claim for claim in ledger.claims}
         self.judged: dict[str, Verdict] = {}
 
     def __getitem__(self, id: str) -> Verdict:
         if id not in self.judged:
-            alone = not self.ledger.is_primary(id)
-            self.judged |= self._judge([self.claims[id]] if alone else [self.claims[p.id] for p in self.ledger.primary])
+            claim = self.ledger[id]
+            primary = [self.claims[one.id] for one in self.ledger.primary]
+            self.judged |= self._judged_together(primary if self.ledger.is_primary(id) else [claim])
         return self.judged[id]
+
+    def __contains__(self, id: object) -> bool:
+        return id in self.claims  # without judging it, as Mapping does
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.claims)
@@ -210,7 +215,8 @@ class Verdicts(Mapping[str, Verdict]):
     def q(self) -> dict[tuple[str, str], float]:
         """Benjamini and Hochberg's q of every decision on a claim that isn't primary, by claim and data set.
 
-        Claims about every cell have none: each is corrected for its cells.
+        All claims are judged for it, since each q depends on all of them. Claims about every cell have none: they are
+        already corrected for the number of their cells.
         """
         p = {
             (id, decision.dataset): min(decision.judged.above, decision.judged.below)
@@ -222,8 +228,8 @@ class Verdicts(Mapping[str, Verdict]):
         }
         return dict(zip(p, benjamini_hochberg(list(p.values())), strict=True))
 
-    def _judge(self, some: Iterable[Claim]) -> dict[str, Verdict]:
-        """Verdicts on claims, of which either all that are primary are given or none."""
+    def _judged_together(self, some: Iterable[Claim]) -> dict[str, Verdict]:
+        """Verdicts on some claims, among them either all the primary ones or none."""
         found = {
             claim.id: {
                 name: _decision(claim, name, self.known, self.ledger) for name in (*claim.datasets, *claim.shown)
@@ -244,28 +250,29 @@ def verdicts(frame: pd.DataFrame, ledger: Ledger | None = None, predictions: Arc
     on a set of rows is computed once and kept.
     """
     if ledger is None and predictions is None:
-        return _kept(_Frame(frame))
-    return Verdicts(Rows.of(frame, predictions or archive()), ledger or claims.load())
+        return _kept(_Question(frame, claims.load()))
+    return Verdicts(frame, ledger or claims.load(), predictions or archive())
 
 
-class _Frame:
-    """A frame of rows, known by its content and by the folder that the answers per picture are read from."""
+class _Question:
+    """A frame of rows and the claims to judge by it, known by the content of the rows, the folder that the answers per
+    picture are read from, and the ledger, of which `claims.load` gives another one once its file has changed."""
 
-    def __init__(self, frame: pd.DataFrame) -> None:
-        self.frame = frame
+    def __init__(self, frame: pd.DataFrame, ledger: Ledger) -> None:
+        self.frame, self.ledger = frame, ledger
         content = pd.util.hash_pandas_object(frame, index=False).to_numpy().tobytes()
-        self.digest = (hashlib.sha256(content).hexdigest(), str(results_dir()))
+        self.digest = (hashlib.sha256(content).hexdigest(), str(results_dir()), id(ledger))
 
     def __hash__(self) -> int:
         return hash(self.digest)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Frame) and self.digest == other.digest
+        return isinstance(other, _Question) and self.digest == other.digest
 
 
 @functools.lru_cache(maxsize=4)
-def _kept(frame: _Frame) -> Verdicts:
-    return Verdicts(Rows.of(frame.frame, archive()), claims.load())
+def _kept(asked: _Question) -> Verdicts:
+    return Verdicts(asked.frame, asked.ledger, archive())
 
 
 def _overall(claim: Claim, decisions: tuple[Decision, ...]) -> Verdict:
@@ -291,11 +298,12 @@ def _correct_primary(found: dict[str, dict[str, Decision]], ledger: Ledger) -> N
 def verdict(
     claim: Claim, frame: pd.DataFrame, ledger: Ledger | None = None, predictions: Archive | None = None
 ) -> Verdict:
-    """What the rows say about one claim, corrected for nothing; see `verdicts` for the arguments."""
-    if ledger is None and predictions is None:
-        known, ledger = _kept(_Frame(frame)).known, claims.load()
-    else:
-        known, ledger = Rows.of(frame, predictions or archive()), ledger or claims.load()
+    """What the rows say about one claim, corrected for nothing; see `verdicts` for the arguments.
+
+    The claim need not be one of the ledger's: what `verdicts` has computed of the same rows is used again.
+    """
+    every = verdicts(frame, ledger, predictions)
+    known, ledger = every.known, every.ledger
     return _overall(claim, tuple(_decision(claim, name, known, ledger) for name in (*claim.datasets, *claim.shown)))
 
 
