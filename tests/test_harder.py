@@ -4,12 +4,14 @@ import math
 from dataclasses import replace
 
 import pandas as pd
+import pytest
 
 import worlds
 from atlib import stronger
 from atlib.campaign.stronger import COLUMNS
+from atlib.errors import Missing
 from atlib.files import REPOSITORY
-from atlib.report import claims, harder, ledger, statistics
+from atlib.report import claims, harder, ledger, statistics, strangers
 from atlib.rows import frame_of, load
 
 
@@ -48,6 +50,31 @@ def test_ours_and_those_of_others_are_told_apart():
     assert list(harder.table(harder.of(strangers=False, frame=FRAME))["network"]) == ["pgd-linf-8"]
     assert list(harder.table(harder.of(strangers=True, frame=FRAME))["network"]) == ["ehanw_pgd"]
     assert harder.of(strangers=False, frame=pd.DataFrame()).empty
+
+
+def test_what_is_left_of_one_network_comes_with_its_interval():
+    before, after = harder.left_of("notebooks.own_networks.others:ehanw_pgd", FRAME)
+    assert (before.value, after.value, after.pictures) == (0.1, 0.08, 100)
+    assert (after.low, after.high) == statistics.wilson(8, 100)
+    with pytest.raises(Missing, match=r"^another: no rows of stronger attacks$"):
+        harder.left_of("another", FRAME)
+
+
+def test_networks_that_others_trained_are_said_to_have_been_attacked(monkeypatch):
+    names = [name for pair in (*strangers.PAIRS, strangers.ANECDOTE) for name in (pair.normal, *pair.robust)]
+    pgd = {name: 0.0 if name in ("woods_normal", "ehanw_normal", "idelbayev_20") else 0.4 for name in names}
+    monkeypatch.setattr(strangers, "accuracy", lambda name, place, metric: pgd[name])
+    some = [name for name in names if pgd[name]]
+    lines = [line for name in some for line in rows(f"{harder.STRANGERS}{name}", (80, 40, 38, 36, 35, 34))]
+    monkeypatch.setattr(harder, "read", lambda: pd.DataFrame(lines))
+    said = strangers.attacked()
+    assert "on every network of which it leaves more than 5 %; they take at most 6.0 points more" in said
+    low, high = (f"{100 * end:.1f}" for end in statistics.wilson(34, 100))
+    assert said.endswith(f"all of them together leave 34.0 % [{low}, {high}] of 100 pictures.")
+    pgd["ehanw_normal"] = 0.06  # which was not attacked harder
+    assert f"on {len(some)} of these; " in strangers.attacked()
+    monkeypatch.setattr(harder, "read", lambda: pd.DataFrame())
+    assert strangers.attacked() == "No stronger attacks have been run on these networks."
 
 
 def test_a_run_is_called_by_its_model():

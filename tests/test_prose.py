@@ -316,6 +316,9 @@ TYPED: dict[str, Callable[[pd.DataFrame], bool]] = {
         0.62 < strangers.accuracy("woods_lipschitz", "clean@") < 0.7
         and strangers.accuracy("woods_normal", "clean@") > 0.9
     ),
+    "It is robust by its author's measurement, and by ours": lambda _: (
+        harder.left_of(f"{harder.STRANGERS}woods_lipschitz", harder.read())[1].low > 0.4
+    ),
     "ten of which have been measured": lambda _: (
         len(list((REPOSITORY / "results" / "own").glob("*/rows.csv"))) == 2 + 10
     ),

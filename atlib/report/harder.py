@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
+from ..errors import Missing
 from ..files import results_dir
 from . import quantities
 from .claims import Claim, Setting
@@ -105,7 +106,10 @@ def table(frame: pd.DataFrame | None = None) -> pd.DataFrame:
 
 
 class Left(NamedTuple):
-    """What all attacks leave of a network's accuracy, with its 95 % interval over the pictures, and on how many."""
+    """What all attacks leave of a network's accuracy, with its 95 % interval over the pictures, and on how many.
+
+    seed: which of our networks it is; 0 for one that others trained.
+    """
 
     value: float
     low: float
@@ -135,6 +139,21 @@ def left(model: str, at: Setting, frame: pd.DataFrame, harder: pd.DataFrame) -> 
     most = pgd.sort_values("value", ascending=False, kind="stable").iloc[0]  # of equal ones the lowest seed's
     high = wilson(int(most["count"]), int(most["total"]))[1]
     return Left(float(most["value"]), 0.0, high, int(most["total"]), int(most["seed"]))
+
+
+def left_of(model: str, rows: pd.DataFrame) -> tuple[Left, Left]:
+    """What PGD-40, and what all attacks leave of a network that others trained; Missing if it has no rows.
+
+    rows: those of `of`.
+    """
+    found = []
+    for attack in ("pgd-40", LAST):
+        row = _row(rows[rows["model"] == model].sort_values("value", kind="stable"), attack)
+        if row is None:
+            raise Missing(f"{model}: no rows of stronger attacks")
+        count, total = int(row["count"]), int(row["total"])
+        found.append(Left(float(row["value"]), *wilson(count, total), total, 0))
+    return found[0], found[1]
 
 
 def _difference(one: Left, two: Left) -> tuple[float, float, float]:

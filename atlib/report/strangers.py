@@ -20,7 +20,7 @@ import pandas as pd
 from ..errors import InputError, Missing
 from ..files import results_dir
 from ..rows import Archive, Predictions, Stored, archive, correct, load, read_rows
-from . import claims
+from . import claims, harder
 from .palette import FAMILIES
 from .plots import Drawing, sheet
 from .quantities import Vector, mean_over, per_picture
@@ -231,6 +231,35 @@ def networks() -> pd.DataFrame:
             lines.append({"network": name, "trained": how, "clean": clean, "PGD-40 at 8/255": robust})
     table = pd.DataFrame(lines)
     return table.drop(columns="PGD-40 at 8/255") if (table["PGD-40 at 8/255"] == "–").all() else table
+
+
+def attacked() -> str:
+    """On which of these networks stronger attacks than PGD-40 were run, and what they took, in words.
+
+    Of the anecdote also what they leave.
+    """
+    rows = harder.of(strangers=True)
+    if rows.empty:
+        return "No stronger attacks have been run on these networks."
+    left = {name: harder.left_of(name, rows) for name in rows["model"].unique()}
+    names = [name.rpartition(":")[2] for name in left]
+    every = [name for pair in (*PAIRS, ANECDOTE) for name in (pair.normal, *pair.robust)]
+    weak = all(accuracy(name, "pgd-linf@8", "accuracy_last") <= harder.FEW for name in set(every) - set(names))
+    which = f"every network of which it leaves more than {100 * harder.FEW:.0f} %" if weak else f"{len(names)} of these"
+    most = max(before.value - after.value for before, after in left.values())
+    said = (
+        f'PGD gives an upper bound. We ran <a href="experiments.html">stronger attacks</a> on {which}; they take at '
+        f"most {percent(most)} points more than PGD-40 does."
+    )
+    (anecdote,) = ANECDOTE.robust
+    if anecdote in names:
+        _, after = left[harder.STRANGERS + anecdote]
+        said += (
+            " Of the network with the Lipschitz penalty, which was trained without an adversary, all of them together "
+            f"leave {percent(after.value)} % [{percent(after.low)}, {percent(after.high)}] of {after.pictures:,} "
+            "pictures."
+        )
+    return said
 
 
 def figure() -> Drawing:
