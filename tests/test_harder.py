@@ -70,7 +70,7 @@ def test_networks_that_others_trained_are_said_to_have_been_attacked(monkeypatch
     said = strangers.attacked()
     assert "on every network of which it leaves more than 5 %; they take at most 6.0 points more" in said
     low, high = (f"{100 * end:.1f}" for end in statistics.wilson(34, 100))
-    assert said.endswith(f"all of them together leave 34.0 % [{low}, {high}] of 100 pictures.")
+    assert said.endswith(f"without an adversary, right on 34.0 % [{low}, {high}] of 100 pictures.")
     pgd["ehanw_normal"] = 0.06  # which was not attacked harder
     assert f"on {len(some)} of these; " in strangers.attacked()
     monkeypatch.setattr(harder, "read", lambda: pd.DataFrame())

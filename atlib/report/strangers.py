@@ -255,8 +255,8 @@ def attacked() -> str:
     if anecdote in names:
         _, after = left[harder.STRANGERS + anecdote]
         said += (
-            " Of the network with the Lipschitz penalty, which was trained without an adversary, all of them together "
-            f"leave {percent(after.value)} % [{percent(after.low)}, {percent(after.high)}] of {after.pictures:,} "
+            " Together they leave the network with the Lipschitz penalty, which was trained without an adversary, "
+            f"right on {percent(after.value)} % [{percent(after.low)}, {percent(after.high)}] of {after.pictures:,} "
             "pictures."
         )
     return said
