@@ -190,7 +190,7 @@ lint: .venv/.dev
 test: .venv/.bench .venv-campaign/.complete $(VENDOR)/.complete
 	@printf '\n== compiling the tests while the linters run\n'; \
 	$(BIN)/python -m pytest --nbval --collect-only >/dev/null 2>&1 & trap "kill $$! 2>/dev/null" EXIT; \
-	$(CHECK); $(LINT); wait; \
+	$(CHECK); $(LINT); wait; trap - EXIT; \
 	check $(BIN)/python -m pytest --nbval -n $(WORKERS) --dist loadfile --no-loadscope-reorder; $(DONE)
 
 bench: .venv/.bench

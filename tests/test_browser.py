@@ -109,7 +109,8 @@ def browser(chromium: str) -> Iterator[Any]:
     with sync_playwright() as playwright:
         # no name is looked up: what a page asks of another host fails, and is seen
         closed = "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"
-        running = playwright.chromium.launch(executable_path=chromium, args=[closed])
+        # without a GPU, one that is emulated costs more than to draw by software
+        running = playwright.chromium.launch(executable_path=chromium, args=[closed, "--disable-gpu"])
         yield running
         running.close()
 

@@ -428,6 +428,9 @@ def test_verdicts_are_kept_for_a_set_of_rows(monkeypatch: pytest.MonkeyPatch) ->
     first = verdicts.verdicts(frame)
     assert verdicts.verdicts(frame.copy()) is first
     assert verdicts.verdicts(frame_of(rows_of([0.3, 0.31, 0.33]))) is not first
+    changed = replace(claims.load())  # as from a file that was edited
+    monkeypatch.setattr(claims, "load", lambda: changed)
+    assert verdicts.verdicts(frame) is not first
 
 
 # --- the file -----------------------------------------------------------------------------------------------------

@@ -53,11 +53,15 @@ def test_ours_and_those_of_others_are_told_apart():
 
 
 def test_what_is_left_of_one_network_comes_with_its_interval():
-    before, after = harder.left_of("notebooks.own_networks.others:ehanw_pgd", FRAME)
+    model = "notebooks.own_networks.others:ehanw_pgd"
+    ((before, after),) = harder.before_and_after(model, FRAME)
     assert (before.value, after.value, after.pictures) == (0.1, 0.08, 100)
     assert (after.low, after.high) == statistics.wilson(8, 100)
+    longer = pd.DataFrame(rows(model, (86, 11, 9, 8, 7, 7), settings="longer"))
+    twice = harder.before_and_after(model, pd.concat([FRAME, longer]))  # each time within itself
+    assert [(before.value, after.value) for before, after in twice] == [(0.1, 0.08), (0.11, 0.07)]
     with pytest.raises(Missing, match=r"^another: no rows of stronger attacks$"):
-        harder.left_of("another", FRAME)
+        harder.before_and_after("another", FRAME)
 
 
 def test_networks_that_others_trained_are_said_to_have_been_attacked(monkeypatch):
@@ -68,11 +72,12 @@ def test_networks_that_others_trained_are_said_to_have_been_attacked(monkeypatch
     lines = [line for name in some for line in rows(f"{harder.STRANGERS}{name}", (80, 40, 38, 36, 35, 34))]
     monkeypatch.setattr(harder, "read", lambda: pd.DataFrame(lines))
     said = strangers.attacked()
-    assert "on every network of which it leaves more than 5 %; they take at most 6.0 points more" in said
+    assert "on every one of these networks that keeps more than 5 % accuracy under PGD-40; on the pictures" in said
+    assert "they lower it by at most 6.0 further points." in said
     low, high = (f"{100 * end:.1f}" for end in statistics.wilson(34, 100))
-    assert said.endswith(f"without an adversary, right on 34.0 % [{low}, {high}] of 100 pictures.")
+    assert said.endswith(f"without an adversary, still recognises 34.0 % [{low}, {high}] of 100 pictures.")
     pgd["ehanw_normal"] = 0.06  # which was not attacked harder
-    assert f"on {len(some)} of these; " in strangers.attacked()
+    assert f"on {len(some)} of these networks; " in strangers.attacked()
     monkeypatch.setattr(harder, "read", lambda: pd.DataFrame())
     assert strangers.attacked() == "No stronger attacks have been run on these networks."
 

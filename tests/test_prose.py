@@ -316,9 +316,9 @@ TYPED: dict[str, Callable[[pd.DataFrame], bool]] = {
         0.62 < strangers.accuracy("woods_lipschitz", "clean@") < 0.7
         and strangers.accuracy("woods_normal", "clean@") > 0.9
     ),
-    "It is robust by its author's measurement, and by ours": lambda _: (
-        harder.left_of(f"{harder.STRANGERS}woods_lipschitz", harder.read())[1].low > 0.3
-    ),
+    "It is robust by its author's measurement, and by ours": lambda _: survives("woods_lipschitz"),
+    "A further network, robust by its author's measurement and by ours": lambda _: survives("woods_lipschitz"),
+    "and robust by its author's measurement and by ours": lambda _: survives("woods_lipschitz"),
     "ten of which have been measured": lambda _: (
         len(list((REPOSITORY / "results" / "own").glob("*/rows.csv"))) == 2 + 10
     ),
@@ -357,6 +357,12 @@ def lead(frame: pd.DataFrame, dataset: str, place: str) -> tuple[float, float]:
     main = tables.setting(dataset).main
     lost = clean - mean
     return float(mean[["normal", "underfit", main]].max()), float(lost["normal"] - lost[main])
+
+
+def survives(name: str) -> bool:
+    """Whether a network that others trained keeps 30 % of the pictures at least under all attacks."""
+    times = harder.before_and_after(f"{harder.STRANGERS}{name}", harder.read())
+    return all(after.low > 0.3 for _, after in times)
 
 
 def decision(where: str, frame: pd.DataFrame) -> verdicts.Decision:

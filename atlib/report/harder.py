@@ -141,19 +141,22 @@ def left(model: str, at: Setting, frame: pd.DataFrame, harder: pd.DataFrame) -> 
     return Left(float(most["value"]), 0.0, high, int(most["total"]), int(most["seed"]))
 
 
-def left_of(model: str, rows: pd.DataFrame) -> tuple[Left, Left]:
-    """What PGD-40, and what all attacks leave of a network that others trained; Missing if it has no rows.
+def before_and_after(model: str, rows: pd.DataFrame) -> list[tuple[Left, Left]]:
+    """What PGD-40 leaves of a network that others trained, and what all attacks leave, each time it was attacked.
 
-    rows: those of `of`.
+    model: its name in `rows`, which are those of `of`. A time is one data set, settings and seed. Missing without rows.
     """
     found = []
-    for attack in ("pgd-40", LAST):
-        row = _row(rows[rows["model"] == model].sort_values("value", kind="stable"), attack)
-        if row is None:
-            raise Missing(f"{model}: no rows of stronger attacks")
-        count, total = int(row["count"]), int(row["total"])
-        found.append(Left(float(row["value"]), *wilson(count, total), total, 0))
-    return found[0], found[1]
+    for _, mine in rows[rows["model"] == model].groupby(["dataset", "settings", "seed"], sort=False):
+        pair = []
+        for row in (_row(mine, "pgd-40"), _row(mine, LAST)):
+            assert row is not None
+            count, total = int(row["count"]), int(row["total"])
+            pair.append(Left(float(row["value"]), *wilson(count, total), total, 0))
+        found.append((pair[0], pair[1]))
+    if not found:
+        raise Missing(f"{model}: no rows of stronger attacks")
+    return found
 
 
 def _difference(one: Left, two: Left) -> tuple[float, float, float]:

@@ -300,7 +300,8 @@ def verdict(
 ) -> Verdict:
     """What the rows say about one claim, corrected for nothing; see `verdicts` for the arguments.
 
-    The claim need not be one of the ledger's: what `verdicts` has computed of the same rows is used again.
+    The claim need not be one of the ledger's. Without the last two arguments, quantities that `verdicts` has computed
+    of the same rows are used again.
     """
     every = verdicts(frame, ledger, predictions)
     known, ledger = every.known, every.ledger
