@@ -236,7 +236,7 @@ class Run:
         """Take one step of SGD with momentum and weight decay. rate: the learning rate."""
         moved = {name: weight for name, weight in self.model.named_parameters() if weight.grad is not None}
         slopes = [weight.grad for weight in moved.values() if weight.grad is not None]
-        buffers = [self.momentum.get(name) for name in moved]  # `sgd` puts new ones in the place of None
+        buffers = [self.momentum.get(name) for name in moved]  # `sgd` replaces None by a new one
         sgd(
             list(moved.values()), slopes, buffers, lr=rate, momentum=MOMENTUM, weight_decay=self.config.weight_decay,
             dampening=0, nesterov=False, maximize=False,

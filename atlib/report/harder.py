@@ -144,7 +144,8 @@ def left(model: str, at: Setting, frame: pd.DataFrame, harder: pd.DataFrame) -> 
 def before_and_after(model: str, rows: pd.DataFrame) -> list[tuple[Left, Left]]:
     """What PGD-40 leaves of a network that others trained, and what all attacks leave, each time it was attacked.
 
-    model: its name in `rows`, which are those of `of`. A time is one data set, settings and seed. Missing without rows.
+    model: its name in `rows`, which are those of `of`. Rows of one data set, one choice of settings and one seed belong
+    together. Missing if there are no rows.
     """
     found = []
     for _, mine in rows[rows["model"] == model].groupby(["dataset", "settings", "seed"], sort=False):
